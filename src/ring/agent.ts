@@ -1,0 +1,21 @@
+/**
+ * @agent any
+ *
+ * The contract between an agent and whatever runs it. An agent owns its state alone and is reached
+ * only through rings; which thread runs it, and beside which other agents, is the runner's choice.
+ */
+export interface Agent {
+  readonly name: string;
+  /**
+   * One turn of the duty cycle: does what can be done now, without waiting, and returns how many
+   * items it handled; 0 means that it may sleep. `nowMs` is monotonic time.
+   */
+  doWork(nowMs: number): number;
+  /** Monotonic time at which the agent wants to run even if nobody wakes it; Infinity for never. */
+  nextDeadlineMs(): number;
+  /** Called once, on the agent's own thread, after its last turn. */
+  close(): void;
+}
+
+/** Returned by `claim` and the proxies when a ring is full: the caller keeps the item and tries again. */
+export const BACK_PRESSURED = -1;
