@@ -1,0 +1,363 @@
+/**
+ * @agent any
+ *
+ * Reads the header of a request without making a string: one walk over its bytes leaves the start
+ * and end of every name and value in preallocated arrays. Each agent that decodes has one of its
+ * own. Both header codecs end in the same arrays; a JSON value that holds escapes is marked and is
+ * unescaped only where it is copied. Never throws on input: `scan` says false, and the frame is bad.
+ *
+ * Source: RemotingCommand.java, RocketMQSerializable.java; SendMessageRequestHeaderV2.java for the
+ * one-letter names.
+ */
+import { FLAG_ONEWAY, SERIALIZE_JSON, SERIALIZE_ROCKETMQ } from './remoting-command.ts';
+
+/** Most extFields of a request on the hot path; Apache's own clients send up to about 25. */
+const FIELD_COUNT_MAX = 128;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BRACE_OPEN = 0x7b;
+const BRACE_CLOSE = 0x7d;
+const MINUS = 0x2d;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LETTER_A = 0x61;
+
+export class RequestScanner {
+  code = 0;
+  opaque = 0;
+  flag = 0;
+  version = 0;
+  serializeType = SERIALIZE_JSON as number;
+  /** The header's bytes live here until the next scan. */
+  bytes: Buffer = Buffer.alloc(0);
+  bodyStart = 0;
+  bodyEnd = 0;
+  fieldCount = 0;
+  readonly nameStart = new Int32Array(FIELD_COUNT_MAX);
+  readonly nameEnd = new Int32Array(FIELD_COUNT_MAX);
+  readonly valueStart = new Int32Array(FIELD_COUNT_MAX);
+  readonly valueEnd = new Int32Array(FIELD_COUNT_MAX);
+  /** 1 where the value holds JSON escapes. */
+  readonly valueEscaped = new Uint8Array(FIELD_COUNT_MAX);
+  /** Field index by one-letter name, -1 where absent. */
+  readonly letter = new Int32Array(26);
+
+  get isOneway(): boolean {
+    return (this.flag & FLAG_ONEWAY) !== 0;
+  }
+
+  /** Scans the bytes after a frame's length word, `bytes[start, end)`; false for a bad frame. */
+  scan(bytes: Buffer, start: number, end: number): boolean {
+    this.bytes = bytes;
+    this.code = 0;
+    this.opaque = 0;
+    this.flag = 0;
+    this.version = 0;
+    this.fieldCount = 0;
+    this.letter.fill(-1);
+    if (end - start < 4) return false;
+    const type = bytes[start] as number;
+    const headerBytes =
+      ((bytes[start + 1] as number) << 16) | ((bytes[start + 2] as number) << 8) | (bytes[start + 3] as number);
+    const headerStart = start + 4;
+    const headerEnd = headerStart + headerBytes;
+    if (headerEnd > end) return false;
+    this.bodyStart = headerEnd;
+    this.bodyEnd = end;
+    this.serializeType = type;
+    if (type === SERIALIZE_JSON) return this.#scanJson(headerStart, headerEnd);
+    if (type === SERIALIZE_ROCKETMQ) return this.#scanBinary(headerStart, headerEnd);
+    return false;
+  }
+
+  /** Index of the field with this ASCII name, or -1. For the few that are not one letter. */
+  find(name: Uint8Array): number {
+    for (let field = 0; field < this.fieldCount; field++) {
+      if (this.#nameIs(field, name)) return field;
+    }
+    return -1;
+  }
+
+  /** Looks up many names in one go: `into[i]` becomes the field named `names[i]`, or -1. */
+  locate(names: readonly Uint8Array[], into: Int32Array): void {
+    into.fill(-1);
+    for (let field = 0; field < this.fieldCount; field++) {
+      for (let index = 0; index < names.length; index++) {
+        if (into[index] === -1 && this.#nameIs(field, names[index] as Uint8Array)) {
+          into[index] = field;
+          break;
+        }
+      }
+    }
+  }
+
+  /** The field as a decimal integer, exact to 2^53; `absent` where there is none, NaN where it is not one. */
+  integer(field: number, absent: number): number {
+    if (field < 0) return absent;
+    let at = this.valueStart[field] as number;
+    const end = this.valueEnd[field] as number;
+    if (at === end) return absent;
+    const negative = this.bytes[at] === MINUS;
+    if (negative) at++;
+    if (at === end || end - at > 19) return NaN;
+    let value = 0;
+    for (; at < end; at++) {
+      const digit = (this.bytes[at] as number) - ZERO;
+      if (digit < 0 || digit > 9) return NaN;
+      value = value * 10 + digit;
+    }
+    return negative ? -value : value;
+  }
+
+  /** True where the field is "true", in any case, as Java's parseBoolean has it. */
+  isTrue(field: number): boolean {
+    if (field < 0) return false;
+    const start = this.valueStart[field] as number;
+    return (
+      (this.valueEnd[field] as number) - start === 4 &&
+      ((this.bytes[start] as number) | 0x20) === 0x74 &&
+      ((this.bytes[start + 1] as number) | 0x20) === 0x72 &&
+      ((this.bytes[start + 2] as number) | 0x20) === 0x75 &&
+      ((this.bytes[start + 3] as number) | 0x20) === 0x65
+    );
+  }
+
+  /** The field as a string, unescaped; `null` where absent. Makes a string: off the hot path. */
+  text(field: number): string | null {
+    if (field < 0) return null;
+    const raw = this.bytes.toString('utf8', this.valueStart[field] as number, this.valueEnd[field] as number);
+    if (this.valueEscaped[field] === 0) return raw;
+    try {
+      return JSON.parse(`"${raw}"`) as string;
+    } catch {
+      return null;
+    }
+  }
+
+  #nameIs(field: number, name: Uint8Array): boolean {
+    const start = this.nameStart[field] as number;
+    const length = name.length;
+    if ((this.nameEnd[field] as number) - start !== length) return false;
+    for (let index = 0; index < length; index++) {
+      if (this.bytes[start + index] !== name[index]) return false;
+    }
+    return true;
+  }
+
+  /** Takes note of one extField; false when there are too many. */
+  #addField(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number, escaped: number): boolean {
+    const field = this.fieldCount;
+    if (field === FIELD_COUNT_MAX) return false;
+    this.nameStart[field] = nameStart;
+    this.nameEnd[field] = nameEnd;
+    this.valueStart[field] = valueStart;
+    this.valueEnd[field] = valueEnd;
+    this.valueEscaped[field] = escaped;
+    this.fieldCount = field + 1;
+    if (nameEnd - nameStart === 1) {
+      const letter = (this.bytes[nameStart] as number) - LETTER_A;
+      if (letter >= 0 && letter < 26) this.letter[letter] = field;
+    }
+    return true;
+  }
+
+  #scanJson(start: number, end: number): boolean {
+    const bytes = this.bytes;
+    let at = skipSpace(bytes, start, end);
+    if (bytes[at] !== BRACE_OPEN) return false;
+    at = skipSpace(bytes, at + 1, end);
+    if (bytes[at] === BRACE_CLOSE && at < end) return false;
+    let sawCode = false;
+    let sawOpaque = false;
+    for (;;) {
+      if (at >= end || bytes[at] !== QUOTE) return false;
+      const nameStart = at + 1;
+      const nameEnd = stringEnd(bytes, nameStart, end);
+      if (nameEnd < 0) return false;
+      at = skipSpace(bytes, nameEnd + 1, end);
+      if (at >= end || bytes[at] !== COLON) return false;
+      at = skipSpace(bytes, at + 1, end);
+      if (at >= end) return false;
+      const first = bytes[at] as number;
+      if (first === QUOTE) {
+        const valueEnd = stringEnd(bytes, at + 1, end);
+        if (valueEnd < 0) return false;
+        at = valueEnd + 1;
+      } else if (first === BRACE_OPEN) {
+        // Only extFields is an object; anything nested deeper is no header.
+        if (nameEnd - nameStart !== 9 || bytes[nameStart] !== 0x65) return false;
+        at = this.#scanJsonFields(at + 1, end);
+        if (at < 0) return false;
+      } else if (first === MINUS || (first >= ZERO && first <= NINE)) {
+        const negative = first === MINUS;
+        if (negative) at++;
+        let value = 0;
+        let digits = 0;
+        for (; at < end; at++) {
+          const digit = (bytes[at] as number) - ZERO;
+          if (digit < 0 || digit > 9) break;
+          value = value * 10 + digit;
+          digits++;
+        }
+        if (digits === 0 || digits > 10) return false;
+        if (negative) value = -value;
+        if ((value | 0) !== value) return false;
+        const nameBytes = nameEnd - nameStart;
+        const initial = bytes[nameStart] as number;
+        if (nameBytes === 4 && initial === 0x63) {
+          this.code = value;
+          sawCode = true;
+        } else if (nameBytes === 4 && initial === 0x66) this.flag = value;
+        else if (nameBytes === 6 && initial === 0x6f) {
+          this.opaque = value;
+          sawOpaque = true;
+        } else if (nameBytes === 7 && initial === 0x76) this.version = value;
+      } else {
+        at = skipWord(bytes, at, end);
+        if (at < 0) return false;
+      }
+      at = skipSpace(bytes, at, end);
+      if (at >= end) return false;
+      if (bytes[at] === BRACE_CLOSE) return sawCode && sawOpaque && skipSpace(bytes, at + 1, end) === end;
+      if (bytes[at] !== COMMA) return false;
+      at = skipSpace(bytes, at + 1, end);
+    }
+  }
+
+  /** Scans the members of extFields; returns the place after its brace, or -1. */
+  #scanJsonFields(start: number, end: number): number {
+    const bytes = this.bytes;
+    let at = skipSpace(bytes, start, end);
+    if (at < end && bytes[at] === BRACE_CLOSE) return at + 1;
+    for (;;) {
+      if (at >= end || bytes[at] !== QUOTE) return -1;
+      const nameStart = at + 1;
+      const nameEnd = stringEnd(bytes, nameStart, end);
+      if (nameEnd < 0) return -1;
+      at = skipSpace(bytes, nameEnd + 1, end);
+      if (at >= end || bytes[at] !== COLON) return -1;
+      at = skipSpace(bytes, at + 1, end);
+      if (at >= end) return -1;
+      if (bytes[at] === QUOTE) {
+        const valueStart = ++at;
+        let escaped = 0;
+        for (;;) {
+          if (at >= end) return -1;
+          const byte = bytes[at] as number;
+          if (byte === QUOTE) break;
+          if (byte === BACKSLASH) {
+            escaped = 1;
+            at += 2;
+          } else at++;
+        }
+        if (!this.#addField(nameStart, nameEnd, valueStart, at, escaped)) return -1;
+        at++;
+      } else {
+        // Numbers, booleans and null without quotes: some clients send them.
+        const valueStart = at;
+        at = skipWord(bytes, at, end);
+        if (at < 0) return -1;
+        const isNull = bytes[valueStart] === 0x6e;
+        if (!isNull && !this.#addField(nameStart, nameEnd, valueStart, at, 0)) return -1;
+      }
+      at = skipSpace(bytes, at, end);
+      if (at >= end) return -1;
+      if (bytes[at] === BRACE_CLOSE) return at + 1;
+      if (bytes[at] !== COMMA) return -1;
+      at = skipSpace(bytes, at + 1, end);
+    }
+  }
+
+  #scanBinary(start: number, end: number): boolean {
+    const bytes = this.bytes;
+    if (end - start < 21) return false;
+    this.code = bytes.readInt16BE(start);
+    this.version = bytes.readInt16BE(start + 3);
+    this.opaque = bytes.readInt32BE(start + 5);
+    this.flag = bytes.readInt32BE(start + 9);
+    const remarkBytes = bytes.readInt32BE(start + 13);
+    let at = start + 17;
+    if (remarkBytes < 0 || remarkBytes > end - at - 4) return false;
+    at += remarkBytes;
+    const fieldsBytes = bytes.readInt32BE(at);
+    at += 4;
+    if (fieldsBytes < 0 || fieldsBytes > end - at) return false;
+    const fieldsEnd = at + fieldsBytes;
+    while (at < fieldsEnd) {
+      if (fieldsEnd - at < 6) return false;
+      const nameBytes = bytes.readInt16BE(at);
+      const nameStart = at + 2;
+      if (nameBytes < 0 || nameBytes > fieldsEnd - nameStart - 4) return false;
+      const valueBytes = bytes.readInt32BE(nameStart + nameBytes);
+      const valueStart = nameStart + nameBytes + 4;
+      if (valueBytes < 0 || valueBytes > fieldsEnd - valueStart) return false;
+      at = valueStart + valueBytes;
+      // An empty value is null to RocketMQ's own decoder, so it is as good as absent.
+      if (valueBytes > 0 && !this.#addField(nameStart, nameStart + nameBytes, valueStart, at, 0)) return false;
+    }
+    return true;
+  }
+}
+
+function skipSpace(bytes: Buffer, at: number, end: number): number {
+  while (at < end) {
+    const byte = bytes[at] as number;
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+    at++;
+  }
+  return at;
+}
+
+/** Place of the closing quote, or -1. */
+function stringEnd(bytes: Buffer, at: number, end: number): number {
+  while (at < end) {
+    const byte = bytes[at] as number;
+    if (byte === QUOTE) return at;
+    at += byte === BACKSLASH ? 2 : 1;
+  }
+  return -1;
+}
+
+/** Place after a bare word or number, at most 32 bytes, or -1. */
+function skipWord(bytes: Buffer, at: number, end: number): number {
+  const start = at;
+  while (at < end) {
+    const byte = bytes[at] as number;
+    const isWord =
+      (byte >= 0x61 && byte <= 0x7a) || (byte >= ZERO && byte <= NINE) || byte === MINUS || byte === 0x2e || byte === 0x2b || byte === 0x45;
+    if (!isWord) break;
+    at++;
+  }
+  return at > start && at - start <= 32 ? at : -1;
+}
+
+/**
+ * The request code of a frame (bytes after the length word), or -1 where the frame is bad. Quick
+ * where `code` is the first JSON member, as every official client sends it.
+ */
+export function peekRequestCode(bytes: Buffer, start: number, end: number, scanner: RequestScanner): number {
+  if (end - start >= 6 && bytes[start] === SERIALIZE_ROCKETMQ) return bytes.readInt16BE(start + 4);
+  let at = start + 12;
+  if (
+    end - start > 16 &&
+    bytes[start] === SERIALIZE_JSON &&
+    bytes[start + 4] === BRACE_OPEN &&
+    bytes[start + 6] === 0x63 &&
+    bytes[start + 9] === 0x65 &&
+    bytes[start + 10] === QUOTE &&
+    bytes[start + 11] === COLON
+  ) {
+    let code = 0;
+    const first = at;
+    for (; at < end; at++) {
+      const digit = (bytes[at] as number) - ZERO;
+      if (digit < 0 || digit > 9) break;
+      code = code * 10 + digit;
+    }
+    if (at > first && at - first < 8) return code;
+  }
+  return scanner.scan(bytes, start, end) ? scanner.code : -1;
+}

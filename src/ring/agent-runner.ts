@@ -1,0 +1,162 @@
+/**
+ * @agent any
+ *
+ * Runs agents on a thread. `ThreadRunner` owns a thread that has no events: it sleeps in
+ * Atomics.wait. `EventLoopRunner` shares the main thread with sockets and timers.
+ */
+import type { Agent } from './agent.ts';
+import type { Doorbell } from './doorbell.ts';
+
+/** Longest sleep: bounds the harm of a deadline that an agent forgot to report. */
+const SLEEP_MS_MAX = 1000;
+
+/** Duty cycles that find nothing before a thread goes to sleep; a sleep and wake-up cost about 10 us. */
+const IDLE_CYCLES_BEFORE_SLEEP = 16;
+
+function runAll(agents: readonly Agent[], nowMs: number): number {
+  let work = 0;
+  for (let index = 0; index < agents.length; index++) work += (agents[index] as Agent).doWork(nowMs);
+  return work;
+}
+
+function earliestDeadline(agents: readonly Agent[]): number {
+  let earliest = Infinity;
+  for (const agent of agents) earliest = Math.min(earliest, agent.nextDeadlineMs());
+  return earliest;
+}
+
+/** State of a thread in its shared lifecycle cell. */
+export const Lifecycle = {
+  RUNNING: 0,
+  /** Drain what is there, close the agents, return. */
+  STOPPING: 1,
+} as const;
+
+export class ThreadRunner {
+  readonly #agents: readonly Agent[];
+  readonly #doorbell: Doorbell;
+  readonly #lifecycle: Int32Array;
+  readonly #nowMs: () => number;
+
+  constructor(agents: readonly Agent[], doorbell: Doorbell, lifecycle: Int32Array, nowMs: () => number) {
+    this.#agents = agents;
+    this.#doorbell = doorbell;
+    this.#lifecycle = lifecycle;
+    this.#nowMs = nowMs;
+  }
+
+  /** Runs the agents until stopped, drains, closes them in order and returns. */
+  run(): void {
+    let idleCycles = 0;
+    while (Atomics.load(this.#lifecycle, 0) === Lifecycle.RUNNING) {
+      if (runAll(this.#agents, this.#nowMs()) > 0) {
+        idleCycles = 0;
+        continue;
+      }
+      if (++idleCycles < IDLE_CYCLES_BEFORE_SLEEP) continue;
+      idleCycles = 0;
+      this.#sleep();
+    }
+    while (runAll(this.#agents, this.#nowMs()) > 0);
+    for (const agent of this.#agents) agent.close();
+  }
+
+  #sleep(): void {
+    const sequence = this.#doorbell.prepareToSleep();
+    if (
+      Atomics.load(this.#lifecycle, 0) !== Lifecycle.RUNNING ||
+      runAll(this.#agents, this.#nowMs()) > 0
+    ) {
+      this.#doorbell.stayAwake();
+      return;
+    }
+    const waitMs = Math.min(SLEEP_MS_MAX, earliestDeadline(this.#agents) - this.#nowMs());
+    if (waitMs > 0) this.#doorbell.sleep(sequence, waitMs);
+    else this.#doorbell.stayAwake();
+  }
+}
+
+/** Duty cycles in one turn of the event loop before sockets get their turn again. */
+const CYCLES_PER_TURN = 4;
+
+export class EventLoopRunner {
+  readonly #agents: readonly Agent[];
+  readonly #doorbell: Doorbell;
+  readonly #nowMs: () => number;
+  readonly #onFailure: (error: unknown) => void;
+  #scheduled = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAtMs = Infinity;
+
+  /** `onFailure` hears of an exception that left an agent; no agent runs after it. */
+  constructor(
+    agents: readonly Agent[],
+    doorbell: Doorbell,
+    nowMs: () => number,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#agents = agents;
+    this.#doorbell = doorbell;
+    this.#nowMs = nowMs;
+    this.#onFailure = onFailure;
+  }
+
+  /** Runs the agents once the events at hand are handled. Called for each event that brings work. */
+  schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(this.#turn);
+  }
+
+  /** Runs the agents until none has anything left to do. */
+  drain(): void {
+    while (!this.#closed && runAll(this.#agents, this.#nowMs()) > 0);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const agent of this.#agents) agent.close();
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    if (this.#closed) return;
+    try {
+      this.#doorbell.stayAwake();
+      let cycle = 0;
+      while (cycle < CYCLES_PER_TURN && runAll(this.#agents, this.#nowMs()) > 0) cycle++;
+      if (cycle === CYCLES_PER_TURN) {
+        this.schedule();
+        return;
+      }
+      this.#doorbell.prepareToSleep();
+      if (runAll(this.#agents, this.#nowMs()) > 0) {
+        this.schedule();
+        return;
+      }
+      this.#armTimer(earliestDeadline(this.#agents));
+    } catch (error) {
+      this.#closed = true;
+      this.#onFailure(error);
+    }
+  };
+
+  /** Keeps one timer that fires no later than the deadline; an early one only costs a turn. */
+  #armTimer(deadlineMs: number): void {
+    const nowMs = this.#nowMs();
+    const wantedMs = Math.min(deadlineMs, nowMs + SLEEP_MS_MAX);
+    if (this.#timer !== null && this.#timerAtMs > nowMs && this.#timerAtMs <= wantedMs) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerAtMs = wantedMs;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.schedule();
+      },
+      Math.max(1, Math.ceil(wantedMs - nowMs)),
+    );
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * @agent writer
+ *
+ * The only agent that appends to the CommitLog. It gives each record its queue offset, physical
+ * offset and store timestamp, copies it into the segment, publishes `appended`, and answers when the
+ * wanted watermark has passed: appended, or flushed where the broker flushes synchronously.
+ *
+ * It never waits and never touches a page that is not allocated: where the next segment is not there
+ * yet, what came stays in its ring; where the disk is full, it is answered SERVICE_NOT_AVAILABLE.
+ *
+ * ```
+ *  worker ring ─┐  claim room for the answer, then append:      ┌─▶ answer ring (async flush)
+ *  control ring ┼─▶ queueOffset, physicalOffset, timestamp, copy ┤
+ *  dispatcher  ─┘                                               └─▶ waiting answers, until flushed
+ * ```
+ */
+import { ResponseCode } from '../protocol/codes.ts';
+import {
+  BLANK_BYTES,
+  BLANK_MAGIC,
+  bornHostBytes,
+  recordHead,
+  SysFlag,
+  writeLong,
+} from '../protocol/message-record.ts';
+import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
+import type { Doorbell } from '../ring/doorbell.ts';
+import type { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { PartAssembler } from '../ring/queued-producer.ts';
+import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { Segment } from '../store/segment.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { QueueOffsets } from './queue-offsets.ts';
+import {
+  AnswerKind,
+  appendAnswerMessage,
+  appendMessage,
+  MessageType,
+  type Snapshot,
+} from './ring-messages.ts';
+import { WaitingAnswers } from './waiting-answers.ts';
+
+export interface AppendSource {
+  readonly ring: SpscRingConsumer;
+  /** Where APPEND_POOLED records of this source are. */
+  readonly pool: LargeMessagePool;
+  /** True for the broker's own redeliveries: on a full disk they wait, where a client is refused. */
+  readonly waitsForSpace: boolean;
+}
+
+export interface CommitLogWriterOptions {
+  sources: readonly AppendSource[];
+  toReactor: SpscRingProducer;
+  positions: StorePositions;
+  segments: CommitLogSegments;
+  /** Woken when a sender waits for the disk. */
+  flusherDoorbell: Doorbell;
+  /** Woken when a new segment is begun. */
+  preparerDoorbell: Doorbell;
+  queueOffsets: QueueOffsets;
+  flushesSynchronously: boolean;
+  syncFlushTimeoutMs: number;
+  wallNowMs: () => number;
+}
+
+/** Appends from one ring in one turn: bounds how long an answer waits for its batch. */
+const APPENDS_PER_TURN = 1024;
+
+export class CommitLogWriter implements Agent {
+  readonly name = 'writer';
+  readonly #options: CommitLogWriterOptions;
+  readonly #waiting: WaitingAnswers;
+  readonly #assembler = new PartAssembler();
+  #segment: Segment | null = null;
+  #segmentBase = 0;
+  #segmentEnd = 0;
+  /** End of the last whole record. */
+  #appended: number;
+  /** What other agents know as the end; never above `#appended`. */
+  #published: number;
+  #lastTimestampMs: number;
+
+  constructor(options: CommitLogWriterOptions) {
+    this.#options = options;
+    this.#waiting = new WaitingAnswers(options.toReactor);
+    this.#appended = options.positions.load(PositionSlot.APPENDED);
+    this.#published = this.#appended;
+    this.#lastTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
+  }
+
+  doWork(nowMs: number): number {
+    let work = this.#options.flushesSynchronously ? this.#answerFlushed(nowMs) : 0;
+    const sources = this.#options.sources;
+    for (let index = 0; index < sources.length; index++) {
+      work += this.#drain(sources[index] as AppendSource, nowMs);
+    }
+    this.#publish();
+    return work;
+  }
+
+  nextDeadlineMs(): number {
+    return this.#waiting.oldestSinceMs() + this.#options.syncFlushTimeoutMs;
+  }
+
+  close(): void {
+    this.#publish();
+  }
+
+  #drain(source: AppendSource, nowMs: number): number {
+    const ring = source.ring;
+    let count = 0;
+    while (count < APPENDS_PER_TURN && ring.peek()) {
+      if (ring.type === MessageType.APPEND || ring.type === MessageType.APPEND_POOLED) {
+        if (!this.#append(source, nowMs)) break;
+      } else {
+        const payload = this.#assembler.take(ring);
+        if (payload !== null) this.#onSnapshot(JSON.parse(payload.toString()) as Snapshot);
+      }
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+
+  #onSnapshot(snapshot: Snapshot): void {
+    if (snapshot.kind === 'topicDeleted') this.#options.queueOffsets.delete(snapshot.topicId);
+  }
+
+  /** Appends the records of the message at the head; false when it has to stay there. */
+  #append(source: AppendSource, nowMs: number): boolean {
+    const { ring, pool } = source;
+    const { positions, toReactor, segments, flushesSynchronously } = this.#options;
+    const head = ring.payloadOffset;
+    const int32 = ring.int32;
+    let records = ring.bytes;
+    let at = head + appendMessage.totalBytes;
+    let recordsBytes = ring.payloadBytes - appendMessage.totalBytes;
+    let slot = -1;
+    if (ring.type === MessageType.APPEND_POOLED) {
+      slot = int32[at >> 2] as number;
+      recordsBytes = int32[(at >> 2) + 1] as number;
+      records = pool.bytes;
+      at = pool.offsetOf(slot);
+    }
+    if (positions.load(PositionSlot.DISK_FULL) !== 0) {
+      return !source.waitsForSpace && this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
+    }
+    if (recordsBytes + BLANK_BYTES > segments.segmentBytes) {
+      return this.#refuse(source, ResponseCode.MESSAGE_ILLEGAL);
+    }
+    const answerKind = int32[(head + appendMessage.answerKind) >> 2] as number;
+    const recordCount = int32[(head + appendMessage.recordCount) >> 2] as number;
+    const waits =
+      flushesSynchronously &&
+      answerKind !== AnswerKind.NONE &&
+      int32[(head + appendMessage.waitsForDisk) >> 2] === 1;
+    // Room for the answer comes first: an append is not taken back.
+    const answerBytes = appendAnswerMessage.totalBytes + recordCount * 8;
+    const answerRing = waits ? this.#waiting.producer : toReactor;
+    let answer = 0;
+    if (waits) answer = this.#waiting.claim(answerBytes);
+    else if (answerKind !== AnswerKind.NONE) answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
+    if (answer === BACK_PRESSURED || !this.#makeRoom(recordsBytes)) return false;
+
+    const segmentBytes = (this.#segment as Segment).bytes;
+    const queueId = int32[(head + appendMessage.queueId) >> 2] as number;
+    const queues = this.#options.queueOffsets.of(int32[(head + appendMessage.topicId) >> 2] as number, queueId);
+    const queueOffset = queues[queueId] as number;
+    const nowWallMs = this.#options.wallNowMs();
+    if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
+    const firstPosition = this.#appended - this.#segmentBase;
+    records.copy(segmentBytes, firstPosition, at, at + recordsBytes);
+    const offsetsIndex = (answer + appendAnswerMessage.totalBytes) >> 3;
+    let position = firstPosition;
+    for (let index = 0; index < recordCount; index++) {
+      const physicalOffset = this.#segmentBase + position;
+      stamp(segmentBytes, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
+      if (answerKind !== AnswerKind.NONE) answerRing.float64[offsetsIndex + index] = physicalOffset;
+      position += segmentBytes.readInt32BE(position);
+    }
+    this.#appended += recordsBytes;
+    queues[queueId] = queueOffset + recordCount;
+    if (slot >= 0) pool.release(slot);
+    if (answerKind === AnswerKind.NONE) return true;
+    writeAnswer(answerRing, answer, ring, ResponseCode.SUCCESS, queueOffset, recordCount);
+    if (waits) this.#waiting.commit(answer, answerBytes, this.#appended, nowMs);
+    else toReactor.commit(answerBytes);
+    return true;
+  }
+
+  /** Makes sure that so many bytes fit the current segment, rolling to the next; false while there is none. */
+  #makeRoom(recordsBytes: number): boolean {
+    if (this.#segment !== null && this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd) return true;
+    const { segments, positions, preparerDoorbell } = this.#options;
+    const segmentBytes = segments.segmentBytes;
+    if (this.#segment === null) {
+      const base = this.#appended - (this.#appended % segmentBytes);
+      return this.#openSegment(base) && this.#makeRoom(recordsBytes);
+    }
+    const end = this.#segmentEnd;
+    if (positions.load(PositionSlot.ALLOCATED) < end + segmentBytes) return false;
+    const position = this.#appended - this.#segmentBase;
+    const bytes = this.#segment.bytes;
+    bytes.writeInt32BE(end - this.#appended, position);
+    bytes.writeInt32BE(BLANK_MAGIC, position + recordHead.magic);
+    this.#segment.publish(this.#published - this.#segmentBase, position + BLANK_BYTES);
+    this.#appended = end;
+    this.#published = end;
+    positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
+    positions.publish(PositionSlot.APPENDED, end);
+    preparerDoorbell.ring();
+    return this.#openSegment(end);
+  }
+
+  #openSegment(base: number): boolean {
+    const { segments, positions } = this.#options;
+    const isAllocated = positions.load(PositionSlot.ALLOCATED) >= base + segments.segmentBytes;
+    this.#segment = isAllocated ? segments.segmentAt(base) : null;
+    this.#segmentBase = base;
+    this.#segmentEnd = base + segments.segmentBytes;
+    return this.#segment !== null;
+  }
+
+  /** Answers the message at the head without appending it. */
+  #refuse(source: AppendSource, code: number): boolean {
+    const { ring, pool } = source;
+    const { toReactor } = this.#options;
+    const head = ring.payloadOffset;
+    if (ring.int32[(head + appendMessage.answerKind) >> 2] !== AnswerKind.NONE) {
+      const answer = toReactor.claim(MessageType.APPEND_ANSWER, appendAnswerMessage.totalBytes);
+      if (answer === BACK_PRESSURED) return false;
+      writeAnswer(toReactor, answer, ring, code, 0, 0);
+      toReactor.commit(appendAnswerMessage.totalBytes);
+    }
+    if (ring.type === MessageType.APPEND_POOLED) {
+      pool.release(ring.int32[(head + appendMessage.totalBytes) >> 2] as number);
+    }
+    return true;
+  }
+
+  #answerFlushed(nowMs: number): number {
+    const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
+    return this.#waiting.release(flushed, nowMs - this.#options.syncFlushTimeoutMs);
+  }
+
+  /** Shows what this turn appended, and then its answers. */
+  #publish(): void {
+    const { positions, toReactor, flusherDoorbell, flushesSynchronously } = this.#options;
+    if (this.#appended !== this.#published && this.#segment !== null) {
+      this.#segment.publish(this.#published - this.#segmentBase, this.#appended - this.#segmentBase);
+      this.#published = this.#appended;
+      positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
+      positions.publish(PositionSlot.APPENDED, this.#appended);
+      if (flushesSynchronously && !this.#waiting.isEmpty) {
+        positions.publish(PositionSlot.SYNC_WANTED, this.#appended);
+        flusherDoorbell.ring();
+      }
+    }
+    toReactor.publish();
+  }
+}
+
+/** Fills the fields of a record that only the writer knows. */
+function stamp(
+  bytes: Buffer,
+  start: number,
+  queueOffset: number,
+  physicalOffset: number,
+  storeTimestampMs: number,
+): void {
+  const sysFlag = bytes.readInt32BE(start + recordHead.sysFlag);
+  const transaction = sysFlag & SysFlag.TRANSACTION_MASK;
+  const hasQueueOffset = transaction === 0 || transaction === SysFlag.TRANSACTION_COMMIT;
+  writeLong(bytes, hasQueueOffset ? queueOffset : 0, start + recordHead.queueOffset);
+  writeLong(bytes, physicalOffset, start + recordHead.physicalOffset);
+  writeLong(bytes, storeTimestampMs, start + recordHead.totalBytes + bornHostBytes(sysFlag));
+}
+
+/** Fills the APPEND_ANSWER at `answer` for the append at the head of `source`; physical offsets are written apart. */
+function writeAnswer(
+  target: SpscRingProducer,
+  answer: number,
+  source: SpscRingConsumer,
+  code: number,
+  queueOffset: number,
+  offsetCount: number,
+): void {
+  const head = source.payloadOffset;
+  const from = source.int32;
+  const to = target.int32;
+  to[(answer + appendAnswerMessage.connectionId) >> 2] = from[(head + appendMessage.connectionId) >> 2] as number;
+  to[(answer + appendAnswerMessage.opaque) >> 2] = from[(head + appendMessage.opaque) >> 2] as number;
+  to[(answer + appendAnswerMessage.serializeType) >> 2] = from[(head + appendMessage.serializeType) >> 2] as number;
+  to[(answer + appendAnswerMessage.answerKind) >> 2] = from[(head + appendMessage.answerKind) >> 2] as number;
+  to[(answer + appendAnswerMessage.code) >> 2] = code;
+  to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.queueId) >> 2] as number;
+  target.float64[(answer + appendAnswerMessage.queueOffset) >> 3] = queueOffset;
+  to[(answer + appendAnswerMessage.offsetCount) >> 2] = offsetCount;
+}

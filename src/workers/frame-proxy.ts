@@ -1,0 +1,139 @@
+/**
+ * @agent reactor, worker
+ *
+ * The door to an agent that takes request frames (request worker, control, dispatcher). Short
+ * frames travel in the ring, long ones in a slot of the sender's pool, which the receiver frees.
+ */
+import { BACK_PRESSURED } from '../ring/agent.ts';
+import type { LargeMessagePool } from '../ring/large-message-pool.ts';
+import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { frameMessage, MessageType, pooledTail } from './ring-messages.ts';
+
+/** Longest frame that travels in the ring itself. */
+export const FRAME_IN_RING_BYTES_MAX = 256 * 1024;
+
+/** Where a frame came from. */
+export interface FrameSource {
+  readonly id: number;
+  readonly listener: number;
+  /** 4 or 16 bytes of address. */
+  readonly hostBytes: Uint8Array;
+  readonly remotePort: number;
+}
+
+export class FrameProxy {
+  readonly ring: SpscRingProducer;
+  readonly #pool: LargeMessagePool;
+  readonly #inRingBytesMax: number;
+
+  constructor(ring: SpscRingProducer, pool: LargeMessagePool) {
+    this.ring = ring;
+    this.#pool = pool;
+    this.#inRingBytesMax = Math.min(FRAME_IN_RING_BYTES_MAX, ring.payloadBytesMax - frameMessage.totalBytes);
+  }
+
+  /** Offers `bytes[start, end)`, a frame without its length word; false when there is no room. */
+  offer(source: FrameSource, arrivalMs: number, bytes: Buffer, start: number, end: number): boolean {
+    const frameBytes = end - start;
+    const ring = this.ring;
+    if (frameBytes > this.#inRingBytesMax) return this.#offerPooled(source, arrivalMs, bytes, start, end);
+    const payloadBytes = frameMessage.totalBytes + frameBytes;
+    const offset = ring.claim(MessageType.FRAME, payloadBytes);
+    if (offset === BACK_PRESSURED) return false;
+    writeSource(ring, offset, source, arrivalMs);
+    bytes.copy(ring.bytes, offset + frameMessage.totalBytes, start, end);
+    ring.commit(payloadBytes);
+    return true;
+  }
+
+  /** Passes on the FRAME or FRAME_POOLED that `from` stands at, as it is. */
+  forward(from: SpscRingConsumer): boolean {
+    const offset = this.ring.claim(from.type, from.payloadBytes);
+    if (offset === BACK_PRESSURED) return false;
+    from.bytes.copy(this.ring.bytes, offset, from.payloadOffset, from.payloadOffset + from.payloadBytes);
+    this.ring.commit(from.payloadBytes);
+    return true;
+  }
+
+  publish(): void {
+    this.ring.publish();
+  }
+
+  #offerPooled(source: FrameSource, arrivalMs: number, bytes: Buffer, start: number, end: number): boolean {
+    const ring = this.ring;
+    const payloadBytes = frameMessage.totalBytes + pooledTail.totalBytes;
+    const offset = ring.claim(MessageType.FRAME_POOLED, payloadBytes);
+    if (offset === BACK_PRESSURED) return false;
+    const slot = this.#pool.claim();
+    if (slot === BACK_PRESSURED) return false;
+    bytes.copy(this.#pool.bytes, this.#pool.offsetOf(slot), start, end);
+    writeSource(ring, offset, source, arrivalMs);
+    const tail = (offset + frameMessage.totalBytes) >> 2;
+    ring.int32[tail] = slot;
+    ring.int32[tail + 1] = end - start;
+    ring.commit(payloadBytes);
+    return true;
+  }
+}
+
+function writeSource(ring: SpscRingProducer, offset: number, source: FrameSource, arrivalMs: number): void {
+  ring.int32[(offset + frameMessage.connectionId) >> 2] = source.id;
+  ring.int32[(offset + frameMessage.bornPort) >> 2] = source.remotePort;
+  ring.float64[(offset + frameMessage.arrivalMs) >> 3] = arrivalMs;
+  ring.int32[(offset + frameMessage.hostBytes) >> 2] = source.hostBytes.length;
+  ring.int32[(offset + frameMessage.listener) >> 2] = source.listener;
+  ring.bytes.set(source.hostBytes, offset + frameMessage.host);
+}
+
+/**
+ * The receiving end: locates the frame that a FRAME or FRAME_POOLED record carries. One an agent;
+ * the fields are valid until the ring is released, and a slot until `free`.
+ */
+export class FrameReader {
+  connectionId = 0;
+  arrivalMs = 0;
+  listener = 0;
+  bornPort = 0;
+  hostBytes = 0;
+  /** Where the address stands: in the ring, also when the frame itself is in a pool. */
+  hostSource: Buffer = Buffer.alloc(0);
+  hostStart = 0;
+  bytes: Buffer = Buffer.alloc(0);
+  start = 0;
+  end = 0;
+  readonly #pool: LargeMessagePool;
+  #slot = -1;
+
+  constructor(pool: LargeMessagePool) {
+    this.#pool = pool;
+  }
+
+  read(ring: SpscRingConsumer): void {
+    const offset = ring.payloadOffset;
+    this.connectionId = ring.int32[(offset + frameMessage.connectionId) >> 2] as number;
+    this.arrivalMs = ring.float64[(offset + frameMessage.arrivalMs) >> 3] as number;
+    this.listener = ring.int32[(offset + frameMessage.listener) >> 2] as number;
+    this.bornPort = ring.int32[(offset + frameMessage.bornPort) >> 2] as number;
+    this.hostBytes = ring.int32[(offset + frameMessage.hostBytes) >> 2] as number;
+    this.hostSource = ring.bytes;
+    this.hostStart = offset + frameMessage.host;
+    if (ring.type === MessageType.FRAME_POOLED) {
+      const tail = (offset + frameMessage.totalBytes) >> 2;
+      this.#slot = ring.int32[tail] as number;
+      this.bytes = this.#pool.bytes;
+      this.start = this.#pool.offsetOf(this.#slot);
+      this.end = this.start + (ring.int32[tail + 1] as number);
+    } else {
+      this.#slot = -1;
+      this.bytes = ring.bytes;
+      this.start = offset + frameMessage.totalBytes;
+      this.end = offset + ring.payloadBytes;
+    }
+  }
+
+  /** Gives a pooled frame's slot back; call it once the frame is done with, not when it is kept for later. */
+  free(): void {
+    if (this.#slot >= 0) this.#pool.release(this.#slot);
+    this.#slot = -1;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * @agent any
+ *
+ * Every message that travels between agents: its type, who sends it to whom, and its layout. Fields
+ * are in native byte order; a payload starts at a multiple of 8, so an `f64` stands at a multiple of
+ * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
+ */
+import { layout } from '../base/layout.ts';
+
+export const MessageType = {
+  /** reactor → worker, control, dispatcher; worker ⇄ control: one request frame. */
+  FRAME: 1,
+  /** Like FRAME; the bytes are in a slot of the sender's pool, which the receiver frees. */
+  FRAME_POOLED: 2,
+  /** reactor → control: a connection was accepted (JSON of ConnectionOpened). */
+  CONNECTION_OPENED: 3,
+  /** reactor → control, dispatcher: it has gone. */
+  CONNECTION_CLOSED: 4,
+  /** worker, control, dispatcher → writer: encoded records to append. */
+  APPEND: 5,
+  /** Like APPEND; the records are in a slot of the sender's pool. */
+  APPEND_POOLED: 6,
+  /** writer → reactor: the outcome of an append. */
+  APPEND_ANSWER: 7,
+  /** worker, control, dispatcher → reactor: a finished answer frame for a connection. */
+  ANSWER_BYTES: 8,
+  /** dispatcher → reactor: a pull's answer whose body is ranges of the log. */
+  PULL_ANSWER: 9,
+  /** control → reactor: close this connection after what was written. */
+  CLOSE_CONNECTION: 10,
+  /** control → worker, dispatcher, writer: JSON of a Snapshot. */
+  SNAPSHOT: 11,
+  /** dispatcher → control: JSON of a commit that came with a pull. */
+  COMMIT_OFFSET: 12,
+  /** control → dispatcher: code 14 found nothing stored: a FRAME to be answered from the queue's start. */
+  QUEUE_START: 13,
+  /** control, dispatcher → flusher: JSON of a FlusherTask. */
+  FLUSHER_TASK: 14,
+  /** control → reactor: topics changed, tell the name servers. */
+  TOPICS_CHANGED: 15,
+} as const;
+
+/** Then the frame's bytes, from the header-length word on. */
+export const frameMessage = layout(
+  { connectionId: 'i32', bornPort: 'i32', arrivalMs: 'f64', hostBytes: 'i32', listener: 'i32', host: 16 },
+  40,
+);
+/** Follows `frameMessage` in FRAME_POOLED. */
+export const pooledTail = layout({ slot: 'i32', bytes: 'i32' }, 8);
+
+/** Then `recordCount` whole records, or `pooledTail`. */
+export const appendMessage = layout(
+  {
+    connectionId: 'i32',
+    opaque: 'i32',
+    serializeType: 'i32',
+    answerKind: 'i32',
+    topicId: 'i32',
+    queueId: 'i32',
+    arrivalMs: 'f64',
+    recordCount: 'i32',
+    /** 1: answer only when the records are on disk, where the broker flushes synchronously. */
+    waitsForDisk: 'i32',
+  },
+  40,
+);
+
+/** How the outcome of an append is answered. */
+export const AnswerKind = {
+  /** Nobody waits: oneway, or the broker's own redelivery. */
+  NONE: 0,
+  /** With a SendMessageResponseHeader. */
+  SEND: 1,
+  /** Code and remark only (CONSUMER_SEND_MSG_BACK). */
+  PLAIN: 2,
+} as const;
+
+/** Then `offsetCount` float64 physical offsets, one for each record. */
+export const appendAnswerMessage = layout(
+  {
+    connectionId: 'i32',
+    opaque: 'i32',
+    serializeType: 'i32',
+    answerKind: 'i32',
+    code: 'i32',
+    queueId: 'i32',
+    queueOffset: 'f64',
+    offsetCount: 'i32',
+    reserved: 'i32',
+  },
+  40,
+);
+
+/** Then the frame, length word included. */
+export const answerBytesMessage = layout({ connectionId: 'i32', frameBytes: 'i32' }, 8);
+
+/** Then `rangeCount` times `logRange`. */
+export const pullAnswerMessage = layout(
+  {
+    connectionId: 'i32',
+    opaque: 'i32',
+    serializeType: 'i32',
+    code: 'i32',
+    nextBeginOffset: 'f64',
+    minOffset: 'f64',
+    maxOffset: 'f64',
+    rangeCount: 'i32',
+    bodyBytes: 'i32',
+  },
+  48,
+);
+/** A stretch of whole records within one segment. */
+export const logRange = layout({ physicalOffset: 'f64', bytes: 'f64' }, 16);
+
+/** CLOSE_CONNECTION and CONNECTION_CLOSED. */
+export const connectionMessage = layout({ connectionId: 'i32', reserved: 'i32' }, 8);
+
+/** Which port a connection came in by. */
+export const Listener = {
+  BROKER: 0,
+  /** brokerPort − 2: everything but pulls, for clients that keep sends apart. */
+  VIP: 1,
+  NAME_SERVER: 2,
+} as const;
+
+export interface ConnectionOpened {
+  id: number;
+  listener: number;
+  /** `ip:port` of the peer. */
+  remoteAddress: string;
+  /** IP of our end. */
+  localAddress: string;
+}
+
+/** What request workers, the dispatcher and the writer know of a topic. */
+export interface TopicSnapshot {
+  kind: 'topic';
+  topicId: number;
+  topic: string;
+  perm: number;
+  readQueueNums: number;
+  writeQueueNums: number;
+  /** A system topic that clients may not send to (protocol: NO_PERMISSION). */
+  sendForbidden: boolean;
+}
+
+export interface TopicDeletedSnapshot {
+  kind: 'topicDeleted';
+  topicId: number;
+  topic: string;
+}
+
+export interface SubscriptionSnapshot {
+  topic: string;
+  expressionType: string;
+  subString: string;
+  subVersion: number;
+}
+
+/** What the dispatcher knows of a consumer group. */
+export interface GroupSnapshot {
+  kind: 'group';
+  group: string;
+  /** False where the group does not exist (any more). */
+  exists: boolean;
+  consumeEnable: boolean;
+  /** Null where no member is alive. */
+  subscriptions: SubscriptionSnapshot[] | null;
+}
+
+export type Snapshot = TopicSnapshot | TopicDeletedSnapshot | GroupSnapshot;
+
+export interface CommitOffset {
+  group: string;
+  topic: string;
+  queueId: number;
+  offset: number;
+}
+
+/** Slow file work that its owner must not wait for. */
+export type FlusherTask =
+  | { kind: 'replace'; path: string; text: string }
+  | {
+      kind: 'sync';
+      /** Files and directories to fsync. */
+      paths: string[];
+      /** After that the derived files hold every record below. */
+      dispatchedPosition: number;
+      logicsTimestampMs: number;
+      indexTimestampMs: number;
+    };

@@ -1,0 +1,80 @@
+/**
+ * @agent writer
+ *
+ * Answers that wait for the disk, in the order of their records: a ring of the writer's own, from
+ * which they move to the reactor's once their position is flushed, or once they have waited too long.
+ */
+import { layout } from '../base/layout.ts';
+import { ResponseCode } from '../protocol/codes.ts';
+import { BACK_PRESSURED } from '../ring/agent.ts';
+import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { appendAnswerMessage, MessageType } from './ring-messages.ts';
+
+/** In front of the APPEND_ANSWER: the position that it waits for, and since when (monotonic). */
+const waitingHead = layout({ position: 'f64', sinceMs: 'f64' }, 16);
+
+/** About 10,000 answers: far more than a disk lets wait, see SYSTEM_BUSY. */
+const WAITING_BYTES = 1 << 20;
+
+export class WaitingAnswers {
+  readonly producer: SpscRingProducer;
+  readonly #consumer: SpscRingConsumer;
+  readonly #toReactor: SpscRingProducer;
+
+  constructor(toReactor: SpscRingProducer) {
+    const memory = allocateRing(WAITING_BYTES);
+    this.producer = new SpscRingProducer(memory, null);
+    this.#consumer = new SpscRingConsumer(memory);
+    this.#toReactor = toReactor;
+  }
+
+  get isEmpty(): boolean {
+    return !this.#consumer.peek();
+  }
+
+  /** Room for an answer; returns where its APPEND_ANSWER goes in `producer`, or BACK_PRESSURED. */
+  claim(answerBytes: number): number {
+    const offset = this.producer.claim(MessageType.APPEND_ANSWER, waitingHead.totalBytes + answerBytes);
+    return offset === BACK_PRESSURED ? BACK_PRESSURED : offset + waitingHead.totalBytes;
+  }
+
+  /** Puts the answer claimed at `answer` in the queue, to wait until `position` is flushed. */
+  commit(answer: number, answerBytes: number, position: number, nowMs: number): void {
+    const head = answer - waitingHead.totalBytes;
+    this.producer.float64[(head + waitingHead.position) >> 3] = position;
+    this.producer.float64[(head + waitingHead.sinceMs) >> 3] = nowMs;
+    this.producer.commit(waitingHead.totalBytes + answerBytes);
+    this.producer.publish();
+  }
+
+  /** Since when the oldest answer waits; Infinity when none does. */
+  oldestSinceMs(): number {
+    const ring = this.#consumer;
+    return ring.peek() ? (ring.float64[(ring.payloadOffset + waitingHead.sinceMs) >> 3] as number) : Infinity;
+  }
+
+  /** Answers what is flushed, and FLUSH_DISK_TIMEOUT what waits since before `timedOutSinceMs`; returns how many. */
+  release(flushed: number, timedOutSinceMs: number): number {
+    const ring = this.#consumer;
+    const toReactor = this.#toReactor;
+    let count = 0;
+    while (ring.peek()) {
+      const offset = ring.payloadOffset;
+      const isFlushed = (ring.float64[(offset + waitingHead.position) >> 3] as number) <= flushed;
+      if (!isFlushed && (ring.float64[(offset + waitingHead.sinceMs) >> 3] as number) > timedOutSinceMs) break;
+      const answerBytes = ring.payloadBytes - waitingHead.totalBytes;
+      const answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
+      if (answer === BACK_PRESSURED) break;
+      const from = offset + waitingHead.totalBytes;
+      ring.bytes.copy(toReactor.bytes, answer, from, from + answerBytes);
+      if (!isFlushed) {
+        toReactor.int32[(answer + appendAnswerMessage.code) >> 2] = ResponseCode.FLUSH_DISK_TIMEOUT;
+      }
+      toReactor.commit(answerBytes);
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+}
