@@ -1,0 +1,74 @@
+/**
+ * @agent control
+ *
+ * The configuration that control logic reads, by RocketMQ's names where it has one, with its
+ * defaults.
+ */
+export interface BrokerControlConfig {
+  clusterName: string;
+  brokerName: string;
+  /** Address and port that go into records that the broker itself stores: 8 or 20 bytes. */
+  storeHost: Uint8Array;
+  /** TBW102 exists and hands its settings on to topics created by a first send. */
+  autoCreateTopicEnable: boolean;
+  autoCreateSubscriptionGroup: boolean;
+  /** Queues of TBW102, so the most that an auto-created topic gets. */
+  defaultTopicQueueNums: number;
+  clusterTopicEnable: boolean;
+  brokerTopicEnable: boolean;
+  traceTopicEnable: boolean;
+  msgTraceTopicName: string;
+  timerWheelEnable: boolean;
+  reviveQueueNums: number;
+  /** Lets consumers filter by SQL92; false as in RocketMQ until the broker has it. */
+  enablePropertyFilter: boolean;
+  notifyConsumerIdsChangedEnable: boolean;
+  messageDelayLevel: string;
+  /** A client that sent no heartbeat for so long is removed and its connection closed. */
+  channelExpiredTimeoutMs: number;
+  /** How often expired clients are looked for. */
+  scanIntervalMs: number;
+  /** How often changed offsets are written. */
+  flushConsumerOffsetIntervalMs: number;
+  /** Topics, besides the system's own, above which none is created any more. */
+  topicCountMax: number;
+  subscriptionGroupCountMax: number;
+  /** Members of one consumer or producer group. */
+  groupMemberCountMax: number;
+  /** Subscriptions of one group. */
+  subscriptionCountMax: number;
+  /** Appends that wait for room before further ones are answered SYSTEM_BUSY. */
+  pendingAppendCountMax: number;
+  /** Everything that code 26 may show, as `key → value`; never a secret. */
+  visibleConfig: () => Iterable<readonly [string, string]>;
+  /** What other agents add to the runtime info of code 28. */
+  runtimeInfo: () => Iterable<readonly [string, string]>;
+}
+
+/** The numbers that are not RocketMQ's are guesses that leave room: memory stays below some 100 MB. */
+export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
+  clusterName: 'DefaultCluster',
+  brokerName: 'broker-a',
+  autoCreateTopicEnable: true,
+  autoCreateSubscriptionGroup: true,
+  defaultTopicQueueNums: 8,
+  clusterTopicEnable: true,
+  brokerTopicEnable: true,
+  traceTopicEnable: false,
+  msgTraceTopicName: 'RMQ_SYS_TRACE_TOPIC',
+  timerWheelEnable: true,
+  reviveQueueNums: 8,
+  enablePropertyFilter: false,
+  notifyConsumerIdsChangedEnable: true,
+  messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
+  channelExpiredTimeoutMs: 120_000,
+  scanIntervalMs: 10_000,
+  flushConsumerOffsetIntervalMs: 5_000,
+  topicCountMax: 100_000,
+  subscriptionGroupCountMax: 50_000,
+  groupMemberCountMax: 10_000,
+  subscriptionCountMax: 1_000,
+  pendingAppendCountMax: 1_024,
+  visibleConfig: () => [],
+  runtimeInfo: () => [],
+};

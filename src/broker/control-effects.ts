@@ -1,0 +1,80 @@
+/**
+ * @agent control
+ *
+ * What the control logic asks of the world around it, and the pieces of state that it publishes.
+ * The agent that wraps `BrokerControl` implements `ControlEffects`; tests implement it with lists.
+ * Effects take place in the order asked, and none of them calls back into the control logic.
+ */
+import type { RecordDraft } from '../protocol/record-encoder.ts';
+import type { RemotingCommand } from '../protocol/remoting-command.ts';
+import type { TopicConfig } from '../protocol/topic-config.ts';
+
+/** A topic with what the broker knows of it in this run. */
+export interface TopicEntry {
+  /** Dense from 0; never reused in a run, not even for a topic of the same name. */
+  readonly topicId: number;
+  readonly config: TopicConfig;
+  /** A system topic that clients may not send to. */
+  readonly sendForbidden: boolean;
+}
+
+/** What a member of a consumer group subscribes to (SubscriptionData.java). */
+export interface Subscription {
+  readonly topic: string;
+  /** `TAG` or `SQL92`. */
+  readonly expressionType: string;
+  readonly subString: string;
+  /** Milliseconds since the epoch at the client when it subscribed; a newer one replaces an older. */
+  readonly subVersion: number;
+  /** Empty where all tags match. */
+  readonly tagsSet: readonly string[];
+}
+
+/** What pulls of a group are checked against. */
+export interface GroupSnapshot {
+  readonly group: string;
+  /** False when the group's configuration has gone. */
+  readonly exists: boolean;
+  readonly consumeEnable: boolean;
+  /** By topic; null where no member is alive. */
+  readonly subscriptions: ReadonlyMap<string, Subscription> | null;
+}
+
+/** Who waits for the outcome of an append. */
+export interface AppendAnswer {
+  readonly connectionId: number;
+  /** CONSUMER_SEND_MSG_BACK is answered with a code alone, a send with its header. */
+  readonly request: RemotingCommand;
+}
+
+export type PersistedFile = 'topics.json' | 'consumerOffset.json' | 'subscriptionGroup.json';
+
+export interface ControlEffects {
+  /** Sends a finished answer frame. */
+  answer(connectionId: number, frame: Buffer): void;
+  /** Sends a finished oneway request to a client. */
+  requestClient(connectionId: number, frame: Buffer): void;
+  closeConnection(connectionId: number): void;
+  /** Makes a new or changed topic known to workers, dispatcher and writer, before any later answer. */
+  publishTopic(entry: TopicEntry): void;
+  /** The topic has gone, and its queues with it. */
+  publishTopicDeleted(topicId: number, topic: string): void;
+  /** Makes a group's state known to the dispatcher, before any later answer. */
+  publishGroup(snapshot: GroupSnapshot): void;
+  /** Replaces a file of `config/`. */
+  persist(file: PersistedFile, text: string): void;
+  /** The set of topics, or one of them, changed: name servers must hear of it at once. */
+  topicsChanged(): void;
+  /**
+   * Code 14 found nothing stored. The dispatcher answers 0 where the queue's minimum offset is 0,
+   * and QUERY_NOT_FOUND where its beginning has expired.
+   */
+  askDispatcher(connectionId: number, request: RemotingCommand, question: 'queue-start'): void;
+  /** The whole record at this place of the log; null where there is none (any more). */
+  readRecord(physicalOffset: number): Buffer | null;
+  /**
+   * Stores a record. With `answerTo` the writer answers that request with the outcome. False when
+   * the way to the writer is full: nothing happened, and the caller tries again later.
+   */
+  append(draft: RecordDraft, answerTo: AppendAnswer | null): boolean;
+}
