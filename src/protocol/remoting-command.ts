@@ -131,7 +131,7 @@ function encodeJsonHeader(parts: FrameParts): Buffer {
   const header: Record<string, unknown> = { code: parts.code };
   if (parts.extFields !== undefined) header['extFields'] = Object.fromEntries(parts.extFields);
   header['flag'] = parts.flag;
-  header['language'] = 'NODE_JS';
+  header['language'] = 'OTHER';
   header['opaque'] = parts.opaque;
   if (parts.remark !== undefined) header['remark'] = parts.remark;
   header['serializeTypeCurrentRPC'] = 'JSON';
@@ -156,7 +156,7 @@ function encodeBinaryHeader(parts: FrameParts): Buffer {
   }
   const fixed = Buffer.allocUnsafe(17);
   fixed.writeInt16BE((parts.code << 16) >> 16, 0);
-  fixed.writeUInt8(languages.indexOf('NODE_JS'), 2);
+  fixed.writeUInt8(LANGUAGE_OTHER, 2);
   fixed.writeInt16BE(MILLRACE_PROTOCOL_VERSION, 3);
   fixed.writeInt32BE(parts.opaque, 5);
   fixed.writeInt32BE(parts.flag, 9);

@@ -80,6 +80,7 @@ export class CommitLogWriter implements Agent {
   /** What other agents know as the end; never above `#appended`. */
   #published: number;
   #lastTimestampMs: number;
+  #isDiskFull = false;
 
   constructor(options: CommitLogWriterOptions) {
     this.#options = options;
@@ -90,8 +91,10 @@ export class CommitLogWriter implements Agent {
   }
 
   doWork(nowMs: number): number {
+    const { positions, sources } = this.#options;
     let work = this.#options.flushesSynchronously ? this.#answerFlushed(nowMs) : 0;
-    const sources = this.#options.sources;
+    this.#isDiskFull =
+      positions.load(PositionSlot.DISK_FULL) !== 0 || positions.load(PositionSlot.DERIVED_FULL) !== 0;
     for (let index = 0; index < sources.length; index++) {
       work += this.#drain(sources[index] as AppendSource, nowMs);
     }
@@ -144,7 +147,7 @@ export class CommitLogWriter implements Agent {
       records = pool.bytes;
       at = pool.offsetOf(slot);
     }
-    if (positions.load(PositionSlot.DISK_FULL) !== 0) {
+    if (this.#isDiskFull) {
       return !source.waitsForSpace && this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
     if (recordsBytes + BLANK_BYTES > segments.segmentBytes) {
@@ -162,7 +165,11 @@ export class CommitLogWriter implements Agent {
     let answer = 0;
     if (waits) answer = this.#waiting.claim(answerBytes);
     else if (answerKind !== AnswerKind.NONE) answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
-    if (answer === BACK_PRESSURED || !this.#makeRoom(recordsBytes)) return false;
+    if (answer === BACK_PRESSURED) return false;
+    if (!this.#makeRoom(recordsBytes)) {
+      if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0) return false;
+      return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
+    }
 
     const segmentBytes = (this.#segment as Segment).bytes;
     const queueId = int32[(head + appendMessage.queueId) >> 2] as number;

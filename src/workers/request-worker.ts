@@ -11,7 +11,8 @@
  *
  * Source: SendMessageProcessor.java, AbstractSendMessageProcessor.java (msgCheck).
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import type { DelayLevels } from '../broker/delay-level.ts';
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import {
   bornHostBytes,
@@ -24,7 +25,6 @@ import {
   SysFlag,
   writeLong,
 } from '../protocol/message-record.ts';
-import { RequestCode } from '../protocol/codes.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -41,7 +41,7 @@ import {
   type Snapshot,
   type TopicSnapshot,
 } from './ring-messages.ts';
-import { rewriteProperties, type RewrittenSend } from './send-rewrite.ts';
+import { type RewrittenSend, rewriteSend, type SendRefusal } from './send-rewrite.ts';
 
 export interface RequestWorkerOptions {
   /** From the reactor: sends. */
@@ -61,8 +61,7 @@ export interface RequestWorkerOptions {
   bodyBytesMax: number;
   /** Age at which a send that still waits is answered SYSTEM_BUSY (waitTimeMillsInSendQueue). */
   queueWaitMsMax: number;
-  /** Levels of messageDelayLevel, for the property DELAY. */
-  delayLevelCount: number;
+  delayLevels: DelayLevels;
   random: () => number;
   wallNowMs: () => number;
 }
@@ -489,13 +488,9 @@ export class RequestWorker implements Agent {
     return at + bodyBytes;
   }
 
-  #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | { code: number; remark: string } | null {
-    const result = rewriteProperties(text, {
-      topic: topic.topic,
-      queueId: this.#fields.queueId,
-      delayLevelCount: this.#options.delayLevelCount,
-      reconsumeTimes: this.#fields.reconsumeTimes,
-    });
+  #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | SendRefusal | null {
+    const { queueId, reconsumeTimes } = this.#fields;
+    const result = rewriteSend(text, topic.topic, queueId, reconsumeTimes, this.#options.delayLevels);
     if ('code' in result) return result;
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
     const target = this.#topics.getName(result.topic);

@@ -14,7 +14,7 @@ export const MessageType = {
   FRAME_POOLED: 2,
   /** reactor → control: a connection was accepted (JSON of ConnectionOpened). */
   CONNECTION_OPENED: 3,
-  /** reactor → control, dispatcher: it has gone. */
+  /** reactor → control: it has gone. control → worker: a parked frame was answered by control. */
   CONNECTION_CLOSED: 4,
   /** worker, control, dispatcher → writer: encoded records to append. */
   APPEND: 5,

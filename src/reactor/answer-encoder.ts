@@ -1,0 +1,308 @@
+/**
+ * @agent reactor
+ *
+ * Writes the two answers of the hot path, to sends and to pulls, straight into a connection's
+ * output: constant bytes with digits in between, in either header codec. No strings, no objects.
+ *
+ * Source: SendMessageResponseHeader.java, PullMessageResponseHeader.java.
+ */
+import { MILLRACE_PROTOCOL_VERSION, LANGUAGE_OTHER, ResponseCode } from '../protocol/codes.ts';
+import { FLAG_RESPONSE, SERIALIZE_ROCKETMQ } from '../protocol/remoting-command.ts';
+
+const ZERO = 0x30;
+const HEX_DIGITS = Buffer.from('0123456789ABCDEF');
+/** Longest number that is written: 2^53 has 16 digits, and a sign. */
+const DIGITS_MAX = 20;
+
+const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
+
+const jsonOpen = ascii('{"code":');
+const jsonFields = ascii(',"extFields":{');
+const jsonOpaque = ascii('},"flag":1,"language":"OTHER","opaque":');
+const jsonRemark = ascii(',"remark":"');
+const jsonClose = ascii(`,"serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`);
+const jsonRemarkClose = ascii(`","serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`);
+
+/** Name of a pull's outcome, its remark. Source: GetMessageStatus.java. */
+function pullRemark(code: number): Buffer {
+  switch (code) {
+    case ResponseCode.SUCCESS:
+      return remarkFound;
+    case ResponseCode.PULL_NOT_FOUND:
+      return remarkOverflow;
+    case ResponseCode.PULL_RETRY_IMMEDIATELY:
+      return remarkNoMatch;
+    default:
+      return remarkMoved;
+  }
+}
+const remarkFound = ascii('FOUND');
+const remarkOverflow = ascii('OFFSET_OVERFLOW_ONE');
+const remarkNoMatch = ascii('NO_MATCHED_MESSAGE');
+const remarkMoved = ascii('OFFSET_TOO_SMALL');
+
+/** Remarks of appends that failed; ASCII without quotes. */
+export function appendRemark(code: number): Buffer {
+  switch (code) {
+    case ResponseCode.SERVICE_NOT_AVAILABLE:
+      return remarkDiskFull;
+    case ResponseCode.MESSAGE_ILLEGAL:
+      return remarkIllegal;
+    case ResponseCode.FLUSH_DISK_TIMEOUT:
+      return remarkFlushTimeout;
+    default:
+      return remarkUnknown;
+  }
+}
+const remarkDiskFull = ascii(
+  'service not available now: the disk of the store is full, so messages are refused until space is freed; pulls go on',
+);
+const remarkIllegal = ascii('the message is larger than a segment of the store');
+const remarkFlushTimeout = ascii('the message is stored, but was not flushed to disk in time');
+const remarkUnknown = ascii('the append failed');
+
+export interface SendAnswer {
+  opaque: number;
+  serializeType: number;
+  code: number;
+  queueId: number;
+  queueOffset: number;
+  /** Physical offsets of the records: `offsets[first, first + count)`. */
+  offsets: Float64Array;
+  first: number;
+  count: number;
+}
+
+export interface PullAnswer {
+  opaque: number;
+  serializeType: number;
+  code: number;
+  nextBeginOffset: number;
+  minOffset: number;
+  maxOffset: number;
+  bodyBytes: number;
+}
+
+/** Longest header of a pull's answer. */
+export const PULL_HEADER_BYTES_MAX = 512;
+
+export class AnswerEncoder {
+  readonly #sendFields: Buffer;
+  readonly #hostHex: Buffer;
+  readonly #regionId: Buffer;
+  readonly #traceOn: Buffer;
+
+  /** `storeHost` is 8 or 20 bytes: address, then port. */
+  constructor(storeHost: Uint8Array, regionId: string, traceOn: boolean) {
+    this.#hostHex = ascii(Buffer.from(storeHost).toString('hex').toUpperCase());
+    this.#regionId = Buffer.from(regionId);
+    this.#traceOn = ascii(String(traceOn));
+    this.#sendFields = Buffer.from(
+      `"MSG_REGION":${JSON.stringify(regionId)},"TRACE_ON":"${String(traceOn)}","msgId":"`,
+    );
+  }
+
+  /** Most bytes that `writeSend` writes. */
+  sendBytesMax(count: number): number {
+    return 640 + this.#sendFields.length + count * (this.#hostHex.length + 17);
+  }
+
+  /** Writes a whole frame at `start`; returns its end. */
+  writeSend(target: Buffer, start: number, answer: SendAnswer): number {
+    const headerStart = start + 8;
+    const hasHeader = answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT;
+    const end =
+      answer.serializeType === SERIALIZE_ROCKETMQ
+        ? this.#writeBinarySend(target, headerStart, answer, hasHeader)
+        : this.#writeJsonSend(target, headerStart, answer, hasHeader);
+    writeLengths(target, start, answer.serializeType, end - headerStart, 0);
+    return end;
+  }
+
+  /** Writes length words and header at `start`; the body, `bodyBytes`, follows. Returns where. */
+  writePull(target: Buffer, start: number, answer: PullAnswer): number {
+    const headerStart = start + 8;
+    const end =
+      answer.serializeType === SERIALIZE_ROCKETMQ
+        ? writeBinaryPull(target, headerStart, answer)
+        : writeJsonPull(target, headerStart, answer);
+    writeLengths(target, start, answer.serializeType, end - headerStart, answer.bodyBytes);
+    return end;
+  }
+
+  #writeJsonSend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
+    let at = put(target, start, jsonOpen);
+    at = putNumber(target, at, answer.code);
+    at = put(target, at, jsonFields);
+    if (hasHeader) {
+      at = put(target, at, this.#sendFields);
+      at = this.#putIds(target, at, answer);
+      at = put(target, at, jsonQueueId);
+      at = putNumber(target, at, answer.queueId);
+      at = put(target, at, jsonQueueOffset);
+      at = putNumber(target, at, answer.queueOffset);
+      target[at++] = 0x22;
+    }
+    at = put(target, at, jsonOpaque);
+    at = putNumber(target, at, answer.opaque);
+    if (answer.code === ResponseCode.SUCCESS) return put(target, at, jsonClose);
+    at = put(target, at, jsonRemark);
+    at = put(target, at, appendRemark(answer.code));
+    return put(target, at, jsonRemarkClose);
+  }
+
+  #putIds(target: Buffer, at: number, answer: SendAnswer): number {
+    const last = answer.first + answer.count;
+    for (let index = answer.first; index < last; index++) {
+      if (index > answer.first) target[at++] = 0x2c;
+      at = put(target, at, this.#hostHex);
+      at = putHex64(target, at, answer.offsets[index] as number);
+    }
+    return at;
+  }
+
+  #writeBinarySend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
+    const remark = answer.code === ResponseCode.SUCCESS ? empty : appendRemark(answer.code);
+    const fieldsLengthAt = writeBinaryHead(target, start, answer.code, answer.opaque, remark);
+    let at = fieldsLengthAt + 4;
+    if (hasHeader) {
+      at = putField(target, at, nameRegion, this.#regionId);
+      at = putField(target, at, nameTrace, this.#traceOn);
+      let valueAt = putFieldName(target, at, nameMsgId);
+      at = this.#putIds(target, valueAt, answer);
+      target.writeInt32BE(at - valueAt, valueAt - 4);
+      valueAt = putFieldName(target, at, nameQueueId);
+      at = putNumber(target, valueAt, answer.queueId);
+      target.writeInt32BE(at - valueAt, valueAt - 4);
+      valueAt = putFieldName(target, at, nameQueueOffset);
+      at = putNumber(target, valueAt, answer.queueOffset);
+      target.writeInt32BE(at - valueAt, valueAt - 4);
+    }
+    target.writeInt32BE(at - fieldsLengthAt - 4, fieldsLengthAt);
+    return at;
+  }
+}
+
+const empty = Buffer.alloc(0);
+const jsonQueueId = ascii('","queueId":"');
+const jsonQueueOffset = ascii('","queueOffset":"');
+const jsonMaxOffset = ascii('"maxOffset":"');
+const jsonMinOffset = ascii('","minOffset":"');
+const jsonNextBegin = ascii('","nextBeginOffset":"');
+const jsonSuggest = ascii('","suggestWhichBrokerId":"0"');
+const nameRegion = ascii('MSG_REGION');
+const nameTrace = ascii('TRACE_ON');
+const nameMsgId = ascii('msgId');
+const nameQueueId = ascii('queueId');
+const nameQueueOffset = ascii('queueOffset');
+const nameMaxOffset = ascii('maxOffset');
+const nameMinOffset = ascii('minOffset');
+const nameNextBegin = ascii('nextBeginOffset');
+const nameSuggest = ascii('suggestWhichBrokerId');
+const valueZero = ascii('0');
+
+function writeJsonPull(target: Buffer, start: number, answer: PullAnswer): number {
+  let at = put(target, start, jsonOpen);
+  at = putNumber(target, at, answer.code);
+  at = put(target, at, jsonFields);
+  at = put(target, at, jsonMaxOffset);
+  at = putNumber(target, at, answer.maxOffset);
+  at = put(target, at, jsonMinOffset);
+  at = putNumber(target, at, answer.minOffset);
+  at = put(target, at, jsonNextBegin);
+  at = putNumber(target, at, answer.nextBeginOffset);
+  at = put(target, at, jsonSuggest);
+  at = put(target, at, jsonOpaque);
+  at = putNumber(target, at, answer.opaque);
+  at = put(target, at, jsonRemark);
+  at = put(target, at, pullRemark(answer.code));
+  return put(target, at, jsonRemarkClose);
+}
+
+function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): number {
+  const fieldsLengthAt = writeBinaryHead(target, start, answer.code, answer.opaque, pullRemark(answer.code));
+  let at = putNumberField(target, fieldsLengthAt + 4, nameMaxOffset, answer.maxOffset);
+  at = putNumberField(target, at, nameMinOffset, answer.minOffset);
+  at = putNumberField(target, at, nameNextBegin, answer.nextBeginOffset);
+  at = putField(target, at, nameSuggest, valueZero);
+  target.writeInt32BE(at - fieldsLengthAt - 4, fieldsLengthAt);
+  return at;
+}
+
+function writeLengths(target: Buffer, start: number, serializeType: number, headerBytes: number, bodyBytes: number): void {
+  target.writeInt32BE(4 + headerBytes + bodyBytes, start);
+  target.writeInt32BE((serializeType << 24) | headerBytes, start + 4);
+}
+
+/** Writes the fixed part of a ROCKETMQ header; returns where the length of its fields goes. */
+function writeBinaryHead(target: Buffer, start: number, code: number, opaque: number, remark: Buffer): number {
+  target.writeInt16BE(code, start);
+  target[start + 2] = LANGUAGE_OTHER;
+  target.writeInt16BE(MILLRACE_PROTOCOL_VERSION, start + 3);
+  target.writeInt32BE(opaque, start + 5);
+  target.writeInt32BE(FLAG_RESPONSE, start + 9);
+  target.writeInt32BE(remark.length, start + 13);
+  return put(target, start + 17, remark);
+}
+
+/** Writes a field's name; returns where its value goes, behind the value's length. */
+function putFieldName(target: Buffer, at: number, name: Buffer): number {
+  target.writeInt16BE(name.length, at);
+  return put(target, at + 2, name) + 4;
+}
+
+function putField(target: Buffer, at: number, name: Buffer, value: Buffer): number {
+  const valueAt = putFieldName(target, at, name);
+  target.writeInt32BE(value.length, valueAt - 4);
+  return put(target, valueAt, value);
+}
+
+function putNumberField(target: Buffer, at: number, name: Buffer, value: number): number {
+  const valueAt = putFieldName(target, at, name);
+  const end = putNumber(target, valueAt, value);
+  target.writeInt32BE(end - valueAt, valueAt - 4);
+  return end;
+}
+
+/** Long constants by copy, short ones by a loop: a call costs about as much as 32 bytes. */
+function put(target: Buffer, at: number, bytes: Buffer): number {
+  const length = bytes.length;
+  if (length > 32) bytes.copy(target, at);
+  else for (let index = 0; index < length; index++) target[at + index] = bytes[index] as number;
+  return at + length;
+}
+
+const digits = new Uint8Array(DIGITS_MAX);
+
+/** Decimal digits of an integer within ±2^53. */
+function putNumber(target: Buffer, at: number, value: number): number {
+  let rest = value;
+  if (rest < 0) {
+    target[at++] = 0x2d;
+    rest = -rest;
+  }
+  let count = 0;
+  // 32-bit arithmetic once it fits: a float64 remainder is many times slower.
+  while (rest > 0x7fffffff) {
+    const quotient = Math.floor(rest / 10);
+    digits[count++] = rest - quotient * 10;
+    rest = quotient;
+  }
+  let small = rest | 0;
+  do {
+    const quotient = (small / 10) | 0;
+    digits[count++] = small - quotient * 10;
+    small = quotient;
+  } while (small > 0);
+  while (count > 0) target[at++] = ZERO + (digits[--count] as number);
+  return at;
+}
+
+/** 16 upper-case hex digits. */
+function putHex64(target: Buffer, at: number, value: number): number {
+  const high = Math.floor(value / 0x1_0000_0000);
+  const low = value - high * 0x1_0000_0000;
+  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(high >>> shift) & 15] as number;
+  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(low >>> shift) & 15] as number;
+  return at;
+}

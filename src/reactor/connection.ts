@@ -1,0 +1,137 @@
+/**
+ * @agent reactor
+ *
+ * One accepted connection: what has arrived of its next frame, and what waits to be written. Holds
+ * no more of a frame than has arrived, whatever length was announced.
+ */
+import type { Socket } from 'node:net';
+import type { FrameSource } from '../workers/frame-proxy.ts';
+
+const OUTPUT_BYTES_START = 8 * 1024;
+const NO_BYTES = Buffer.alloc(0);
+
+export class Connection implements FrameSource {
+  readonly id: number;
+  readonly listener: number;
+  readonly socket: Socket;
+  readonly hostBytes: Uint8Array;
+  readonly remotePort: number;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  /** Bytes that arrived and are not handed on: the start of a frame, or frames that found no room. */
+  input: Buffer = NO_BYTES;
+  inputStart = 0;
+  inputEnd = 0;
+  /** Whole frames wait for room in a ring. */
+  isBlocked = false;
+  /** Since when `input` begins with a part of a frame, Infinity when it does not. */
+  partialSinceMs = Infinity;
+  lastReadMs: number;
+  /** Control has been told of this connection. */
+  isKnownToControl = false;
+  isClosed = false;
+  closesAfterWrite = false;
+  /** Answers not yet given to the socket: `output[0, outputBytes)`. */
+  output: Buffer = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
+  outputBytes = 0;
+  isDirty = false;
+  /** Pull answers that wait until the peer has read what was written before: copies of PULL_ANSWER payloads. */
+  deferredPulls: Buffer[] = [];
+  /** Reading is paused because the peer does not read, since then; Infinity when it is not. */
+  stalledSinceMs = Infinity;
+  stalledBytes = 0;
+  /** Called by the socket when it has taken a write. */
+  onWritten: () => void = () => {};
+
+  constructor(
+    id: number,
+    listener: number,
+    socket: Socket,
+    nowMs: number,
+  ) {
+    this.id = id;
+    this.listener = listener;
+    this.socket = socket;
+    const remote = plainAddress(socket.remoteAddress ?? '0.0.0.0');
+    this.hostBytes = addressBytes(remote);
+    this.remotePort = socket.remotePort ?? 0;
+    this.remoteAddress = `${remote}:${this.remotePort}`;
+    this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
+    this.lastReadMs = nowMs;
+  }
+
+  /** Takes in what has arrived. */
+  addInput(chunk: Buffer): void {
+    const leftBytes = this.inputEnd - this.inputStart;
+    if (leftBytes === 0) {
+      this.input = chunk;
+      this.inputStart = 0;
+      this.inputEnd = chunk.length;
+      return;
+    }
+    const neededBytes = leftBytes + chunk.length;
+    if (this.inputEnd + chunk.length <= this.input.length && this.#ownsInput) {
+      chunk.copy(this.input, this.inputEnd);
+      this.inputEnd += chunk.length;
+      return;
+    }
+    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes * 2, 4096));
+    this.input.copy(larger, 0, this.inputStart, this.inputEnd);
+    chunk.copy(larger, leftBytes);
+    this.input = larger;
+    this.#ownsInput = true;
+    this.inputStart = 0;
+    this.inputEnd = neededBytes;
+  }
+
+  /** True once `input` is a buffer of this connection's own, which may be appended to. */
+  #ownsInput = false;
+
+  /** Lets go of the input once it is used up. */
+  endInput(): void {
+    if (this.inputStart < this.inputEnd) return;
+    this.input = NO_BYTES;
+    this.inputStart = 0;
+    this.inputEnd = 0;
+    this.#ownsInput = false;
+  }
+
+  /** Makes room for so many more bytes of output; they go to `output` at `outputBytes`. */
+  reserveOutput(bytes: number): void {
+    const neededBytes = this.outputBytes + bytes;
+    if (neededBytes <= this.output.length) return;
+    let capacity = this.output.length;
+    while (capacity < neededBytes) capacity *= 2;
+    const larger = Buffer.allocUnsafeSlow(capacity);
+    this.output.copy(larger, 0, 0, this.outputBytes);
+    this.output = larger;
+  }
+
+  /** Starts a new output buffer: the socket still holds the old one. */
+  replaceOutput(): void {
+    this.output = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
+    this.outputBytes = 0;
+  }
+}
+
+/** An IPv4 address that came as IPv6 (::ffff:a.b.c.d) in its plain form, and no zone. */
+function plainAddress(address: string): string {
+  const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+  return plain.split('%')[0] as string;
+}
+
+/** 4 or 16 bytes of an address. */
+export function addressBytes(address: string): Uint8Array {
+  if (!address.includes(':')) return Uint8Array.from(address.split('.').map(Number));
+  const [headText = '', tailText] = address.split('::');
+  const groups = (text: string): number[] => (text === '' ? [] : text.split(':').map((group) => parseInt(group, 16)));
+  const head = groups(headText);
+  const tail = tailText === undefined ? [] : groups(tailText);
+  const middle = new Array<number>(Math.max(0, 8 - head.length - tail.length)).fill(0);
+  const bytes = new Uint8Array(16);
+  [...head, ...middle, ...tail].slice(0, 8).forEach((group, index) => {
+    bytes[index * 2] = group >> 8;
+    bytes[index * 2 + 1] = group & 0xff;
+  });
+  return bytes;
+}

@@ -1,0 +1,550 @@
+/**
+ * @agent reactor
+ *
+ * Sockets, framing and back-pressure, on the main thread. It splits what arrives into frames, hands
+ * each to the agent that serves its code, and writes the answers that come back, one write for each
+ * connection and turn. It decodes no more of a request than its code.
+ *
+ * ```
+ *            ┌ 10 310 320 ─────────▶ request worker (always the same one for a connection)
+ *  frames ───┼ 11 361 29–33 12 ────▶ dispatcher
+ *            └ everything else ────▶ control
+ * ```
+ * A ring without room blocks the connection: it is not read until the frame has gone. A socket that
+ * takes no bytes never blocks a ring: answers collect in the connection, up to a limit.
+ */
+import type { Socket } from 'node:net';
+import type { Logger } from '../base/logging.ts';
+import { RequestCode, ResponseCode, Version } from '../protocol/codes.ts';
+import {
+  decodeFrame,
+  encodeAnswer,
+  FLAG_ONEWAY,
+  FLAG_RESPONSE,
+  FRAME_BYTES_MAX,
+} from '../protocol/remoting-command.ts';
+import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
+import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
+import { PartAssembler } from '../ring/queued-producer.ts';
+import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { FrameProxy } from '../workers/frame-proxy.ts';
+import { connectionPayload } from '../workers/reactor-proxy.ts';
+import {
+  AnswerKind,
+  answerBytesMessage,
+  appendAnswerMessage,
+  type ConnectionOpened,
+  connectionMessage,
+  Listener,
+  logRange,
+  MessageType,
+  pullAnswerMessage,
+} from '../workers/ring-messages.ts';
+import { type AnswerEncoder, appendRemark, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
+import { Connection } from './connection.ts';
+
+export interface ReactorOptions {
+  /** From every agent that answers. */
+  inbound: readonly SpscRingConsumer[];
+  toWorkers: readonly FrameProxy[];
+  toControl: FrameProxy;
+  /** Absent in a process that is only a name server. */
+  toDispatcher: FrameProxy | null;
+  segments: CommitLogSegments | null;
+  encoder: AnswerEncoder;
+  logger: Logger;
+  /** Wakes the agents of this thread after an event. */
+  schedule: () => void;
+  nowMs: () => number;
+  connectionCountMax: number;
+  idleCloseMs: number;
+  onTopicsChanged: () => void;
+}
+
+/** Output that a peer does not take before its connection is no longer read. */
+const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
+/** Output above which further pull answers wait as descriptors instead of bytes. */
+const PULL_OUTPUT_BYTES_MAX = 1024 * 1024;
+/** Time without any progress after which a peer that does not read is cut off. */
+const STALLED_CLOSE_MS = 60_000;
+/** Time for a frame that has begun to arrive whole. */
+const FRAME_DEADLINE_MS = 30_000;
+const SWEEP_INTERVAL_MS = 1000;
+/** Output buffers above this are given up after a burst. */
+const OUTPUT_KEEP_BYTES_MAX = 256 * 1024;
+
+export class Reactor implements Agent {
+  readonly name = 'reactor';
+  readonly #options: ReactorOptions;
+  readonly #connections = new Map<number, Connection>();
+  readonly #scanner = new RequestScanner();
+  readonly #assemblers: PartAssembler[];
+  #dirty: Connection[] = [];
+  #blocked: Connection[] = [];
+  /** Closed connections of which control must still be told. */
+  #closed: Connection[] = [];
+  #nextId = 1;
+  #nextSweepMs = 0;
+  #isGoingAway = false;
+  #isReading = true;
+  #badFrameLoggedMs = -Infinity;
+  readonly #send = {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    queueId: 0,
+    queueOffset: 0,
+    offsets: new Float64Array(0) as Float64Array<ArrayBufferLike>,
+    first: 0,
+    count: 0,
+  };
+  readonly #pull = {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    bodyBytes: 0,
+  };
+
+  constructor(options: ReactorOptions) {
+    this.#options = options;
+    this.#assemblers = options.inbound.map(() => new PartAssembler());
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes an accepted socket. */
+  accept(socket: Socket, listener: number): void {
+    const { connectionCountMax, logger, nowMs, schedule } = this.#options;
+    if (!this.#isReading || this.#connections.size >= connectionCountMax) {
+      if (this.#isReading) logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(this.#nextId++, listener, socket, nowMs());
+    this.#connections.set(connection.id, connection);
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      connection.lastReadMs = nowMs();
+      connection.addInput(chunk);
+      if (!connection.isBlocked) this.#readFrames(connection);
+      schedule();
+    });
+    connection.onWritten = () => {
+      if (connection.outputBytes === 0 && connection.deferredPulls.length === 0) return;
+      this.#onWritten(connection);
+      schedule();
+    };
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => {
+      this.#onClose(connection);
+      schedule();
+    });
+  }
+
+  /** From now on requests are answered GO_AWAY where the client knows that answer (newer than 5.3.1). */
+  goAway(): void {
+    this.#isGoingAway = true;
+  }
+
+  /** Reads no further requests; what was read is served. */
+  stopReading(): void {
+    this.#isReading = false;
+    for (const connection of this.#connections.values()) connection.socket.pause();
+  }
+
+  /** True when every answer has been taken by its socket. */
+  get isDrained(): boolean {
+    for (const connection of this.#connections.values()) {
+      if (connection.outputBytes > 0 || connection.socket.writableLength > 0) return false;
+    }
+    return true;
+  }
+
+  doWork(nowMs: number): number {
+    let work = this.#blocked.length > 0 ? this.#retryBlocked() : 0;
+    if (this.#closed.length > 0) work += this.#tellClosed();
+    const inbound = this.#options.inbound;
+    for (let index = 0; index < inbound.length; index++) {
+      work += this.#drain(inbound[index] as SpscRingConsumer, this.#assemblers[index] as PartAssembler);
+    }
+    this.#publish();
+    if (this.#dirty.length > 0) this.#flush();
+    if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
+    return work;
+  }
+
+  nextDeadlineMs(): number {
+    return this.#nextSweepMs;
+  }
+
+  close(): void {
+    for (const connection of this.#connections.values()) connection.socket.destroy();
+  }
+
+  #publish(): void {
+    const { toWorkers, toControl, toDispatcher } = this.#options;
+    for (let index = 0; index < toWorkers.length; index++) (toWorkers[index] as FrameProxy).publish();
+    toControl.publish();
+    toDispatcher?.publish();
+  }
+
+  // Reading
+
+  /** Hands on every whole frame that has arrived, until a ring is full. */
+  #readFrames(connection: Connection): void {
+    while (!connection.isClosed) {
+      const availableBytes = connection.inputEnd - connection.inputStart;
+      if (availableBytes < 4) break;
+      const frameBytes = connection.input.readInt32BE(connection.inputStart);
+      if (frameBytes < 4 || frameBytes > FRAME_BYTES_MAX) {
+        this.#onBadFrame(connection, `frame length ${frameBytes}`);
+        return;
+      }
+      if (availableBytes - 4 < frameBytes) break;
+      const start = connection.inputStart + 4;
+      if (!this.#route(connection, start, start + frameBytes)) {
+        connection.isBlocked = true;
+        connection.socket.pause();
+        this.#blocked.push(connection);
+        return;
+      }
+      connection.inputStart = start + frameBytes;
+    }
+    connection.endInput();
+    const isPartial = connection.inputEnd > connection.inputStart;
+    connection.partialSinceMs = isPartial ? Math.min(connection.partialSinceMs, connection.lastReadMs) : Infinity;
+  }
+
+  /** Hands one frame to the agent that serves it; false when there is no room. */
+  #route(connection: Connection, start: number, end: number): boolean {
+    const { toWorkers, toControl, toDispatcher } = this.#options;
+    const bytes = connection.input;
+    const arrivalMs = connection.lastReadMs;
+    const code = peekRequestCode(bytes, start, end, this.#scanner);
+    if (code < 0) {
+      this.#onBadFrame(connection, 'header that cannot be read');
+      return true;
+    }
+    if (this.#isGoingAway && this.#answerGoAway(connection, start, end)) return true;
+    if (connection.listener !== Listener.NAME_SERVER && toDispatcher !== null) {
+      switch (code) {
+        case RequestCode.SEND_MESSAGE:
+        case RequestCode.SEND_MESSAGE_V2:
+        case RequestCode.SEND_BATCH_MESSAGE:
+          return (toWorkers[connection.id % toWorkers.length] as FrameProxy).offer(
+            connection,
+            arrivalMs,
+            bytes,
+            start,
+            end,
+          );
+        case RequestCode.PULL_MESSAGE:
+        case RequestCode.LITE_PULL_MESSAGE:
+          if (connection.listener === Listener.VIP) break;
+          return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
+        case RequestCode.SEARCH_OFFSET_BY_TIMESTAMP:
+        case RequestCode.GET_MAX_OFFSET:
+        case RequestCode.GET_MIN_OFFSET:
+        case RequestCode.GET_EARLIEST_MSG_STORETIME:
+        case RequestCode.QUERY_MESSAGE:
+        case RequestCode.VIEW_MESSAGE_BY_ID:
+          return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
+        default:
+      }
+    }
+    return this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end);
+  }
+
+  /** Control hears of a connection with the first request that it serves for it. */
+  #tellOpened(connection: Connection): boolean {
+    if (connection.isKnownToControl) return true;
+    const opened: ConnectionOpened = {
+      id: connection.id,
+      listener: connection.listener,
+      remoteAddress: connection.remoteAddress,
+      localAddress: connection.localAddress,
+    };
+    connection.isKnownToControl = offerBytes(
+      this.#options.toControl.ring,
+      MessageType.CONNECTION_OPENED,
+      Buffer.from(JSON.stringify(opened)),
+    );
+    return connection.isKnownToControl;
+  }
+
+  #answerGoAway(connection: Connection, start: number, end: number): boolean {
+    try {
+      const request = decodeFrame(connection.input.subarray(start, end));
+      if (request.version <= Version.V5_3_1 || (request.flag & (FLAG_RESPONSE | FLAG_ONEWAY)) !== 0) return false;
+      this.#write(
+        connection,
+        encodeAnswer(request, { code: ResponseCode.GO_AWAY, remark: 'the broker is shutting down' }),
+      );
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #onBadFrame(connection: Connection, what: string): void {
+    const nowMs = this.#options.nowMs();
+    if (nowMs - this.#badFrameLoggedMs > 1000) {
+      this.#badFrameLoggedMs = nowMs;
+      this.#options.logger.warn({ remoteAddress: connection.remoteAddress, what }, 'closed a connection: bad frame');
+    }
+    connection.socket.destroy();
+    this.#onClose(connection);
+  }
+
+  #retryBlocked(): number {
+    const blocked = this.#blocked;
+    this.#blocked = [];
+    let count = 0;
+    for (const connection of blocked) {
+      if (connection.isClosed) continue;
+      connection.isBlocked = false;
+      const before = connection.inputStart;
+      this.#readFrames(connection);
+      if (connection.isBlocked) {
+        if (connection.inputStart !== before) count++;
+        continue;
+      }
+      count++;
+      this.#resume(connection);
+    }
+    return count;
+  }
+
+  #resume(connection: Connection): void {
+    if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity) connection.socket.resume();
+  }
+
+  #onClose(connection: Connection): void {
+    if (connection.isClosed) return;
+    connection.isClosed = true;
+    connection.deferredPulls = [];
+    this.#connections.delete(connection.id);
+    if (connection.isKnownToControl) this.#closed.push(connection);
+  }
+
+  #tellClosed(): number {
+    const { toControl } = this.#options;
+    let count = 0;
+    while (this.#closed.length > 0) {
+      const connection = this.#closed[0] as Connection;
+      if (!offerBytes(toControl.ring, MessageType.CONNECTION_CLOSED, connectionPayload(connection.id))) break;
+      this.#closed.shift();
+      count++;
+    }
+    return count;
+  }
+
+  // Writing
+
+  #drain(ring: SpscRingConsumer, assembler: PartAssembler): number {
+    let count = 0;
+    while (ring.peek()) {
+      switch (ring.type) {
+        case MessageType.APPEND_ANSWER:
+          this.#onAppendAnswer(ring);
+          break;
+        case MessageType.PULL_ANSWER:
+          this.#onPullAnswer(ring);
+          break;
+        default:
+          this.#onOther(ring, assembler);
+      }
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+
+  #onAppendAnswer(ring: SpscRingConsumer): void {
+    const offset = ring.payloadOffset;
+    const int32 = ring.int32;
+    const connection = this.#connections.get(int32[(offset + appendAnswerMessage.connectionId) >> 2] as number);
+    if (connection === undefined) return;
+    const answer = this.#send;
+    answer.opaque = int32[(offset + appendAnswerMessage.opaque) >> 2] as number;
+    answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2] as number;
+    answer.code = int32[(offset + appendAnswerMessage.code) >> 2] as number;
+    if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
+      const remark = answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
+      const serializeType = answer.serializeType === 1 ? 1 : 0;
+      this.#write(connection, encodeAnswer({ opaque: answer.opaque, serializeType }, { code: answer.code, remark }));
+      return;
+    }
+    answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2] as number;
+    answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3] as number;
+    answer.offsets = ring.float64 as Float64Array<ArrayBufferLike>;
+    answer.first = (offset + appendAnswerMessage.totalBytes) >> 3;
+    answer.count = int32[(offset + appendAnswerMessage.offsetCount) >> 2] as number;
+    const { encoder } = this.#options;
+    connection.reserveOutput(encoder.sendBytesMax(answer.count));
+    connection.outputBytes = encoder.writeSend(connection.output, connection.outputBytes, answer);
+    this.#markDirty(connection);
+  }
+
+  #onPullAnswer(ring: SpscRingConsumer): void {
+    const offset = ring.payloadOffset;
+    const connection = this.#connections.get(ring.int32[(offset + pullAnswerMessage.connectionId) >> 2] as number);
+    if (connection === undefined) return;
+    if (connection.deferredPulls.length > 0 || pendingBytes(connection) > PULL_OUTPUT_BYTES_MAX) {
+      // An aligned copy, to be read as the ring would be.
+      const copy = Buffer.from(new ArrayBuffer(ring.payloadBytes));
+      ring.bytes.copy(copy, 0, offset, offset + ring.payloadBytes);
+      connection.deferredPulls.push(copy);
+      return;
+    }
+    this.#writePull(connection, ring.int32, ring.float64, offset);
+  }
+
+  /** Writes the pull answer whose PULL_ANSWER stands at `offset` of the arrays. */
+  #writePull(connection: Connection, int32: Int32Array, float64: Float64Array, offset: number): void {
+    const answer = this.#pull;
+    answer.opaque = int32[(offset + pullAnswerMessage.opaque) >> 2] as number;
+    answer.serializeType = int32[(offset + pullAnswerMessage.serializeType) >> 2] as number;
+    answer.code = int32[(offset + pullAnswerMessage.code) >> 2] as number;
+    answer.nextBeginOffset = float64[(offset + pullAnswerMessage.nextBeginOffset) >> 3] as number;
+    answer.minOffset = float64[(offset + pullAnswerMessage.minOffset) >> 3] as number;
+    answer.maxOffset = float64[(offset + pullAnswerMessage.maxOffset) >> 3] as number;
+    answer.bodyBytes = int32[(offset + pullAnswerMessage.bodyBytes) >> 2] as number;
+    const rangeCount = int32[(offset + pullAnswerMessage.rangeCount) >> 2] as number;
+    connection.reserveOutput(PULL_HEADER_BYTES_MAX + answer.bodyBytes);
+    const start = connection.outputBytes;
+    let at = this.#options.encoder.writePull(connection.output, start, answer);
+    let range = offset + pullAnswerMessage.totalBytes;
+    for (let index = 0; index < rangeCount; index++) {
+      const physicalOffset = float64[(range + logRange.physicalOffset) >> 3] as number;
+      const bytes = float64[(range + logRange.bytes) >> 3] as number;
+      const segments = this.#options.segments as CommitLogSegments;
+      const segment = segments.segmentAt(physicalOffset);
+      if (segment === null) {
+        // Deleted between the answer and here: retention waits longer than that, so the peer was very slow.
+        connection.socket.destroy();
+        this.#onClose(connection);
+        return;
+      }
+      const from = physicalOffset % segments.segmentBytes;
+      segment.bytes.copy(connection.output, at, from, from + bytes);
+      at += bytes;
+      range += logRange.totalBytes;
+    }
+    connection.outputBytes = at;
+    this.#markDirty(connection);
+  }
+
+  #onOther(ring: SpscRingConsumer, assembler: PartAssembler): void {
+    if (ring.type === MessageType.ANSWER_BYTES) {
+      const whole = assembler.take(ring);
+      if (whole === null) return;
+      const connectionId = whole.readInt32LE(answerBytesMessage.connectionId);
+      const connection = this.#connections.get(connectionId);
+      if (connection !== undefined) this.#write(connection, whole.subarray(answerBytesMessage.totalBytes));
+      return;
+    }
+    const payload = assembler.take(ring);
+    if (payload === null) return;
+    if (ring.type === MessageType.CLOSE_CONNECTION) {
+      const connection = this.#connections.get(payload.readInt32LE(connectionMessage.connectionId));
+      if (connection !== undefined) {
+        connection.closesAfterWrite = true;
+        this.#markDirty(connection);
+      }
+    } else if (ring.type === MessageType.TOPICS_CHANGED) this.#options.onTopicsChanged();
+  }
+
+  #write(connection: Connection, frame: Uint8Array): void {
+    connection.reserveOutput(frame.length);
+    connection.output.set(frame, connection.outputBytes);
+    connection.outputBytes += frame.length;
+    this.#markDirty(connection);
+  }
+
+  #markDirty(connection: Connection): void {
+    if (connection.isDirty) return;
+    connection.isDirty = true;
+    this.#dirty.push(connection);
+  }
+
+  /** Gives each connection's output to its socket, one write each. */
+  #flush(): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (let index = 0; index < dirty.length; index++) this.#flushConnection(dirty[index] as Connection);
+  }
+
+  #flushConnection(connection: Connection): void {
+    connection.isDirty = false;
+    if (connection.isClosed) return;
+    const socket = connection.socket;
+    if (connection.outputBytes > 0 && socket.writableLength === 0) {
+      socket.write(connection.output.subarray(0, connection.outputBytes), connection.onWritten);
+      // The kernel has taken all of it unless the stream still counts bytes as waiting.
+      if (socket.writableLength === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX) connection.outputBytes = 0;
+      else connection.replaceOutput();
+    }
+    const isStalled = pendingBytes(connection) > OUTPUT_BYTES_MAX;
+    if (isStalled && connection.stalledSinceMs === Infinity) {
+      connection.stalledSinceMs = this.#options.nowMs();
+      connection.stalledBytes = socket.bytesWritten;
+      socket.pause();
+    }
+    if (connection.closesAfterWrite && connection.outputBytes === 0) socket.end();
+  }
+
+  /** The peer has read what was written: the next answers go. */
+  #onWritten(connection: Connection): void {
+    if (connection.isClosed) return;
+    while (connection.deferredPulls.length > 0 && pendingBytes(connection) <= PULL_OUTPUT_BYTES_MAX) {
+      const copy = connection.deferredPulls.shift() as Buffer;
+      this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
+    }
+    if (connection.outputBytes > 0) this.#markDirty(connection);
+    if (connection.stalledSinceMs !== Infinity && pendingBytes(connection) <= OUTPUT_BYTES_MAX) {
+      connection.stalledSinceMs = Infinity;
+      this.#resume(connection);
+    }
+  }
+
+  /** Closes idle connections, frames that never end, and peers that never read. */
+  #sweep(nowMs: number): void {
+    this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
+    const { idleCloseMs, logger } = this.#options;
+    for (const connection of this.#connections.values()) {
+      let reason = '';
+      if (nowMs - connection.lastReadMs > idleCloseMs) reason = 'idle';
+      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS) reason = 'its frame did not arrive in time';
+      else if (connection.stalledSinceMs !== Infinity) {
+        if (connection.socket.bytesWritten !== connection.stalledBytes) {
+          connection.stalledBytes = connection.socket.bytesWritten;
+          connection.stalledSinceMs = nowMs;
+        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS) reason = 'the peer does not read';
+      }
+      if (reason === '') continue;
+      logger.info({ remoteAddress: connection.remoteAddress, reason }, 'closed a connection');
+      connection.socket.destroy();
+      this.#onClose(connection);
+    }
+  }
+}
+
+function pendingBytes(connection: Connection): number {
+  return connection.outputBytes + connection.socket.writableLength;
+}
+
+function offerBytes(ring: SpscRingProducer, type: number, payload: Uint8Array): boolean {
+  const offset = ring.claim(type, payload.length);
+  if (offset === BACK_PRESSURED) return false;
+  ring.bytes.set(payload, offset);
+  ring.commit(payload.length);
+  return true;
+}

@@ -1,0 +1,202 @@
+/**
+ * @agent flusher
+ *
+ * Everything that waits for a disk: the group commit of the CommitLog, fsync of derived files, the
+ * checkpoint, metadata files, and retention. It publishes `flushed`; nobody else syncs the log.
+ *
+ * A sync that fails ends the broker: the pages may be lost, and a second try would report success.
+ */
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import type { Agent } from '../ring/agent.ts';
+import type { Doorbell } from '../ring/doorbell.ts';
+import { PartAssembler } from '../ring/queued-producer.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
+import type { Checkpoint } from '../store/checkpoint.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { StoreFiles } from '../store/segment.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import { writeMetadata } from '../store/metadata-file.ts';
+import type { FlusherTask } from './ring-messages.ts';
+
+export interface FlusherOptions {
+  /** Tasks from control and from the dispatcher. */
+  inbound: readonly SpscRingConsumer[];
+  files: StoreFiles;
+  segments: CommitLogSegments;
+  positions: StorePositions;
+  checkpoint: Checkpoint;
+  checkpointPath: string;
+  /** Woken when `flushed` has moved and answers wait for it. */
+  writerDoorbell: Doorbell;
+  /** Woken when `flushed` has moved, where consumers see only what is flushed. */
+  dispatcherDoorbell: Doorbell;
+  flushesSynchronously: boolean;
+  flushIntervalMs: number;
+  logger: Logger;
+  /** Deletes what has expired; called about every ten seconds. */
+  expire: (nowMs: number) => void;
+}
+
+const CHECKPOINT_INTERVAL_MS = 1000;
+const EXPIRE_INTERVAL_MS = 10_000;
+/** Pause after a task found no space on the disk. */
+const RETRY_MS = 1000;
+
+export class Flusher implements Agent {
+  readonly name = 'flusher';
+  readonly #options: FlusherOptions;
+  readonly #assemblers: PartAssembler[];
+  #tasks: FlusherTask[] = [];
+  #nextFlushMs = 0;
+  #nextCheckpointMs = 0;
+  #nextExpireMs = 0;
+  #retryAtMs = 0;
+  #isCheckpointStale = false;
+  #spaceWarned = false;
+
+  constructor(options: FlusherOptions) {
+    this.#options = options;
+    this.#assemblers = options.inbound.map(() => new PartAssembler());
+  }
+
+  doWork(nowMs: number): number {
+    const { positions, flushIntervalMs } = this.#options;
+    let work = 0;
+    const flushed = positions.load(PositionSlot.FLUSHED);
+    const isWanted = this.#options.flushesSynchronously && positions.load(PositionSlot.SYNC_WANTED) > flushed;
+    if (isWanted || nowMs >= this.#nextFlushMs) {
+      this.#nextFlushMs = nowMs + flushIntervalMs;
+      work += this.#flush(flushed);
+      if (isWanted) return work;
+    }
+    work += this.#takeTasks();
+    if (this.#tasks.length > 0 && nowMs >= this.#retryAtMs) work += this.#runTask(nowMs);
+    if (this.#isCheckpointStale && nowMs >= this.#nextCheckpointMs) {
+      this.#nextCheckpointMs = nowMs + CHECKPOINT_INTERVAL_MS;
+      this.#writeCheckpoint();
+    }
+    if (nowMs >= this.#nextExpireMs) {
+      this.#nextExpireMs = nowMs + EXPIRE_INTERVAL_MS;
+      this.#options.expire(nowMs);
+    }
+    return work;
+  }
+
+  nextDeadlineMs(): number {
+    let deadline = Math.min(this.#nextFlushMs, this.#nextExpireMs);
+    if (this.#tasks.length > 0) deadline = Math.min(deadline, this.#retryAtMs);
+    if (this.#isCheckpointStale) deadline = Math.min(deadline, this.#nextCheckpointMs);
+    return deadline;
+  }
+
+  /** Runs what is left, syncs the rest of the log and writes the last checkpoint. */
+  close(): void {
+    this.#takeTasks();
+    while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
+    this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
+    this.#writeCheckpoint();
+    this.#options.segments.close();
+  }
+
+  /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */
+  #flush(flushed: number): number {
+    const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } = this.#options;
+    const timestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
+    const appended = positions.load(PositionSlot.APPENDED);
+    if (appended <= flushed) return 0;
+    const segmentBytes = segments.segmentBytes;
+    let from = flushed;
+    while (from < appended) {
+      const base = from - (from % segmentBytes);
+      const to = Math.min(appended, base + segmentBytes);
+      const segment = segments.segmentAt(from);
+      if (segment === null) throw new Error(`no segment holds ${from}, which is not flushed yet`);
+      segment.sync(from - base, to - base);
+      from = to;
+    }
+    positions.publish(PositionSlot.FLUSHED_TIMESTAMP, timestampMs);
+    positions.publish(PositionSlot.FLUSHED, appended);
+    this.#isCheckpointStale = true;
+    if (flushesSynchronously) {
+      writerDoorbell.ring();
+      dispatcherDoorbell.ring();
+    }
+    return 1;
+  }
+
+  #takeTasks(): number {
+    let count = 0;
+    const { inbound } = this.#options;
+    for (let index = 0; index < inbound.length; index++) {
+      const ring = inbound[index] as SpscRingConsumer;
+      while (ring.peek()) {
+        const payload = (this.#assemblers[index] as PartAssembler).take(ring);
+        if (payload !== null) this.#addTask(JSON.parse(payload.toString()) as FlusherTask);
+        ring.skip();
+        count++;
+      }
+      ring.release();
+    }
+    return count;
+  }
+
+  /** A newer content of the same file takes the place of one that was not written yet. */
+  #addTask(task: FlusherTask): void {
+    if (task.kind === 'replace') {
+      this.#tasks = this.#tasks.filter((other) => other.kind !== 'replace' || other.path !== task.path);
+    }
+    this.#tasks.push(task);
+  }
+
+  #runTask(nowMs: number): number {
+    const task = this.#tasks[0] as FlusherTask;
+    try {
+      if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
+      else this.#syncDerived(task);
+      this.#spaceWarned = false;
+    } catch (error) {
+      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      if (!this.#spaceWarned) {
+        this.#options.logger.warn({ error: error.message }, 'no space to write metadata; trying again each second');
+      }
+      this.#spaceWarned = true;
+      this.#retryAtMs = nowMs + RETRY_MS;
+      return 0;
+    }
+    this.#tasks.shift();
+    return 1;
+  }
+
+  #syncDerived(task: Extract<FlusherTask, { kind: 'sync' }>): void {
+    const { files, checkpoint } = this.#options;
+    for (const path of task.paths) syncPath(files, path);
+    checkpoint.dispatchedPosition = task.dispatchedPosition;
+    checkpoint.logicsTimestampMs = task.logicsTimestampMs;
+    checkpoint.indexTimestampMs = task.indexTimestampMs;
+    this.#isCheckpointStale = true;
+  }
+
+  #writeCheckpoint(): void {
+    const { positions, checkpoint, files, checkpointPath } = this.#options;
+    this.#isCheckpointStale = false;
+    checkpoint.physicTimestampMs = positions.load(PositionSlot.FLUSHED_TIMESTAMP);
+    checkpoint.flushedPosition = positions.load(PositionSlot.FLUSHED);
+    checkpoint.write(files, checkpointPath);
+  }
+}
+
+/** Syncs a file, or a directory; one that has been deleted meanwhile needs none. */
+function syncPath(files: StoreFiles, path: string): void {
+  if (!files.exists(path)) return;
+  if (path.endsWith('/')) {
+    files.syncDirectory(path);
+    return;
+  }
+  const descriptor = files.open(path, false);
+  try {
+    files.syncDescriptor(descriptor);
+  } finally {
+    files.closeDescriptor(descriptor);
+  }
+}

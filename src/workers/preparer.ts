@@ -1,0 +1,99 @@
+/**
+ * @agent preparer
+ *
+ * Makes room ahead of the writer: the next segment while this one is being filled, and the next pages,
+ * populated and clean, so that an append neither faults nor makes a group commit write zeroes.
+ */
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import type { Agent } from '../ring/agent.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+
+export interface PreparerOptions {
+  segments: CommitLogSegments;
+  positions: StorePositions;
+  logger: Logger;
+}
+
+/** Populated in one step; about 5 ms of work, in which nothing else of this thread runs. */
+const STEP_BYTES = 2 * 1024 * 1024;
+/** Kept ready ahead of the writer: some 0.3 s at 200 MB/s. */
+const AHEAD_BYTES = 32 * 1024 * 1024;
+/** How much of a segment is filled when the next one is made. */
+const NEXT_SEGMENT_AT = 0.5;
+const RETRY_MS = 1000;
+/** While nothing is appended, and to follow the writer, which does not wake this agent. */
+const POLL_MS = 20;
+
+export class Preparer implements Agent {
+  readonly name = 'preparer';
+  readonly #options: PreparerOptions;
+  #retryAtMs = 0;
+  #hasFailed = false;
+  #nextPollMs = 0;
+
+  constructor(options: PreparerOptions) {
+    this.#options = options;
+  }
+
+  doWork(nowMs: number): number {
+    this.#nextPollMs = nowMs + POLL_MS;
+    return this.#allocate(nowMs) + this.#prepare();
+  }
+
+  nextDeadlineMs(): number {
+    return this.#nextPollMs;
+  }
+
+  close(): void {
+    this.#options.segments.close();
+  }
+
+  #allocate(nowMs: number): number {
+    const { segments, positions, logger } = this.#options;
+    const segmentBytes = segments.segmentBytes;
+    const appended = positions.load(PositionSlot.APPENDED);
+    const allocated = positions.load(PositionSlot.ALLOCATED);
+    if (allocated >= appended + segmentBytes * (1 - NEXT_SEGMENT_AT) || nowMs < this.#retryAtMs) return 0;
+    try {
+      segments.create(allocated);
+    } catch (error) {
+      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      this.#retryAtMs = nowMs + RETRY_MS;
+      if (!this.#hasFailed) {
+        logger.warn(
+          { segmentBytes, error: error.message },
+          'no space for the next segment; messages are refused (14) once this one is full, until space is freed',
+        );
+      }
+      this.#hasFailed = true;
+      positions.publish(PositionSlot.ALLOCATION_FAILED, 1);
+      return 0;
+    }
+    positions.publish(PositionSlot.ALLOCATED, allocated + segmentBytes);
+    if (this.#hasFailed) {
+      logger.info({ segmentBytes }, 'space for the next segment is there again');
+      this.#hasFailed = false;
+      positions.publish(PositionSlot.ALLOCATION_FAILED, 0);
+    }
+    return 1;
+  }
+
+  #prepare(): number {
+    const { segments, positions } = this.#options;
+    const appended = positions.load(PositionSlot.APPENDED);
+    const prepared = Math.max(positions.load(PositionSlot.PREPARED), appended);
+    const limit = Math.min(positions.load(PositionSlot.ALLOCATED), appended + AHEAD_BYTES);
+    if (prepared >= limit) return 0;
+    const segmentBytes = segments.segmentBytes;
+    const base = prepared - (prepared % segmentBytes);
+    const from = prepared - base;
+    const to = Math.min(from - (from % STEP_BYTES) + STEP_BYTES, segmentBytes, limit - base);
+    const segment = segments.segmentAt(prepared);
+    if (segment === null) return 0;
+    segment.prepare(from, to);
+    positions.publish(PositionSlot.PREPARED, base + to);
+    return 1;
+  }
+}

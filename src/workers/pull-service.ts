@@ -1,0 +1,354 @@
+/**
+ * @agent dispatcher
+ *
+ * Answers pulls: checks them against the published state of topics and groups, reads ConsumeQueue
+ * units, filters by tag, and answers with ranges of the log, or holds the pull until a message
+ * arrives or its time is over.
+ *
+ * ```
+ *  request ─▶ checks ─▶ read ─┬─ found, moved, scanned without a match ─▶ answer
+ *                             └─ nothing yet, may wait ─▶ held ─┬─ news at its queue ─▶ read again
+ *                                                               └─ deadline ─▶ answer 19 or 20
+ * ```
+ * Source: PullMessageProcessor.java, DefaultMessageStore.java (getMessage), PullRequestHoldService.java.
+ */
+import { HeldPullTable } from '../broker/held-pull-table.ts';
+import { compileTagExpression, type TagFilter } from '../broker/tag-filter.ts';
+import { ResponseCode } from '../protocol/codes.ts';
+import { RequestScanner } from '../protocol/request-scanner.ts';
+import { BACK_PRESSURED } from '../ring/agent.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { FrameReader } from './frame-proxy.ts';
+import type { ReactorProxy } from './reactor-proxy.ts';
+import { type CommitOffset, logRange, MessageType, pullAnswerMessage } from './ring-messages.ts';
+import type { GroupState, QueueState, TopicState, TopicStates, WaitingPull } from './topic-state.ts';
+
+export interface PullServiceOptions {
+  topics: TopicStates;
+  segments: CommitLogSegments;
+  toReactor: ReactorProxy;
+  commitOffset: (commit: CommitOffset) => void;
+  longPollingEnable: boolean;
+}
+
+const PullFlag = { COMMIT_OFFSET: 1, SUSPEND: 2, SUBSCRIPTION: 4 } as const;
+const PERM_READ = 4;
+
+/** Messages and bytes of one answer (maxTransferCountOnMessageInMemory, maxTransferBytesOnMessageInMemory). */
+const MESSAGE_COUNT_MAX = 32;
+const BODY_BYTES_MAX = 256 * 1024;
+/** ConsumeQueue units that one pull looks at before the client is told to go on (maxFilterMessageSize 16000 bytes). */
+const SCAN_COUNT = 800;
+/** A pull without long polling is held this long where it may wait (shortPollingTimeMills). */
+const SHORT_POLLING_MS = 1000;
+const SUSPEND_MS_MAX = 60_000;
+const HELD_COUNT_MAX = 200_000;
+const FILTER_CACHE_COUNT_MAX = 1000;
+
+const Field = {
+  consumerGroup: 0,
+  topic: 1,
+  queueId: 2,
+  queueOffset: 3,
+  maxMsgNums: 4,
+  sysFlag: 5,
+  commitOffset: 6,
+  suspendTimeoutMillis: 7,
+  subscription: 8,
+  subVersion: 9,
+  expressionType: 10,
+} as const;
+const fieldNames: readonly Uint8Array[] = Object.keys(Field).map((name) => Buffer.from(name));
+
+export class PullService {
+  readonly scanner = new RequestScanner();
+  readonly #options: PullServiceOptions;
+  readonly #held = new HeldPullTable<WaitingPull>();
+  readonly #fields = new Int32Array(fieldNames.length);
+  readonly #units = new ConsumeQueueUnits(SCAN_COUNT);
+  readonly #filters = new Map<string, TagFilter>();
+  /** Ranges of the answer being built: physical offset and bytes in turn. */
+  readonly #ranges = new Float64Array(MESSAGE_COUNT_MAX * 2);
+  #rangeCount = 0;
+  #bodyBytes = 0;
+  // Outcome of the last read.
+  #code = 0;
+  #next = 0;
+  #min = 0;
+  #max = 0;
+
+  constructor(options: PullServiceOptions) {
+    this.#options = options;
+  }
+
+  get heldCount(): number {
+    return this.#held.count;
+  }
+
+  nextDeadlineMs(): number {
+    return this.#held.nextDeadlineMs();
+  }
+
+  /** Handles the pull in `frame`, already scanned by `scanner`; false when its answer has no room. */
+  onPull(frame: FrameReader, nowMs: number): boolean {
+    const scanner = this.scanner;
+    const fields = this.#fields;
+    scanner.locate(fieldNames, fields);
+    const groupField = fields[Field.consumerGroup] as number;
+    const topicField = fields[Field.topic] as number;
+    if (groupField < 0 || topicField < 0) {
+      return this.#refuse(frame, ResponseCode.SYSTEM_ERROR, 'a pull needs consumerGroup and topic');
+    }
+    const { topics } = this.#options;
+    const bytes = scanner.bytes;
+    const start = (field: number): number => scanner.valueStart[field] as number;
+    const end = (field: number): number => scanner.valueEnd[field] as number;
+    const group = topics.groupAt(bytes, start(groupField), end(groupField));
+    if (group === undefined || !group.exists) {
+      const remark = `subscription group [${scanner.text(groupField) ?? ''}] does not exist; start a consumer of the group, or create it`;
+      return this.#refuse(frame, ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+    }
+    if (!group.consumeEnable) {
+      const remark = `subscription group no permission, ${scanner.text(groupField) ?? ''}`;
+      return this.#refuse(frame, ResponseCode.NO_PERMISSION, remark);
+    }
+    const topic = topics.topicAt(bytes, start(topicField), end(topicField));
+    if (topic === undefined || !topic.isConfigured) {
+      return this.#refuse(frame, ResponseCode.TOPIC_NOT_EXIST, `topic[${scanner.text(topicField) ?? ''}] not exist, apply first please!`);
+    }
+    if ((topic.perm & PERM_READ) === 0) {
+      return this.#refuse(frame, ResponseCode.NO_PERMISSION, `the topic[${topic.topic}] pulling message is forbidden`);
+    }
+    const queueId = scanner.integer(fields[Field.queueId] as number, 0);
+    if (!(queueId >= 0 && queueId < topic.readQueueNums)) {
+      const remark = `queueId[${queueId}] is illegal, topic:[${topic.topic}] topicConfig.readQueueNums:[${topic.readQueueNums}]`;
+      return this.#refuse(frame, ResponseCode.INVALID_PARAMETER, remark);
+    }
+    const offset = scanner.integer(fields[Field.queueOffset] as number, 0);
+    const messageCountMax = scanner.integer(fields[Field.maxMsgNums] as number, MESSAGE_COUNT_MAX);
+    const sysFlag = scanner.integer(fields[Field.sysFlag] as number, 0);
+    const suspendMs = scanner.integer(fields[Field.suspendTimeoutMillis] as number, 0);
+    const commitOffset = scanner.integer(fields[Field.commitOffset] as number, -1);
+    if (Number.isNaN(offset + messageCountMax + sysFlag + suspendMs + commitOffset)) {
+      return this.#refuse(frame, ResponseCode.SYSTEM_ERROR, 'a number of the request header is not one');
+    }
+    const filter = this.#filterOf(frame, group, topic, sysFlag);
+    if (filter === null) return this.#wasRefused;
+
+    this.#read(topic.queues[queueId], offset, messageCountMax, filter);
+    const maySuspend = (sysFlag & PullFlag.SUSPEND) !== 0 && this.#code === ResponseCode.PULL_NOT_FOUND;
+    if (!maySuspend || this.#held.count >= HELD_COUNT_MAX) {
+      if (!this.#answer(frame.connectionId, scanner.opaque, scanner.serializeType)) return false;
+    } else {
+      const holdMs = this.#options.longPollingEnable ? Math.min(Math.max(suspendMs, 0), SUSPEND_MS_MAX) : SHORT_POLLING_MS;
+      this.#hold({
+        deadlineMs: nowMs + holdMs,
+        isDone: false,
+        connectionId: frame.connectionId,
+        opaque: scanner.opaque,
+        serializeType: scanner.serializeType,
+        topic,
+        queueId,
+        offset,
+        scannedTo: offset,
+        messageCountMax,
+        filter,
+      });
+    }
+    if ((sysFlag & PullFlag.COMMIT_OFFSET) !== 0 && commitOffset >= 0) {
+      this.#commit(group, scanner.text(groupField) ?? '', topic.topic, queueId, commitOffset);
+    }
+    return true;
+  }
+
+  /** Reads again for pulls that wait at this queue; false when an answer has no room: call again later. */
+  onNews(queue: QueueState): boolean {
+    queue.hasNews = false;
+    const waiting = queue.waiting;
+    let kept = 0;
+    let hasRoom = true;
+    for (let index = 0; index < waiting.length; index++) {
+      const pull = waiting[index] as WaitingPull;
+      if (pull.isDone) continue;
+      if (hasRoom) {
+        this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
+        const isNothing = this.#code === ResponseCode.PULL_NOT_FOUND || this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY;
+        if (isNothing) pull.scannedTo = this.#next;
+        else if (this.#answer(pull.connectionId, pull.opaque, pull.serializeType)) {
+          this.#held.finish(pull);
+          continue;
+        } else hasRoom = false;
+      }
+      waiting[kept++] = pull;
+    }
+    waiting.length = kept;
+    return hasRoom;
+  }
+
+  /** Answers pulls whose time is over; returns how many. */
+  expire(nowMs: number): number {
+    let count = 0;
+    for (;;) {
+      const pull = this.#held.takeExpired(nowMs);
+      if (pull === null) return count;
+      const queue = pull.topic.queues[pull.queueId];
+      this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
+      if (this.#code === ResponseCode.PULL_NOT_FOUND && pull.scannedTo > pull.offset) {
+        // The client goes on behind what did not match, instead of scanning it again.
+        this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
+        this.#next = pull.scannedTo;
+      }
+      if (!this.#answer(pull.connectionId, pull.opaque, pull.serializeType)) {
+        this.#held.add(pull);
+        return count;
+      }
+      this.#held.finish(pull);
+      if (queue !== undefined) queue.waiting = queue.waiting.filter((other) => !other.isDone);
+      count++;
+    }
+  }
+
+  #wasRefused = false;
+
+  /** The filter of a pull; null where it was refused, with `#wasRefused` saying whether the refusal went out. */
+  #filterOf(frame: FrameReader, group: GroupState, topic: TopicState, sysFlag: number): TagFilter | null {
+    const scanner = this.scanner;
+    const fields = this.#fields;
+    const expressionType = scanner.text(fields[Field.expressionType] as number);
+    if (expressionType !== null && expressionType !== '' && expressionType !== 'TAG') {
+      this.#wasRefused = this.#refuse(
+        frame,
+        ResponseCode.SYSTEM_ERROR,
+        `The broker does not support consumer to filter message by ${expressionType}`,
+      );
+      return null;
+    }
+    if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
+      return this.#compiled(scanner.text(fields[Field.subscription] as number) ?? '');
+    }
+    const subscription = group.subscriptions?.get(topic.topic);
+    if (subscription !== undefined) return subscription.filter;
+    const what =
+      group.subscriptions === null ? "the consumer's group info not exist" : "the consumer's subscription not exist";
+    this.#wasRefused = this.#refuse(frame, ResponseCode.SUBSCRIPTION_NOT_EXIST, what);
+    return null;
+  }
+
+  #compiled(expression: string): TagFilter {
+    let filter = this.#filters.get(expression);
+    if (filter === undefined) {
+      if (this.#filters.size >= FILTER_CACHE_COUNT_MAX) this.#filters.clear();
+      filter = compileTagExpression(expression);
+      this.#filters.set(expression, filter);
+    }
+    return filter;
+  }
+
+  #hold(pull: WaitingPull): void {
+    const { topics } = this.#options;
+    topics.queueOfRecord(pull.topic, pull.queueId).waiting.push(pull);
+    this.#held.add(pull);
+  }
+
+  #commit(group: GroupState, groupName: string, topic: string, queueId: number, offset: number): void {
+    const key = `${topic} ${queueId}`;
+    if (group.reportedOffsets.get(key) === offset) return;
+    group.reportedOffsets.set(key, offset);
+    this.#options.commitOffset({ group: groupName, topic, queueId, offset });
+  }
+
+  /** Reads at most one answer's worth; leaves code, next offset, bounds and ranges. */
+  #read(queue: QueueState | undefined, offset: number, messageCountMax: number, filter: TagFilter): void {
+    this.#rangeCount = 0;
+    this.#bodyBytes = 0;
+    this.#min = queue?.consumeQueue.minOffset ?? 0;
+    this.#max = queue?.consumeQueue.maxOffset ?? 0;
+    if (queue === undefined || this.#max === 0) {
+      this.#code = offset === 0 ? ResponseCode.PULL_NOT_FOUND : ResponseCode.PULL_OFFSET_MOVED;
+      this.#next = 0;
+    } else if (offset < this.#min) {
+      this.#code = ResponseCode.PULL_OFFSET_MOVED;
+      this.#next = this.#min;
+    } else if (offset === this.#max) {
+      this.#code = ResponseCode.PULL_NOT_FOUND;
+      this.#next = offset;
+    } else if (offset > this.#max) {
+      this.#code = ResponseCode.PULL_OFFSET_MOVED;
+      this.#next = this.#max;
+    } else this.#collect(queue, offset, messageCountMax, filter);
+  }
+
+  #collect(queue: QueueState, offset: number, messageCountMax: number, filter: TagFilter): void {
+    const countMax = Math.min(Math.max(messageCountMax, 1), MESSAGE_COUNT_MAX);
+    const units = this.#units;
+    const unitCount = queue.consumeQueue.read(offset, filter.matchesAll ? countMax : SCAN_COUNT, units);
+    const ranges = this.#ranges;
+    const segmentBytes = this.#options.segments.segmentBytes;
+    let messageCount = 0;
+    let rangeEnd = -1;
+    let index = 0;
+    for (; index < unitCount && messageCount < countMax; index++) {
+      if (!filter.matchesAll && !filter.matches(units.tagsHigh[index] as number, units.tagsLow[index] as number)) continue;
+      const bytes = units.bytes[index] as number;
+      if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
+      const physicalOffset = units.physicalOffset[index] as number;
+      if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
+        ranges[this.#rangeCount * 2 - 1] = (ranges[this.#rangeCount * 2 - 1] as number) + bytes;
+      } else {
+        ranges[this.#rangeCount * 2] = physicalOffset;
+        ranges[this.#rangeCount * 2 + 1] = bytes;
+        this.#rangeCount++;
+      }
+      rangeEnd = physicalOffset + bytes;
+      this.#bodyBytes += bytes;
+      messageCount++;
+    }
+    this.#next = offset + index;
+    if (messageCount > 0) this.#code = ResponseCode.SUCCESS;
+    else if (unitCount > 0) this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
+    else {
+      // A hole that the disk has no units for: the client tries again behind it.
+      this.#code = ResponseCode.PULL_NOT_FOUND;
+      this.#next = offset;
+    }
+  }
+
+  /** Sends the outcome of the last read; false when there is no room. */
+  #answer(connectionId: number, opaque: number, serializeType: number): boolean {
+    const ring = this.#options.toReactor.ring;
+    const payloadBytes = pullAnswerMessage.totalBytes + this.#rangeCount * logRange.totalBytes;
+    const offset = ring.claim(MessageType.PULL_ANSWER, payloadBytes);
+    if (offset === BACK_PRESSURED) return false;
+    const { int32, float64 } = ring;
+    int32[(offset + pullAnswerMessage.connectionId) >> 2] = connectionId;
+    int32[(offset + pullAnswerMessage.opaque) >> 2] = opaque;
+    int32[(offset + pullAnswerMessage.serializeType) >> 2] = serializeType;
+    int32[(offset + pullAnswerMessage.code) >> 2] = this.#code;
+    float64[(offset + pullAnswerMessage.nextBeginOffset) >> 3] = this.#next;
+    float64[(offset + pullAnswerMessage.minOffset) >> 3] = this.#min;
+    float64[(offset + pullAnswerMessage.maxOffset) >> 3] = this.#max;
+    int32[(offset + pullAnswerMessage.rangeCount) >> 2] = this.#rangeCount;
+    int32[(offset + pullAnswerMessage.bodyBytes) >> 2] = this.#bodyBytes;
+    const rangesAt = (offset + pullAnswerMessage.totalBytes) >> 3;
+    for (let index = 0; index < this.#rangeCount * 2; index++) float64[rangesAt + index] = this.#ranges[index] as number;
+    ring.commit(payloadBytes);
+    return true;
+  }
+
+  /** Refuses the pull at hand; every answer to a pull carries the four offsets (protocol: 15.3). */
+  #refuse(frame: FrameReader, code: number, remark: string): boolean {
+    return this.#options.toReactor.answer(
+      frame.connectionId,
+      { opaque: this.scanner.opaque, serializeType: this.scanner.serializeType === 1 ? 1 : 0 },
+      { code, remark, extFields: noOffsets },
+    );
+  }
+}
+
+const noOffsets: readonly (readonly [string, string])[] = [
+  ['suggestWhichBrokerId', '0'],
+  ['nextBeginOffset', '0'],
+  ['minOffset', '0'],
+  ['maxOffset', '0'],
+];

@@ -1,0 +1,179 @@
+/**
+ * @agent dispatcher
+ *
+ * Requests about queues and stored messages that need the ConsumeQueue, the index or the log:
+ * offsets by bound or by time (29–32), the start of a queue for a new group (14), messages by key
+ * (12) and by place (33). Off the hot path.
+ *
+ * Source: AdminBrokerProcessor.java, QueryMessageProcessor.java, ConsumerManageProcessor.java.
+ */
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { readProperty } from '../protocol/message-properties.ts';
+import { javaStringHash } from '../protocol/java-string-hash.ts';
+import { RecordKind, RecordView } from '../protocol/message-record.ts';
+import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import type { IndexStore } from '../store/index-store.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { TopicStates } from './topic-state.ts';
+
+export interface QueueQueriesOptions {
+  topics: TopicStates;
+  segments: CommitLogSegments;
+  positions: StorePositions;
+  index: IndexStore | null;
+}
+
+const UNIQUE_KEY_COUNT_MAX = 32;
+const QUERY_COUNT_MAX = 64;
+const QUERY_BYTES_MAX = 4 * 1024 * 1024;
+/** Candidates with the same hash that are compared before a query ends. */
+const CANDIDATE_COUNT_MAX = 4096;
+
+export class QueueQueries {
+  readonly #options: QueueQueriesOptions;
+  readonly #view = new RecordView();
+
+  constructor(options: QueueQueriesOptions) {
+    this.#options = options;
+  }
+
+  answer(request: RemotingCommand): Answer {
+    switch (request.code) {
+      case RequestCode.GET_MAX_OFFSET:
+        return offsetAnswer(this.#queueOf(request)?.maxOffset ?? 0);
+      case RequestCode.GET_MIN_OFFSET:
+        return offsetAnswer(this.#queueOf(request)?.minOffset ?? -1);
+      case RequestCode.SEARCH_OFFSET_BY_TIMESTAMP:
+        return this.#searchByTime(request);
+      case RequestCode.GET_EARLIEST_MSG_STORETIME:
+        return { code: ResponseCode.SUCCESS, extFields: [['timestamp', String(this.#earliestStoreTime(request))]] };
+      case RequestCode.QUERY_CONSUMER_OFFSET:
+        return this.#queueStart(request);
+      case RequestCode.VIEW_MESSAGE_BY_ID:
+        return this.#viewMessage(request);
+      case RequestCode.QUERY_MESSAGE:
+        return this.#queryMessage(request);
+      default:
+        return {
+          code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+          remark: ` request type ${request.code} not supported`,
+        };
+    }
+  }
+
+  #queueOf(request: RemotingCommand): ConsumeQueue | undefined {
+    const topic = this.#options.topics.topicNamed(request.extFields.get('topic') ?? '');
+    return topic?.queues[Number(request.extFields.get('queueId') ?? '0')]?.consumeQueue;
+  }
+
+  /** A group without a stored offset starts at 0 where the queue still has its beginning. */
+  #queueStart(request: RemotingCommand): Answer {
+    const minOffset = this.#queueOf(request)?.minOffset ?? 0;
+    if (minOffset <= 0) return offsetAnswer(0);
+    return {
+      code: ResponseCode.QUERY_NOT_FOUND,
+      remark: 'Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first',
+    };
+  }
+
+  #searchByTime(request: RemotingCommand): Answer {
+    const queue = this.#queueOf(request);
+    const timestampMs = Number(request.extFields.get('timestamp') ?? NaN);
+    if (!Number.isFinite(timestampMs)) return { code: ResponseCode.SYSTEM_ERROR, remark: 'timestamp is not a number' };
+    if (queue === undefined) return offsetAnswer(0);
+    const boundary = request.extFields.get('boundaryType')?.toUpperCase() === 'UPPER' ? 'UPPER' : 'LOWER';
+    return offsetAnswer(queue.offsetByTime(timestampMs, boundary, (offset) => this.#storeTimestampOf(offset)));
+  }
+
+  #earliestStoreTime(request: RemotingCommand): number {
+    const queue = this.#queueOf(request);
+    if (queue === undefined || queue.maxOffset === queue.minOffset) return -1;
+    return queue.storeTimestampAt(queue.minOffset, (offset) => this.#storeTimestampOf(offset));
+  }
+
+  #storeTimestampOf(physicalOffset: number): number {
+    return this.#recordAt(physicalOffset) ? this.#view.storeTimestampMs : -1;
+  }
+
+  /** Reads the record at a place of the log into `#view`; false where none begins there. */
+  #recordAt(physicalOffset: number): boolean {
+    const { segments, positions } = this.#options;
+    const readable = positions.load(PositionSlot.DISPATCHED);
+    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < readable)) return false;
+    const segment = segments.segmentAt(physicalOffset);
+    if (segment === null) return false;
+    const base = physicalOffset - (physicalOffset % segments.segmentBytes);
+    const limit = Math.min(segments.segmentBytes, readable - base);
+    const kind = this.#view.read(segment.bytes, physicalOffset - base, limit, false);
+    return kind === RecordKind.MESSAGE && this.#view.physicalOffset === physicalOffset;
+  }
+
+  #recordBytes(): Buffer {
+    const view = this.#view;
+    return view.buffer.subarray(view.start, view.start + view.totalBytes);
+  }
+
+  #viewMessage(request: RemotingCommand): Answer {
+    const offset = request.extFields.get('offset') ?? '';
+    if (!this.#recordAt(Number(offset))) {
+      return { code: ResponseCode.SYSTEM_ERROR, remark: `can not find message by the offset: ${offset}` };
+    }
+    return { code: ResponseCode.SUCCESS, body: this.#recordBytes() };
+  }
+
+  #queryMessage(request: RemotingCommand): Answer {
+    const { index } = this.#options;
+    const fields = request.extFields;
+    const topic = fields.get('topic') ?? '';
+    const key = fields.get('key') ?? '';
+    const isUnique = fields.get('_UNIQUE_KEY_QUERY') === 'true';
+    const wanted = isUnique ? UNIQUE_KEY_COUNT_MAX : Number(fields.get('maxNum') ?? QUERY_COUNT_MAX);
+    const countMax = Math.min(wanted, QUERY_COUNT_MAX);
+    const found: Buffer[] = [];
+    let foundBytes = 0;
+    if (index !== null) {
+      const hashed = Buffer.from(`${topic}#${key}`);
+      const candidates = index.query(
+        javaStringHash(hashed, 0, hashed.length),
+        Number(fields.get('beginTimestamp') ?? 0),
+        Number(fields.get('endTimestamp') ?? Number.MAX_SAFE_INTEGER),
+        CANDIDATE_COUNT_MAX,
+      );
+      for (const physicalOffset of candidates) {
+        if (found.length >= countMax || foundBytes >= QUERY_BYTES_MAX) break;
+        if (!this.#recordAt(physicalOffset) || !this.#hasKey(topic, key)) continue;
+        found.push(this.#recordBytes());
+        foundBytes += this.#view.totalBytes;
+      }
+    }
+    const extFields: [string, string][] = [
+      ['indexLastUpdateTimestamp', String(index?.lastIndexed.timestampMs ?? 0)],
+      ['indexLastUpdatePhyoffset', String(index?.lastIndexed.physicalOffset ?? 0)],
+    ];
+    if (found.length === 0) {
+      return { code: ResponseCode.QUERY_NOT_FOUND, remark: 'can not find message, maybe time range not correct', extFields };
+    }
+    return { code: ResponseCode.SUCCESS, extFields, body: Buffer.concat(found) };
+  }
+
+  /** Whether the record in `#view` really has this topic and key: hashes collide. */
+  #hasKey(topic: string, key: string): boolean {
+    const view = this.#view;
+    const bytes = view.buffer;
+    if (bytes.toString('utf8', view.topicStart, view.topicStart + view.topicBytes) !== topic) return false;
+    const end = view.propertiesStart + view.propertiesBytes;
+    for (const name of keyNames) {
+      const value = readProperty(bytes, view.propertiesStart, end, name);
+      if (value !== undefined && (value === key || value.split(' ').includes(key))) return true;
+    }
+    return false;
+  }
+}
+
+const keyNames = [Buffer.from('UNIQ_KEY'), Buffer.from('KEYS')];
+
+function offsetAnswer(offset: number): Answer {
+  return { code: ResponseCode.SUCCESS, extFields: [['offset', String(offset)]] };
+}

@@ -1,0 +1,194 @@
+/**
+ * @agent dispatcher
+ *
+ * Follows the log and derives from each record its ConsumeQueue unit and its index entries.
+ * Reads only below `readable`; skips what recovery reported as damaged.
+ *
+ * Source: CommitLog.java (checkMessageAndReturnSize), IndexService.java (buildIndex).
+ */
+import { type DelayLevels, delayLevelOf } from '../broker/delay-level.ts';
+import { SystemTopic } from '../broker/resource-name.ts';
+import { javaStringHash } from '../protocol/java-string-hash.ts';
+import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { IndexStore } from '../store/index-store.ts';
+import type { QueueState, TopicState, TopicStates } from './topic-state.ts';
+
+export interface DamagedRange {
+  from: number;
+  to: number;
+}
+
+export interface RecordDispatcherOptions {
+  segments: CommitLogSegments;
+  topics: TopicStates;
+  /** Null where messageIndexEnable is false. */
+  index: IndexStore | null;
+  delayLevels: DelayLevels;
+  /** Everything below is in the derived files already. */
+  position: number;
+  damage: readonly DamagedRange[];
+}
+
+const NAME_END = 1;
+const VALUE_END = 2;
+const SPACE = 0x20;
+
+const tagsName = Buffer.from('TAGS');
+const keysName = Buffer.from('KEYS');
+const uniqueKeyName = Buffer.from('UNIQ_KEY');
+const delayName = Buffer.from('DELAY');
+
+export class RecordDispatcher {
+  readonly #options: RecordDispatcherOptions;
+  readonly #view = new RecordView();
+  #position: number;
+  #lastTimestampMs = 0;
+  /** Queues that have got messages since `takeNews`. */
+  #news: QueueState[] = [];
+  #tagsStart = -1;
+  #tagsEnd = -1;
+  #delayStart = -1;
+  #delayEnd = -1;
+
+  constructor(options: RecordDispatcherOptions) {
+    this.#options = options;
+    this.#position = options.position;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Store timestamp of the last dispatched record. */
+  get lastTimestampMs(): number {
+    return this.#lastTimestampMs;
+  }
+
+  /** Queues that got messages and have pulls waiting. */
+  takeNews(): QueueState[] {
+    const news = this.#news;
+    if (news.length > 0) this.#news = [];
+    return news;
+  }
+
+  /** Dispatches up to `countMax` records below `readable`; returns how many. */
+  dispatch(readable: number, countMax: number): number {
+    const { segments } = this.#options;
+    const segmentBytes = segments.segmentBytes;
+    const view = this.#view;
+    let count = 0;
+    while (this.#position < readable && count < countMax) {
+      const base = this.#position - (this.#position % segmentBytes);
+      const segment = segments.segmentAt(base);
+      if (segment === null) throw new Error(`no segment holds ${this.#position}, which is to be dispatched`);
+      const limit = Math.min(segmentBytes, readable - base);
+      let at = this.#position - base;
+      while (at < limit && count < countMax) {
+        const kind = view.read(segment.bytes, at, limit, false);
+        if (kind === RecordKind.MESSAGE) {
+          this.#dispatchRecord();
+          at += view.totalBytes;
+          count++;
+        } else if (kind === RecordKind.BLANK) {
+          at = segmentBytes;
+        } else {
+          at = this.#afterDamage(base + at) - base;
+        }
+      }
+      this.#position = base + at;
+    }
+    return count;
+  }
+
+  #afterDamage(position: number): number {
+    for (const range of this.#options.damage) {
+      if (position >= range.from && position < range.to) return range.to;
+    }
+    throw new Error(`the log has no record at ${position}, below its readable end`);
+  }
+
+  #dispatchRecord(): void {
+    const view = this.#view;
+    const bytes = view.buffer;
+    this.#lastTimestampMs = view.storeTimestampMs;
+    const { topics, index } = this.#options;
+    const transaction = view.sysFlag & SysFlag.TRANSACTION_MASK;
+    const topic = topics.topicOfRecord(bytes, view.topicStart, view.topicStart + view.topicBytes);
+    this.#scanProperties(topic, transaction === SysFlag.TRANSACTION_ROLLBACK ? null : index);
+    if (transaction !== 0 && transaction !== SysFlag.TRANSACTION_COMMIT) return;
+    const queue = topics.queueOfRecord(topic, view.queueId);
+    let tagsHigh = 0;
+    let tagsLow = 0;
+    if (this.#delayStart >= 0 && topic.topic === SystemTopic.SCHEDULE) {
+      // Units of the schedule topic carry the time at which the message is due.
+      const { delayLevels } = this.#options;
+      const level = delayLevels.cap(delayLevelOf(bytes.toString('latin1', this.#delayStart, this.#delayEnd)));
+      const dueMs = delayLevels.dueMs(level, view.storeTimestampMs);
+      tagsHigh = Math.floor(dueMs / 0x1_0000_0000);
+      tagsLow = dueMs | 0;
+    } else if (this.#tagsStart >= 0) {
+      tagsLow = javaStringHash(bytes, this.#tagsStart, this.#tagsEnd);
+      tagsHigh = tagsLow >> 31;
+    }
+    queue.consumeQueue.append(view.queueOffset, view.physicalOffset, view.totalBytes, tagsHigh, tagsLow);
+    if (queue.waiting.length > 0 && !queue.hasNews) {
+      queue.hasNews = true;
+      this.#news.push(queue);
+    }
+  }
+
+  /** Walks the properties once: puts keys into the index, remembers where tags and delay stand. */
+  #scanProperties(topic: TopicState, index: IndexStore | null): void {
+    const view = this.#view;
+    const bytes = view.buffer;
+    const end = view.propertiesStart + view.propertiesBytes;
+    this.#tagsStart = -1;
+    this.#delayStart = -1;
+    let at = view.propertiesStart;
+    while (at < end) {
+      const nameStart = at;
+      while (at < end && bytes[at] !== NAME_END) at++;
+      const nameBytes = at - nameStart;
+      const valueStart = ++at;
+      while (at < end && bytes[at] !== VALUE_END) at++;
+      const valueEnd = at++;
+      if (valueEnd <= valueStart) continue;
+      if (nameBytes === 4) {
+        if (nameIs(bytes, nameStart, tagsName)) {
+          this.#tagsStart = valueStart;
+          this.#tagsEnd = valueEnd;
+        } else if (index !== null && nameIs(bytes, nameStart, keysName)) {
+          this.#indexKeys(index, topic, bytes, valueStart, valueEnd);
+        }
+      } else if (nameBytes === 8) {
+        if (index !== null && nameIs(bytes, nameStart, uniqueKeyName)) {
+          index.put(javaStringHash(bytes, valueStart, valueEnd, topic.indexSeed), view.physicalOffset, view.storeTimestampMs);
+        }
+      } else if (nameBytes === 5 && nameIs(bytes, nameStart, delayName)) {
+        this.#delayStart = valueStart;
+        this.#delayEnd = valueEnd;
+      }
+    }
+  }
+
+  /** KEYS holds words between spaces, each a key of its own. */
+  #indexKeys(index: IndexStore, topic: TopicState, bytes: Buffer, start: number, end: number): void {
+    const view = this.#view;
+    let wordStart = start;
+    for (let at = start; at <= end; at++) {
+      if (at < end && bytes[at] !== SPACE) continue;
+      if (at > wordStart) {
+        index.put(javaStringHash(bytes, wordStart, at, topic.indexSeed), view.physicalOffset, view.storeTimestampMs);
+      }
+      wordStart = at + 1;
+    }
+  }
+}
+
+function nameIs(bytes: Buffer, start: number, name: Uint8Array): boolean {
+  for (let index = 0; index < name.length; index++) {
+    if (bytes[start + index] !== name[index]) return false;
+  }
+  return true;
+}

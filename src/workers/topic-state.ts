@@ -1,0 +1,149 @@
+/**
+ * @agent dispatcher
+ *
+ * What the dispatcher knows of topics and groups: their snapshots from control, their ConsumeQueues,
+ * and who waits at which queue. Looked up by the bytes of a name where it stands in a record or
+ * request.
+ */
+import { compileTagExpression, type TagFilter } from '../broker/tag-filter.ts';
+import { ByteTable } from '../protocol/byte-table.ts';
+import { javaStringHash } from '../protocol/java-string-hash.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
+import type { HeldPull } from '../broker/held-pull-table.ts';
+import type { GroupSnapshot, Snapshot, SubscriptionSnapshot } from './ring-messages.ts';
+
+/** A pull that waits at a queue, with all that is needed to answer it. */
+export interface WaitingPull extends HeldPull {
+  connectionId: number;
+  opaque: number;
+  serializeType: number;
+  topic: TopicState;
+  queueId: number;
+  /** What was asked for. */
+  offset: number;
+  /** Everything below was scanned and did not match. */
+  scannedTo: number;
+  messageCountMax: number;
+  filter: TagFilter;
+}
+
+export class QueueState {
+  readonly queueId: number;
+  readonly consumeQueue: ConsumeQueue;
+  /** Pulls that wait for the next message here. */
+  waiting: WaitingPull[] = [];
+  /** Messages have arrived since waiting pulls were last looked at. */
+  hasNews = false;
+
+  constructor(queueId: number, consumeQueue: ConsumeQueue) {
+    this.queueId = queueId;
+    this.consumeQueue = consumeQueue;
+  }
+}
+
+export class TopicState {
+  readonly topic: string;
+  /** Java hash of "topic#", from which the hash of an index key goes on. */
+  readonly indexSeed: number;
+  /** False while only the log knows the topic: no configuration, so no reads. */
+  isConfigured = false;
+  perm = 0;
+  readQueueNums = 0;
+  /** By queue id; a queue appears with its first message. */
+  readonly queues: (QueueState | undefined)[] = [];
+
+  constructor(topic: string) {
+    this.topic = topic;
+    const seed = Buffer.from(`${topic}#`);
+    this.indexSeed = javaStringHash(seed, 0, seed.length);
+  }
+}
+
+export class GroupState {
+  exists = false;
+  consumeEnable = false;
+  /** By topic; null where no member is alive. */
+  subscriptions: Map<string, SubscriptionSnapshot & { filter: TagFilter }> | null = null;
+  /** Last offset that was reported to control, by "topic queueId". */
+  readonly reportedOffsets = new Map<string, number>();
+}
+
+export class TopicStates {
+  readonly #consumeQueues: ConsumeQueueStore;
+  readonly #topics: ByteTable<TopicState>;
+  readonly #groups: ByteTable<GroupState>;
+
+  constructor(consumeQueues: ConsumeQueueStore, seed: number) {
+    this.#consumeQueues = consumeQueues;
+    this.#topics = new ByteTable(seed);
+    this.#groups = new ByteTable(seed);
+    for (const queue of consumeQueues.queues()) {
+      const topic = this.#topics.getName(queue.topic) ?? this.#add(queue.topic);
+      topic.queues[queue.queueId] = new QueueState(queue.queueId, queue);
+    }
+  }
+
+  topicAt(bytes: Uint8Array, start: number, end: number): TopicState | undefined {
+    return this.#topics.get(bytes, start, end);
+  }
+
+  groupAt(bytes: Uint8Array, start: number, end: number): GroupState | undefined {
+    return this.#groups.get(bytes, start, end);
+  }
+
+  topicNamed(topic: string): TopicState | undefined {
+    return this.#topics.getName(topic);
+  }
+
+  /** The topic of a record, known from now on. */
+  topicOfRecord(bytes: Buffer, start: number, end: number): TopicState {
+    return this.#topics.get(bytes, start, end) ?? this.#add(bytes.toString('utf8', start, end));
+  }
+
+  /** The queue of a record; its ConsumeQueue is made where it is the first. */
+  queueOfRecord(topic: TopicState, queueId: number): QueueState {
+    const known = topic.queues[queueId];
+    if (known !== undefined) return known;
+    const queue = new QueueState(queueId, this.#consumeQueues.getOrCreate(topic.topic, queueId));
+    topic.queues[queueId] = queue;
+    return queue;
+  }
+
+  apply(snapshot: Snapshot): void {
+    if (snapshot.kind === 'topic') {
+      const topic = this.#topics.getName(snapshot.topic) ?? this.#add(snapshot.topic);
+      topic.isConfigured = true;
+      topic.perm = snapshot.perm;
+      topic.readQueueNums = snapshot.readQueueNums;
+    } else if (snapshot.kind === 'topicDeleted') {
+      this.#topics.delete(snapshot.topic);
+      this.#consumeQueues.deleteTopic(snapshot.topic);
+    } else this.#applyGroup(snapshot);
+  }
+
+  #applyGroup(snapshot: GroupSnapshot): void {
+    let group = this.#groups.getName(snapshot.group);
+    if (group === undefined) {
+      group = new GroupState();
+      this.#groups.set(snapshot.group, group);
+    }
+    group.exists = snapshot.exists;
+    group.consumeEnable = snapshot.consumeEnable;
+    group.subscriptions =
+      snapshot.subscriptions === null
+        ? null
+        : new Map(
+            snapshot.subscriptions.map((subscription) => [
+              subscription.topic,
+              { ...subscription, filter: compileTagExpression(subscription.subString) },
+            ]),
+          );
+  }
+
+  #add(name: string): TopicState {
+    const topic = new TopicState(name);
+    this.#topics.set(name, topic);
+    return topic;
+  }
+}
