@@ -1,0 +1,120 @@
+/**
+ * @agent any
+ *
+ * Reads JSON as fastjson 1.x writes it: besides the standard, map keys may be bare numbers
+ * (`{0:12}`) or whole objects (`{{"brokerName":"b"}:1}`). Objects come back without a prototype, so
+ * that no name from outside can reach one; a map with object keys comes back as an array of
+ * [key, value] pairs. Depth is bounded.
+ */
+import { BrokerError } from '../base/errors.ts';
+
+const DEPTH_MAX = 64;
+
+/** @throws BrokerError FRAME_INVALID where the text is not of that form, with the place. */
+export function parseFastjson(text: string): unknown {
+  try {
+    // The standard parser is many times quicker, and most bodies are standard.
+    return JSON.parse(text, withoutPrototype) as unknown;
+  } catch {
+    const parser = new Parser(text);
+    return parser.parse();
+  }
+}
+
+function withoutPrototype(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.assign(Object.create(null) as object, value);
+}
+
+class Parser {
+  readonly #text: string;
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  parse(): unknown {
+    const value = this.#value(0);
+    this.#skipSpace();
+    if (this.#at < this.#text.length) this.#fail('the end');
+    return value;
+  }
+
+  #fail(expected: string): never {
+    throw new BrokerError('FRAME_INVALID', `JSON has no ${expected} at character ${this.#at}`);
+  }
+
+  #skipSpace(): void {
+    while (this.#at < this.#text.length && ' \n\r\t'.includes(this.#text.charAt(this.#at))) this.#at++;
+  }
+
+  #next(): string {
+    this.#skipSpace();
+    return this.#text.charAt(this.#at);
+  }
+
+  #take(character: string): void {
+    if (this.#next() !== character) this.#fail(`"${character}"`);
+    this.#at++;
+  }
+
+  #value(depth: number): unknown {
+    if (depth > DEPTH_MAX) this.#fail('end of nesting');
+    const first = this.#next();
+    if (first === '{') return this.#object(depth);
+    if (first === '[') return this.#array(depth);
+    if (first === '"') return this.#string();
+    const word = /[-+.\w]{1,32}/y;
+    word.lastIndex = this.#at;
+    const found = word.exec(this.#text)?.[0];
+    if (found === undefined) this.#fail('value');
+    this.#at += found.length;
+    if (found === 'true') return true;
+    if (found === 'false') return false;
+    if (found === 'null') return null;
+    const number = Number(found);
+    if (!Number.isFinite(number)) this.#fail('value');
+    return number;
+  }
+
+  #object(depth: number): unknown {
+    this.#take('{');
+    const fields = Object.create(null) as Record<string, unknown>;
+    const pairs: [unknown, unknown][] = [];
+    while (this.#next() !== '}') {
+      const key = this.#value(depth + 1);
+      this.#take(':');
+      const value = this.#value(depth + 1);
+      if (typeof key === 'object' && key !== null) pairs.push([key, value]);
+      else fields[String(key)] = value;
+      if (this.#next() !== '}') this.#take(',');
+    }
+    this.#at++;
+    return pairs.length > 0 ? pairs : fields;
+  }
+
+  #array(depth: number): unknown[] {
+    this.#take('[');
+    const values: unknown[] = [];
+    while (this.#next() !== ']') {
+      values.push(this.#value(depth + 1));
+      if (this.#next() !== ']') this.#take(',');
+    }
+    this.#at++;
+    return values;
+  }
+
+  #string(): string {
+    const text = /"(?:[^"\\]|\\.)*"/y;
+    text.lastIndex = this.#at;
+    const found = text.exec(this.#text)?.[0];
+    if (found === undefined) this.#fail('end of a string');
+    this.#at += found.length;
+    try {
+      return JSON.parse(found) as string;
+    } catch {
+      return this.#fail('well-formed string');
+    }
+  }
+}
