@@ -7,6 +7,8 @@
 export interface BrokerControlConfig {
   clusterName: string;
   brokerName: string;
+  regionId: string;
+  traceOn: boolean;
   /** Address and port that go into records that the broker itself stores: 8 or 20 bytes. */
   storeHost: Uint8Array;
   /** TBW102 exists and hands its settings on to topics created by a first send. */
@@ -33,10 +35,12 @@ export interface BrokerControlConfig {
   /** Topics, besides the system's own, above which none is created any more. */
   topicCountMax: number;
   subscriptionGroupCountMax: number;
-  /** Members of one consumer or producer group. */
-  groupMemberCountMax: number;
-  /** Subscriptions of one group. */
+  /** Consumer groups, and producer groups, that one connection may be a member of. */
+  membershipCountMax: number;
+  /** Topics that one group may subscribe to. */
   subscriptionCountMax: number;
+  /** Body of a message that a client sends to its retry topic. */
+  maxMessageSize: number;
   /** Appends that wait for room before further ones are answered SYSTEM_BUSY. */
   pendingAppendCountMax: number;
   /** Everything that code 26 may show, as `key → value`; never a secret. */
@@ -49,6 +53,8 @@ export interface BrokerControlConfig {
 export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   clusterName: 'DefaultCluster',
   brokerName: 'broker-a',
+  regionId: 'DefaultRegion',
+  traceOn: true,
   autoCreateTopicEnable: true,
   autoCreateSubscriptionGroup: true,
   defaultTopicQueueNums: 8,
@@ -66,8 +72,9 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   flushConsumerOffsetIntervalMs: 5_000,
   topicCountMax: 100_000,
   subscriptionGroupCountMax: 50_000,
-  groupMemberCountMax: 10_000,
+  membershipCountMax: 1_000,
   subscriptionCountMax: 1_000,
+  maxMessageSize: 4 * 1024 * 1024,
   pendingAppendCountMax: 1_024,
   visibleConfig: () => [],
   runtimeInfo: () => [],

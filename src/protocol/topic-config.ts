@@ -67,7 +67,7 @@ export function decodeTopicConfig(value: unknown): TopicConfig | null {
 }
 
 /** The JSON form, keys sorted as fastjson sorts them. */
-export function encodeTopicConfig(config: TopicConfig): Record<string, unknown> {
+export function topicConfigJson(config: TopicConfig): Record<string, unknown> {
   return {
     attributes: Object.fromEntries(config.attributes),
     order: config.order,
