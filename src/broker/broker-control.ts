@@ -4,22 +4,29 @@
  * The control logic of the broker behind one door: topics, consumer and producer groups, consumer
  * offsets, queue locks, retries. Requests come in, effects go out; it does no I/O, reads no clock
  * but those given, and never waits.
+ *
+ * What it must never do: answer a oneway request, answer before what the answer relies on has been
+ * published, or fail because of what a client sent.
  */
-import type { MonotonicClock, WallClock } from '../base/clock.ts';
-import type { Logger } from '../base/logging.ts';
-import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
+import type { MonotonicClock } from '../base/clock.ts';
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import {
+  type Answer,
+  encodeAnswer,
+  encodeRequest,
+  FLAG_ONEWAY,
+  type RemotingCommand,
+} from '../protocol/remoting-command.ts';
 import type { DataVersion, TopicConfig } from '../protocol/topic-config.ts';
-import type { BrokerControlConfig } from './control-config.ts';
-import type { ControlEffects } from './control-effects.ts';
+import type { ClampedOffset } from './consumer-offset-table.ts';
+import type { PersistedFile, TopicEntry } from './control-effects.ts';
+import { type Connection, ControlState, type ControlStateOptions } from './control-state.ts';
+import { RequestFault } from './request-fields.ts';
+import { requestHandlers } from './request-handlers.ts';
+import { groupOfRetryTopic } from './resource-name.ts';
+import { isRefusal, type Refusal } from './topic-table.ts';
 
-export interface BrokerControlOptions {
-  config: BrokerControlConfig;
-  wallClock: WallClock;
-  monotonicClock: MonotonicClock;
-  /** Uniform in [0, 1). */
-  random: () => number;
-  logger: Logger;
-  effects: ControlEffects;
+export interface BrokerControlOptions extends ControlStateOptions {
   /** Texts of the stored files, where there are any. */
   stored: {
     topics?: string | undefined;
@@ -36,42 +43,255 @@ export interface SendTopicRequest {
   topicSysFlag?: number;
 }
 
+/**
+ * Topics and groups are written at once when they change, and then at most so often: a burst of
+ * 10,000 auto-created topics must not write 10,000 growing files (a guess).
+ */
+const TABLE_PERSIST_INTERVAL_MS = 500;
+
 export class BrokerControl {
+  readonly #state: ControlState;
+  readonly #monotonicClock: MonotonicClock;
+  readonly #connections = new Map<number, Connection>();
+  /** Opaque of oneway requests to clients; nobody answers them. */
+  #nextOpaque = 0;
+  #nextScanMs: number;
+  #nextOffsetPersistMs: number;
+  #nextTablePersistMs: number;
+
+  /** @throws BrokerError where the configuration or a stored text can't be read. */
   constructor(options: BrokerControlOptions) {
-    void options;
+    const { stored, config, monotonicClock } = options;
+    this.#monotonicClock = monotonicClock;
+    this.#state = new ControlState(options);
+    const { topics, subscriptionGroups, offsets, levels } = this.#state;
+    topics.load(stored.topics, levels.maxLevel);
+    if (stored.subscriptionGroups !== undefined) subscriptionGroups.load(stored.subscriptionGroups);
+    if (stored.consumerOffsets !== undefined) offsets.load(stored.consumerOffsets);
+    for (const group of subscriptionGroups.groups()) this.#state.publishGroup(group.groupName);
+    const nowMs = monotonicClock.nowMs();
+    this.#nextScanMs = nowMs + config.scanIntervalMs;
+    this.#nextOffsetPersistMs = nowMs + config.flushConsumerOffsetIntervalMs;
+    this.#nextTablePersistMs = nowMs;
   }
 
-  onConnectionOpened(_connection: { id: number; remoteAddress: string; localAddress: string }): void {}
-
-  onConnectionClosed(_connectionId: number): void {}
-
-  onRequest(_connectionId: number, _request: RemotingCommand): void {}
-
-  ensureSendTopic(_connectionId: number, _request: SendTopicRequest): Answer | null {
-    return null;
+  onConnectionOpened(connection: Connection): void {
+    this.#connections.set(connection.id, connection);
   }
 
-  commitOffset(_group: string, _topic: string, _queueId: number, _offset: number): void {}
-
-  ensureRetryTopic(_topic: string): boolean {
-    return false;
+  onConnectionClosed(connectionId: number): void {
+    this.#connections.delete(connectionId);
+    this.#removeMembers(connectionId);
   }
 
-  doWork(_nowMs: number): number {
-    return 0;
+  /** Handles one request; its answer, if it gets one, is an effect. */
+  onRequest(connectionId: number, request: RemotingCommand): void {
+    const answer = this.#handle(connectionId, request);
+    if (answer === null || (request.flag & FLAG_ONEWAY) !== 0) return;
+    this.#state.effects.answer(connectionId, encodeAnswer(request, answer));
   }
 
+  /**
+   * Makes sure that the topic of a send exists. Null: it does, and has been published. Else what
+   * the sender is answered.
+   */
+  ensureSendTopic(connectionId: number, request: SendTopicRequest): Answer | null {
+    const group = groupOfRetryTopic(request.topic);
+    const created =
+      group === null
+        ? this.#state.topics.createForSend({
+            ...request,
+            topicSysFlag: request.topicSysFlag ?? 0,
+            remoteAddress: this.#connections.get(connectionId)?.remoteAddress ?? '',
+          })
+        : this.#state.ensureGroup(group);
+    return isRefusal(created) ? created : null;
+  }
+
+  /** Takes the commit that came with a pull, of a group and topic that the dispatcher has checked. */
+  commitOffset(group: string, topic: string, queueId: number, offset: number): void {
+    if (!Number.isSafeInteger(offset) || offset < 0) return;
+    this.#state.offsets.commitByPull(topic, group, queueId, offset);
+  }
+
+  /**
+   * Creates a consumer group's retry topic when its route is asked for before the group's first
+   * heartbeat; else consumers find it only half a minute later. True when the topic exists now.
+   */
+  ensureRetryTopic(topic: string): boolean {
+    const group = groupOfRetryTopic(topic);
+    if (group === null) return false;
+    this.#state.ensureGroup(group);
+    return this.#state.topics.get(topic) !== undefined;
+  }
+
+  /** A topic that recovery met in the log: created if topics.json lacks it, with queues for all of it. */
+  recoverTopic(topic: string, queueCount: number): TopicEntry | Refusal {
+    const { topics, logger } = this.#state;
+    const known = topics.get(topic);
+    if (known === undefined) {
+      logger.warn({ topic, queueCount }, 'topic found in the log but not in topics.json is back');
+      return topics.createForGroup({ topic, queueNums: queueCount });
+    }
+    if (known.config.writeQueueNums >= queueCount || known.config.readQueueNums >= queueCount)
+      return known;
+    return topics.update({ ...known.config, readQueueNums: queueCount });
+  }
+
+  /** After recovery: no group may stand beyond the end of its queue. Logs and returns what it lowered. */
+  clampOffsets(maxOffsetOf: (topic: string, queueId: number) => number | null): ClampedOffset[] {
+    const clamped = this.#state.offsets.clampTo(maxOffsetOf);
+    for (const one of clamped) {
+      this.#state.logger.warn(
+        one,
+        'consumer offset was beyond the end of its queue and is lowered',
+      );
+    }
+    return clamped;
+  }
+
+  /** Expiry, notifications, appends that waited for room, persistence. `nowMs` is monotonic. */
+  doWork(nowMs: number): number {
+    let work = this.#appendPending() + this.#notifyMembers();
+    if (nowMs >= this.#nextScanMs) {
+      this.#nextScanMs = nowMs + this.#state.config.scanIntervalMs;
+      work += this.#scan();
+    }
+    if (nowMs >= this.#nextOffsetPersistMs) {
+      this.#nextOffsetPersistMs = nowMs + this.#state.config.flushConsumerOffsetIntervalMs;
+      work += this.#persist('consumerOffset.json', this.#state.offsets);
+    }
+    if (nowMs >= this.#nextTablePersistMs && this.#persistTables() > 0) {
+      this.#nextTablePersistMs = nowMs + TABLE_PERSIST_INTERVAL_MS;
+      work++;
+    }
+    return work;
+  }
+
+  /** Monotonic time of the next thing to do without being asked. */
   nextDeadlineMs(): number {
-    return Infinity;
+    const { topics, subscriptionGroups, pendingAppends, groupsToNotify } = this.#state;
+    if (pendingAppends.length > 0 || groupsToNotify.size > 0) return this.#monotonicClock.nowMs();
+    const mustPersist = topics.isDirty || subscriptionGroups.isDirty;
+    const persistMs = mustPersist ? this.#nextTablePersistMs : Infinity;
+    return Math.min(this.#nextScanMs, this.#nextOffsetPersistMs, persistMs);
   }
 
-  topicsForRegistration(): Iterable<TopicConfig> {
-    return [];
+  *topicsForRegistration(): Generator<TopicConfig> {
+    for (const entry of this.#state.topics.entries()) yield entry.config;
   }
 
   get dataVersion(): DataVersion {
-    return { counter: 0, stateVersion: 0, timestamp: 0 };
+    return this.#state.topics.dataVersion;
   }
 
-  persistAll(): void {}
+  /** Writes all that changed; for an orderly stop. */
+  persistAll(): void {
+    this.#persistTables();
+    this.#persist('consumerOffset.json', this.#state.offsets);
+  }
+
+  #handle(connectionId: number, request: RemotingCommand): Answer | null {
+    const handler = requestHandlers.get(request.code);
+    if (handler === undefined) {
+      return {
+        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+        remark: ` request type ${request.code} not supported`,
+      };
+    }
+    const connection = this.#connections.get(connectionId);
+    // A frame that was on its way when its connection closed.
+    if (connection === undefined) return null;
+    try {
+      return handler(this.#state, request, connection);
+    } catch (error) {
+      if (error instanceof RequestFault)
+        return { code: ResponseCode.SYSTEM_ERROR, remark: error.message };
+      this.#state.logger.error({ code: request.code, error: String(error) }, 'request failed');
+      return {
+        code: ResponseCode.SYSTEM_ERROR,
+        remark: `the broker failed on this request: ${String(error)}`,
+      };
+    }
+  }
+
+  /** Drops every membership of a connection and tells those that stay. */
+  #removeMembers(connectionId: number): void {
+    this.#state.producers.removeConnection(connectionId);
+    for (const group of this.#state.consumers.removeConnection(connectionId)) {
+      if (group.members.size === 0) this.#state.publishGroup(group.name);
+      else this.#state.notifyMembers(group.name);
+    }
+  }
+
+  #appendPending(): number {
+    const { pendingAppends, effects } = this.#state;
+    let count = 0;
+    while (count < pendingAppends.length) {
+      const pending = pendingAppends[count] as (typeof pendingAppends)[number];
+      if (!effects.append(pending.draft, pending.answerTo)) break;
+      count++;
+    }
+    pendingAppends.splice(0, count);
+    return count;
+  }
+
+  #notifyMembers(): number {
+    const { groupsToNotify, consumers, effects } = this.#state;
+    let count = 0;
+    for (const name of groupsToNotify) {
+      const frame = encodeRequest({
+        code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED,
+        opaque: this.#takeOpaque(),
+        flag: FLAG_ONEWAY,
+        extFields: [['consumerGroup', name]],
+      });
+      const connectionIds = new Set<number>();
+      for (const member of consumers.get(name)?.members.values() ?? [])
+        connectionIds.add(member.connectionId);
+      for (const connectionId of connectionIds) effects.requestClient(connectionId, frame);
+      count += connectionIds.size;
+    }
+    groupsToNotify.clear();
+    return count;
+  }
+
+  #takeOpaque(): number {
+    this.#nextOpaque = (this.#nextOpaque + 1) & 0x7fffffff;
+    return this.#nextOpaque;
+  }
+
+  /** Closes connections whose client has gone silent, and forgets locks that nobody renews. */
+  #scan(): number {
+    const { consumers, producers, locks, effects, config, logger } = this.#state;
+    locks.removeExpired();
+    const expired = new Set([
+      ...consumers.expiredConnections(config.channelExpiredTimeoutMs),
+      ...producers.expiredConnections(config.channelExpiredTimeoutMs),
+    ]);
+    for (const connectionId of expired) {
+      const remoteAddress = this.#connections.get(connectionId)?.remoteAddress;
+      logger.warn(
+        { connectionId, remoteAddress },
+        'client sent no heartbeat for too long and is closed',
+      );
+      this.#removeMembers(connectionId);
+      effects.closeConnection(connectionId);
+    }
+    return expired.size + this.#notifyMembers();
+  }
+
+  #persistTables(): number {
+    const { topics, subscriptionGroups } = this.#state;
+    return (
+      this.#persist('topics.json', topics) +
+      this.#persist('subscriptionGroup.json', subscriptionGroups)
+    );
+  }
+
+  #persist(file: PersistedFile, table: { readonly isDirty: boolean; store(): string }): number {
+    if (!table.isDirty) return 0;
+    this.#state.effects.persist(file, table.store());
+    return 1;
+  }
 }

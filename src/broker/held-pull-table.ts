@@ -63,7 +63,11 @@ export class HeldPullTable<Pull extends HeldPull> {
     for (;;) {
       let child = index * 2 + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Pull).deadlineMs < (heap[child] as Pull).deadlineMs) child++;
+      if (
+        child + 1 < heap.length &&
+        (heap[child + 1] as Pull).deadlineMs < (heap[child] as Pull).deadlineMs
+      )
+        child++;
       if ((heap[child] as Pull).deadlineMs >= last.deadlineMs) break;
       heap[index] = heap[child] as Pull;
       index = child;

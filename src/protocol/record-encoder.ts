@@ -108,7 +108,8 @@ export function fieldsOf(view: RecordView): RecordFields {
  * @throws RangeError where `address` is no IP address.
  */
 export function encodeHost(address: string, port: number): Buffer {
-  const unmapped = address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+  const unmapped =
+    address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
   const version = isIP(unmapped);
   if (version === 0) throw new RangeError(`not an IP address: ${address}`);
   const host = Buffer.alloc(version === 4 ? HOST_V4_BYTES : HOST_V6_BYTES);

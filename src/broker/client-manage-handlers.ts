@@ -1,0 +1,138 @@
+/**
+ * @agent control
+ *
+ * Clients come and go: HEART_BEAT (34), UNREGISTER_CLIENT (35), CHECK_CLIENT_CONFIG (46).
+ *
+ * Source: ClientManageProcessor.java.
+ */
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import type { RemotingCommand } from '../protocol/remoting-command.ts';
+import type { NewGroupMember } from './consumer-group-table.ts';
+import type { ControlState, RequestHandler } from './control-state.ts';
+import {
+  type ConsumerData,
+  decodeHeartbeat,
+  decodeSubscription,
+  type Heartbeat,
+} from './heartbeat.ts';
+import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
+import { isRefusal } from './topic-table.ts';
+
+/** Clients themselves refuse group names above 255 characters (Validators.java). */
+const PRODUCER_GROUP_CHARACTERS_MAX = 255;
+/** A guess: ids are an address, a process id and a time, some 40 characters. */
+const CLIENT_ID_CHARACTERS_MAX = 1024;
+
+const heartbeat: RequestHandler = (state, request, connection) => {
+  const beat = decodeBeat(request);
+  const member: NewGroupMember = {
+    connectionId: connection.id,
+    clientId: beat.clientId,
+    language: request.language,
+    version: request.version,
+  };
+  checkLimits(state, beat, member);
+  let isSubscriptionChange = false;
+  for (const consumer of beat.consumers) {
+    if (registerConsumer(state, beat, consumer, member)) isSubscriptionChange = true;
+  }
+  for (const group of beat.producerGroups) state.producers.register(group, member);
+  // Without a fingerprint the client does not use V2, and the flag says true as RocketMQ's does.
+  const mustSendAll = beat.fingerprint === 0 || isSubscriptionChange;
+  return {
+    code: ResponseCode.SUCCESS,
+    extFields: [
+      ['IS_SUPPORT_HEART_BEAT_V2', 'true'],
+      ['IS_SUB_CHANGE', String(mustSendAll)],
+    ],
+  };
+};
+
+/** Takes in one group of a heartbeat; true when the client must send its subscriptions again. */
+function registerConsumer(
+  state: ControlState,
+  beat: Heartbeat,
+  consumer: ConsumerData,
+  member: NewGroupMember,
+): boolean {
+  const order = consumer.subscriptions.some(
+    (subscription) => state.topics.get(subscription.topic)?.config.order === true,
+  );
+  const config = state.ensureGroup(consumer.group, { order, unitMode: consumer.unitMode });
+  if (isRefusal(config)) {
+    // The rest of the heartbeat counts all the same; the group's pulls are told the reason.
+    state.logger.warn({ group: consumer.group, remark: config.remark }, 'consumer group refused');
+    return false;
+  }
+  const outcome = state.consumers.register(member, consumer, beat);
+  if (outcome.subscriptionsChanged) state.publishGroup(consumer.group);
+  if (outcome.membersMustKnow) state.notifyMembers(consumer.group);
+  return outcome.needsSubscriptions;
+}
+
+const unregisterClient: RequestHandler = (state, request, connection) => {
+  const clientId = requiredText(request, 'clientID');
+  const producerGroup = request.extFields.get('producerGroup');
+  if (producerGroup !== undefined) state.producers.unregister(producerGroup, connection.id);
+  const consumerGroup = request.extFields.get('consumerGroup');
+  if (
+    consumerGroup !== undefined &&
+    state.consumers.unregister(consumerGroup, connection.id, clientId)
+  ) {
+    if (state.consumers.get(consumerGroup) === undefined) state.publishGroup(consumerGroup);
+    state.notifyMembers(consumerGroup);
+  }
+  return { code: ResponseCode.SUCCESS };
+};
+
+const checkClientConfig: RequestHandler = (state, request) => {
+  const subscription = decodeSubscription(bodyObject(request)['subscriptionData']);
+  const isTag = subscription === null || subscription.expressionType === 'TAG';
+  if (isTag || state.config.enablePropertyFilter) return { code: ResponseCode.SUCCESS };
+  return {
+    code: ResponseCode.SYSTEM_ERROR,
+    remark: `The broker does not support consumer to filter message by ${subscription.expressionType.slice(0, 64)}`,
+  };
+};
+
+function decodeBeat(request: RemotingCommand): Heartbeat {
+  try {
+    return decodeHeartbeat(request.body);
+  } catch (cause) {
+    throw new RequestFault(`the heartbeat can't be read: ${String(cause)}`);
+  }
+}
+
+/** Refuses a heartbeat that would make the tables grow without bound. */
+function checkLimits(state: ControlState, beat: Heartbeat, member: NewGroupMember): void {
+  const { membershipCountMax, subscriptionCountMax } = state.config;
+  const { consumers, producers } = state;
+  let consumerCount = consumers.membershipCount(member.connectionId);
+  for (const { group, subscriptions } of beat.consumers) {
+    if (!consumers.isMember(group, member)) consumerCount++;
+    if (subscriptions.length > subscriptionCountMax) {
+      throw new RequestFault(
+        `a group may subscribe to ${subscriptionCountMax} topics (subscriptionCountMax)`,
+      );
+    }
+  }
+  let producerCount = producers.membershipCount(member.connectionId);
+  for (const group of beat.producerGroups) {
+    if (group.length > PRODUCER_GROUP_CHARACTERS_MAX)
+      throw new RequestFault('the producer group name is too long');
+    if (!producers.isMember(group, member)) producerCount++;
+  }
+  if (Math.max(consumerCount, producerCount) > membershipCountMax) {
+    throw new RequestFault(
+      `a connection may be in ${membershipCountMax} groups (membershipCountMax)`,
+    );
+  }
+  if (beat.clientId.length > CLIENT_ID_CHARACTERS_MAX)
+    throw new RequestFault('the clientID is too long');
+}
+
+export const clientManageHandlers: readonly (readonly [number, RequestHandler])[] = [
+  [RequestCode.HEART_BEAT, heartbeat],
+  [RequestCode.UNREGISTER_CLIENT, unregisterClient],
+  [RequestCode.CHECK_CLIENT_CONFIG, checkClientConfig],
+];

@@ -1,0 +1,208 @@
+/**
+ * @agent control
+ *
+ * The live members of consumer groups and what each group subscribes to, as heartbeats tell. A
+ * member is one client id on one connection; it leaves by request, with its connection, or after
+ * 120 s without a heartbeat. The last heartbeat decides for the whole group: a topic that it does
+ * not mention is dropped, and a subscription is replaced only by one of a newer version.
+ *
+ * Source: ConsumerManager.java, ConsumerGroupInfo.java.
+ */
+import type { MonotonicClock } from '../base/clock.ts';
+import type { Subscription } from './control-effects.ts';
+import type { ConsumerData, ConsumeType, MessageModel } from './heartbeat.ts';
+
+export interface GroupMember {
+  readonly connectionId: number;
+  readonly clientId: string;
+  readonly language: string;
+  readonly version: number;
+  lastHeartbeatMs: number;
+}
+
+export type NewGroupMember = Omit<GroupMember, 'lastHeartbeatMs'>;
+
+export interface ConsumerGroup {
+  readonly name: string;
+  consumeType: ConsumeType;
+  messageModel: MessageModel;
+  consumeFromWhere: string;
+  /** By topic. */
+  readonly subscriptions: Map<string, Subscription>;
+  /** By connection and client id. */
+  readonly members: Map<string, GroupMember>;
+  /** Heartbeat V2: of the last heartbeat that carried subscriptions; 0 for none. */
+  fingerprint: number;
+}
+
+export interface RegisterOutcome {
+  /** Members must rebalance: one joined, or the set of topics changed. */
+  membersMustKnow: boolean;
+  /** The subscriptions that pulls are checked against changed. */
+  subscriptionsChanged: boolean;
+  /** Heartbeat V2: the broker does not know this client's subscriptions; it must send them. */
+  needsSubscriptions: boolean;
+}
+
+export class ConsumerGroupTable {
+  readonly #clock: MonotonicClock;
+  readonly #groups = new Map<string, ConsumerGroup>();
+  /** Memberships of each connection: group, then client ids. */
+  readonly #connections = new Map<number, Map<string, Set<string>>>();
+
+  constructor(clock: MonotonicClock) {
+    this.#clock = clock;
+  }
+
+  get(group: string): ConsumerGroup | undefined {
+    return this.#groups.get(group);
+  }
+
+  groups(): Iterable<ConsumerGroup> {
+    return this.#groups.values();
+  }
+
+  /** The distinct client ids of a group: one that reconnects counts once. */
+  clientIds(group: string): string[] {
+    const members = this.#groups.get(group)?.members.values() ?? [];
+    return [...new Set([...members].map((member) => member.clientId))];
+  }
+
+  isMember(group: string, member: NewGroupMember): boolean {
+    const key = memberKey(member.connectionId, member.clientId);
+    return this.#groups.get(group)?.members.has(key) === true;
+  }
+
+  /** How many groups, counted once for each client id, a connection is a member of. */
+  membershipCount(connectionId: number): number {
+    let count = 0;
+    for (const clientIds of this.#connections.get(connectionId)?.values() ?? [])
+      count += clientIds.size;
+    return count;
+  }
+
+  /** Takes in what a heartbeat says of one group. */
+  register(
+    member: NewGroupMember,
+    data: ConsumerData,
+    beat: { fingerprint: number; withoutSubscriptions: boolean },
+  ): RegisterOutcome {
+    let group = this.#groups.get(data.group);
+    const isNew = group === undefined;
+    if (group === undefined) this.#groups.set(data.group, (group = emptyGroup(data)));
+    group.consumeType = data.consumeType;
+    group.messageModel = data.messageModel;
+    group.consumeFromWhere = data.consumeFromWhere;
+    const joined = this.#join(group, member);
+    if (beat.withoutSubscriptions) {
+      return {
+        membersMustKnow: joined,
+        subscriptionsChanged: isNew,
+        needsSubscriptions: group.fingerprint !== beat.fingerprint,
+      };
+    }
+    const needsSubscriptions = group.fingerprint !== 0 && group.fingerprint !== beat.fingerprint;
+    group.fingerprint = beat.fingerprint;
+    const change = updateSubscriptions(group.subscriptions, data.subscriptions);
+    return {
+      membersMustKnow: joined || change.topics,
+      subscriptionsChanged: isNew || change.topics || change.versions,
+      needsSubscriptions,
+    };
+  }
+
+  /** Removes one member; false when it was none. */
+  unregister(group: string, connectionId: number, clientId: string): boolean {
+    const found = this.#groups.get(group);
+    if (found === undefined || !found.members.delete(memberKey(connectionId, clientId)))
+      return false;
+    const groups = this.#connections.get(connectionId);
+    const clientIds = groups?.get(group);
+    clientIds?.delete(clientId);
+    if (clientIds?.size === 0) groups?.delete(group);
+    if (groups?.size === 0) this.#connections.delete(connectionId);
+    if (found.members.size === 0) this.#groups.delete(group);
+    return true;
+  }
+
+  /** Removes every member of a connection; returns the groups that lost one, as they are now. */
+  removeConnection(connectionId: number): ConsumerGroup[] {
+    const changed: ConsumerGroup[] = [];
+    for (const [name, clientIds] of this.#connections.get(connectionId) ?? []) {
+      const group = this.#groups.get(name);
+      if (group === undefined) continue;
+      for (const clientId of clientIds) group.members.delete(memberKey(connectionId, clientId));
+      if (group.members.size === 0) this.#groups.delete(name);
+      changed.push(group);
+    }
+    this.#connections.delete(connectionId);
+    return changed;
+  }
+
+  /** Connections with a member whose last heartbeat is older than `ageMs`. */
+  expiredConnections(ageMs: number): number[] {
+    const oldestMs = this.#clock.nowMs() - ageMs;
+    const expired = new Set<number>();
+    for (const group of this.#groups.values()) {
+      for (const member of group.members.values()) {
+        if (member.lastHeartbeatMs < oldestMs) expired.add(member.connectionId);
+      }
+    }
+    return [...expired];
+  }
+
+  #join(group: ConsumerGroup, member: NewGroupMember): boolean {
+    const key = memberKey(member.connectionId, member.clientId);
+    const known = group.members.get(key);
+    if (known !== undefined) {
+      known.lastHeartbeatMs = this.#clock.nowMs();
+      return false;
+    }
+    group.members.set(key, { ...member, lastHeartbeatMs: this.#clock.nowMs() });
+    let groups = this.#connections.get(member.connectionId);
+    if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Map()));
+    const clientIds = groups.get(group.name);
+    if (clientIds === undefined) groups.set(group.name, new Set([member.clientId]));
+    else clientIds.add(member.clientId);
+    return true;
+  }
+}
+
+function memberKey(connectionId: number, clientId: string): string {
+  return `${connectionId} ${clientId}`;
+}
+
+function emptyGroup(data: ConsumerData): ConsumerGroup {
+  return {
+    name: data.group,
+    consumeType: data.consumeType,
+    messageModel: data.messageModel,
+    consumeFromWhere: data.consumeFromWhere,
+    subscriptions: new Map(),
+    members: new Map(),
+    fingerprint: 0,
+  };
+}
+
+/** What changed: the set of topics, or the version of a subscription. */
+function updateSubscriptions(
+  known: Map<string, Subscription>,
+  told: readonly Subscription[],
+): { topics: boolean; versions: boolean } {
+  const change = { topics: false, versions: false };
+  const topics = new Set<string>();
+  for (const subscription of told) {
+    topics.add(subscription.topic);
+    const old = known.get(subscription.topic);
+    if (old !== undefined && subscription.subVersion <= old.subVersion) continue;
+    if (old === undefined) change.topics = true;
+    else change.versions = true;
+    known.set(subscription.topic, subscription);
+  }
+  for (const topic of known.keys()) {
+    if (topics.has(topic)) continue;
+    known.delete(topic);
+    change.topics = true;
+  }
+  return change;
+}

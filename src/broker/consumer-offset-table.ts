@@ -1,0 +1,187 @@
+/**
+ * @agent control
+ *
+ * How far each consumer group has consumed each queue: the content of `config/consumerOffset.json`,
+ * and the resets that an administrator has asked for and that the group has not seen yet.
+ *
+ * An offset is the queue offset of the next message to consume. While a reset is pending its target
+ * counts and commits are ignored, so that a client that has not heard of it can't undo it.
+ *
+ * Source: ConsumerOffsetManager.java.
+ */
+import type { WallClock } from '../base/clock.ts';
+import { parseFastjson } from '../protocol/fastjson.ts';
+import { type DataVersion, decodeDataVersion, nextDataVersion } from '../protocol/topic-config.ts';
+import { integerOf, objectOf } from './json-value.ts';
+
+/** Neither topics nor groups may contain it. */
+const SEPARATOR = '@';
+
+export interface ClampedOffset {
+  topic: string;
+  group: string;
+  queueId: number;
+  from: number;
+  to: number;
+}
+
+export const CommitOutcome = {
+  STORED: 0,
+  /** A reset is pending. */
+  RESET_PENDING: 1,
+  /** A pull's commit was below what is stored. */
+  NOT_NEWER: 2,
+} as const;
+export type CommitOutcome = (typeof CommitOutcome)[keyof typeof CommitOutcome];
+
+export class ConsumerOffsetTable {
+  readonly #wallClock: WallClock;
+  /** By `topic@group`, then by queue. */
+  readonly #offsets = new Map<string, Map<number, number>>();
+  readonly #resets = new Map<string, Map<number, number>>();
+  #dataVersion: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
+  #isDirty = false;
+
+  constructor(wallClock: WallClock) {
+    this.#wallClock = wallClock;
+  }
+
+  /** True when something changed since the last `store`. */
+  get isDirty(): boolean {
+    return this.#isDirty;
+  }
+
+  load(text: string): void {
+    const root = objectOf(parseFastjson(text));
+    this.#dataVersion = decodeDataVersion(root?.['dataVersion']);
+    for (const [key, value] of Object.entries(objectOf(root?.['offsetTable']) ?? {})) {
+      if (!key.includes(SEPARATOR)) continue;
+      for (const [queueId, stored] of Object.entries(objectOf(value) ?? {})) {
+        const offset = integerOf(stored, -1);
+        const queue = integerOf(queueId, -1);
+        if (offset >= 0 && queue >= 0) queuesOf(this.#offsets, key).set(queue, offset);
+      }
+    }
+    this.#isDirty = false;
+  }
+
+  store(): string {
+    if (this.#isDirty)
+      this.#dataVersion = nextDataVersion(this.#dataVersion, this.#wallClock.nowMs());
+    this.#isDirty = false;
+    return this.json();
+  }
+
+  /** The file's text and the body of code 43. Numeric keys are quoted: every reader accepts that. */
+  json(): string {
+    const offsetTable = Object.fromEntries(
+      [...this.#offsets].map(([key, queues]) => [key, Object.fromEntries(queues)]),
+    );
+    return JSON.stringify({ dataVersion: this.#dataVersion, offsetTable });
+  }
+
+  /** What counts for the group: a pending reset, or what it committed; null where there is neither. */
+  query(topic: string, group: string, queueId: number): number | null {
+    const key = keyOf(topic, group);
+    return this.#resets.get(key)?.get(queueId) ?? this.#offsets.get(key)?.get(queueId) ?? null;
+  }
+
+  /** A commit by request: what the client states is stored, also when it is lower (a client's seek). */
+  commit(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
+    const key = keyOf(topic, group);
+    if (this.#resets.get(key)?.has(queueId) === true) return CommitOutcome.RESET_PENDING;
+    const queues = queuesOf(this.#offsets, key);
+    if (queues.get(queueId) !== offset) {
+      queues.set(queueId, offset);
+      this.#isDirty = true;
+    }
+    return CommitOutcome.STORED;
+  }
+
+  /**
+   * A commit that came along with a pull. Such pulls overtake each other at a rebalance, when the
+   * old owner's is still on its way: it never lowers an offset.
+   */
+  commitByPull(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
+    const stored = this.#offsets.get(keyOf(topic, group))?.get(queueId);
+    if (stored !== undefined && offset < stored) return CommitOutcome.NOT_NEWER;
+    return this.commit(topic, group, queueId, offset);
+  }
+
+  /** Asks for a reset; it counts at once, and stays pending until a pull has taken it. */
+  assignReset(topic: string, group: string, queueId: number, offset: number): void {
+    const key = keyOf(topic, group);
+    queuesOf(this.#resets, key).set(queueId, offset);
+    queuesOf(this.#offsets, key).set(queueId, offset);
+    this.#isDirty = true;
+  }
+
+  /** The pending reset of a queue, which is then done; null where there is none. */
+  takeReset(topic: string, group: string, queueId: number): number | null {
+    const key = keyOf(topic, group);
+    const queues = this.#resets.get(key);
+    const offset = queues?.get(queueId);
+    if (queues === undefined || offset === undefined) return null;
+    queues.delete(queueId);
+    if (queues.size === 0) this.#resets.delete(key);
+    return offset;
+  }
+
+  /** Groups that have offsets of this topic. */
+  groupsOf(topic: string): string[] {
+    const prefix = topic + SEPARATOR;
+    const keys = [...this.#offsets.keys()].filter((key) => key.startsWith(prefix));
+    return keys.map((key) => key.slice(prefix.length));
+  }
+
+  removeTopic(topic: string): void {
+    const prefix = topic + SEPARATOR;
+    this.#removeWhere((key) => key.startsWith(prefix));
+  }
+
+  removeGroup(group: string): void {
+    const suffix = SEPARATOR + group;
+    this.#removeWhere((key) => key.endsWith(suffix));
+  }
+
+  /**
+   * Lowers offsets above their queue's maximum, which a crash can leave behind; otherwise consumers
+   * would skip the messages stored there next. Returns what was lowered. A queue whose maximum is
+   * not known (null) keeps its offset.
+   */
+  clampTo(maxOffsetOf: (topic: string, queueId: number) => number | null): ClampedOffset[] {
+    const clamped: ClampedOffset[] = [];
+    for (const [key, queues] of this.#offsets) {
+      const separatorAt = key.indexOf(SEPARATOR);
+      const topic = key.slice(0, separatorAt);
+      const group = key.slice(separatorAt + 1);
+      for (const [queueId, from] of queues) {
+        const to = maxOffsetOf(topic, queueId);
+        if (to === null || from <= to) continue;
+        queues.set(queueId, to);
+        clamped.push({ topic, group, queueId, from, to });
+      }
+    }
+    if (clamped.length > 0) this.#isDirty = true;
+    return clamped;
+  }
+
+  #removeWhere(matches: (key: string) => boolean): void {
+    for (const key of this.#offsets.keys()) {
+      if (!matches(key)) continue;
+      this.#offsets.delete(key);
+      this.#isDirty = true;
+    }
+    for (const key of this.#resets.keys()) if (matches(key)) this.#resets.delete(key);
+  }
+}
+
+function keyOf(topic: string, group: string): string {
+  return topic + SEPARATOR + group;
+}
+
+function queuesOf(table: Map<string, Map<number, number>>, key: string): Map<number, number> {
+  let queues = table.get(key);
+  if (queues === undefined) table.set(key, (queues = new Map()));
+  return queues;
+}

@@ -1,0 +1,52 @@
+/**
+ * @agent control
+ *
+ * Administration of consumer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
+ * GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201), GET_SUBSCRIPTIONGROUP_CONFIG (352).
+ *
+ * Source: AdminBrokerProcessor.java.
+ */
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import type { RequestHandler } from './control-state.ts';
+import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
+import { groupNameFault } from './resource-name.ts';
+import { decodeGroupConfig, groupConfigJson } from './subscription-group-config.ts';
+import { isRefusal, QUEUE_COUNT_MAX } from './topic-table.ts';
+
+const updateGroup: RequestHandler = (state, request) => {
+  const config = decodeGroupConfig(bodyObject(request));
+  const fault = groupNameFault(config?.groupName ?? '');
+  if (config === null || fault !== null) {
+    return {
+      code: ResponseCode.INVALID_PARAMETER,
+      remark: fault ?? 'The specified group is blank.',
+    };
+  }
+  if (config.retryQueueNums < 0 || config.retryQueueNums > QUEUE_COUNT_MAX) {
+    throw new RequestFault(
+      `retryQueueNums ${config.retryQueueNums} is not within 0 and ${QUEUE_COUNT_MAX}`,
+    );
+  }
+  const updated = state.subscriptionGroups.update(config);
+  return isRefusal(updated) ? updated : { code: ResponseCode.SUCCESS };
+};
+
+const allGroups: RequestHandler = (state) => ({
+  code: ResponseCode.SUCCESS,
+  extFields: [['totalGroupNum', String(state.subscriptionGroups.size)]],
+  body: Buffer.from(state.subscriptionGroups.json()),
+});
+
+const oneGroup: RequestHandler = (state, request) => {
+  const config = state.subscriptionGroups.find(requiredText(request, 'group'));
+  if (isRefusal(config))
+    return { code: config.code, remark: `No group in this broker: ${config.remark}` };
+  const body = JSON.stringify(groupConfigJson(config));
+  return { code: ResponseCode.SUCCESS, body: Buffer.from(body) };
+};
+
+export const groupAdminHandlers: readonly (readonly [number, RequestHandler])[] = [
+  [RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, updateGroup],
+  [RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, allGroups],
+  [RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, oneGroup],
+];

@@ -1,0 +1,81 @@
+/**
+ * @agent control
+ *
+ * The live members of producer groups, as heartbeats tell. The broker needs them to ask a
+ * producer about a transaction, and to show them to tools. A member leaves by request, with its
+ * connection, or after 120 s without a heartbeat.
+ *
+ * Source: ProducerManager.java.
+ */
+import type { MonotonicClock } from '../base/clock.ts';
+import type { GroupMember, NewGroupMember } from './consumer-group-table.ts';
+
+export class ProducerGroupTable {
+  readonly #clock: MonotonicClock;
+  /** By group, then by connection: one client a connection, the last that said so. */
+  readonly #groups = new Map<string, Map<number, GroupMember>>();
+  readonly #connections = new Map<number, Set<string>>();
+
+  constructor(clock: MonotonicClock) {
+    this.#clock = clock;
+  }
+
+  memberCount(group: string): number {
+    return this.#groups.get(group)?.size ?? 0;
+  }
+
+  members(group: string): Iterable<GroupMember> {
+    return this.#groups.get(group)?.values() ?? [];
+  }
+
+  groups(): Iterable<string> {
+    return this.#groups.keys();
+  }
+
+  get groupCount(): number {
+    return this.#groups.size;
+  }
+
+  isMember(group: string, member: NewGroupMember): boolean {
+    return this.#groups.get(group)?.has(member.connectionId) === true;
+  }
+
+  membershipCount(connectionId: number): number {
+    return this.#connections.get(connectionId)?.size ?? 0;
+  }
+
+  register(group: string, member: NewGroupMember): void {
+    let members = this.#groups.get(group);
+    if (members === undefined) this.#groups.set(group, (members = new Map()));
+    members.set(member.connectionId, { ...member, lastHeartbeatMs: this.#clock.nowMs() });
+    let groups = this.#connections.get(member.connectionId);
+    if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Set()));
+    groups.add(group);
+  }
+
+  unregister(group: string, connectionId: number): void {
+    const members = this.#groups.get(group);
+    members?.delete(connectionId);
+    if (members?.size === 0) this.#groups.delete(group);
+    const groups = this.#connections.get(connectionId);
+    groups?.delete(group);
+    if (groups?.size === 0) this.#connections.delete(connectionId);
+  }
+
+  removeConnection(connectionId: number): void {
+    for (const group of this.#connections.get(connectionId) ?? [])
+      this.unregister(group, connectionId);
+  }
+
+  /** Connections with a member whose last heartbeat is older than `ageMs`. */
+  expiredConnections(ageMs: number): number[] {
+    const oldestMs = this.#clock.nowMs() - ageMs;
+    const expired = new Set<number>();
+    for (const members of this.#groups.values()) {
+      for (const member of members.values()) {
+        if (member.lastHeartbeatMs < oldestMs) expired.add(member.connectionId);
+      }
+    }
+    return [...expired];
+  }
+}

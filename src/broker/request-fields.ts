@@ -1,0 +1,61 @@
+/**
+ * @agent control
+ *
+ * Reads the header fields and the JSON body of a request. A field that is missing or of the wrong
+ * kind is a fault of the request, answered with SYSTEM_ERROR and its text, as RocketMQ does.
+ */
+import { parseFastjson } from '../protocol/fastjson.ts';
+import type { RemotingCommand } from '../protocol/remoting-command.ts';
+import { type JsonObject, objectOf } from './json-value.ts';
+
+/** The request itself is wrong; not a fault of the broker, so it is not logged as one. */
+export class RequestFault extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'RequestFault';
+  }
+}
+
+/** @throws RequestFault */
+export function requiredText(request: RemotingCommand, name: string): string {
+  const value = request.extFields.get(name);
+  if (value === undefined) throw new RequestFault(`the custom field <${name}> is null`);
+  return value;
+}
+
+/** @throws RequestFault where the field is there and is no integer. */
+export function optionalInteger(request: RemotingCommand, name: string): number | undefined {
+  const value = request.extFields.get(name);
+  if (value === undefined || value === '') return undefined;
+  const number = Number(value);
+  if (!/^[+-]?\d+$/.test(value) || !Number.isSafeInteger(number)) {
+    throw new RequestFault(`the custom field <${name}> is not an integer: ${value.slice(0, 32)}`);
+  }
+  return number;
+}
+
+/** @throws RequestFault */
+export function requiredInteger(request: RemotingCommand, name: string): number {
+  requiredText(request, name);
+  const value = optionalInteger(request, name);
+  if (value === undefined) throw new RequestFault(`the custom field <${name}> is null`);
+  return value;
+}
+
+export function optionalBoolean(request: RemotingCommand, name: string): boolean | undefined {
+  const value = request.extFields.get(name);
+  return value === undefined ? undefined : value.toLowerCase() === 'true';
+}
+
+/** @throws RequestFault where the body is no JSON object. */
+export function bodyObject(request: RemotingCommand): JsonObject {
+  let parsed: unknown;
+  try {
+    parsed = parseFastjson(request.body.toString('utf8'));
+  } catch {
+    throw new RequestFault('the body is not JSON');
+  }
+  const body = objectOf(parsed);
+  if (body === null) throw new RequestFault('the body is not a JSON object');
+  return body;
+}

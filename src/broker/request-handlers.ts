@@ -1,0 +1,23 @@
+/**
+ * @agent control
+ *
+ * The one table from request code to handler.
+ */
+import { brokerAdminHandlers } from './broker-admin-handlers.ts';
+import { clientManageHandlers } from './client-manage-handlers.ts';
+import { consumerManageHandlers } from './consumer-manage-handlers.ts';
+import type { RequestHandler } from './control-state.ts';
+import { groupAdminHandlers } from './group-admin-handlers.ts';
+import { queueLockHandlers } from './queue-lock-handlers.ts';
+import { retryHandlers } from './retry-handlers.ts';
+import { topicAdminHandlers } from './topic-admin-handlers.ts';
+
+export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
+  ...clientManageHandlers,
+  ...consumerManageHandlers,
+  ...queueLockHandlers,
+  ...retryHandlers,
+  ...topicAdminHandlers,
+  ...groupAdminHandlers,
+  ...brokerAdminHandlers,
+]);

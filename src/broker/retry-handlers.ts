@@ -1,0 +1,203 @@
+/**
+ * @agent control
+ *
+ * Messages that a group could not consume: CONSUMER_SEND_MSG_BACK (36), and sends (10, 310) that
+ * clients address to %RETRY%group themselves. Both end as a record on the retry topic, which waits
+ * in the schedule topic for its delay, or on the dead-letter topic. The writer answers when it has
+ * stored the record.
+ *
+ * Source: AbstractSendMessageProcessor.java, SendMessageProcessor.java.
+ */
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import {
+  decodeProperties,
+  encodeProperties,
+  PROPERTIES_BYTES_MAX,
+  PropertyName,
+} from '../protocol/message-properties.ts';
+import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
+import {
+  encodeHost,
+  encodeRecord,
+  fieldsOf,
+  offsetMessageId,
+  type RecordFields,
+  splitAddress,
+} from '../protocol/record-encoder.ts';
+import { type Answer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
+import type { Connection, ControlState, RequestHandler } from './control-state.ts';
+import { interceptDelay } from './delay-level.ts';
+import { optionalInteger, requiredInteger, requiredText } from './request-fields.ts';
+import { groupOfRetryTopic } from './resource-name.ts';
+import {
+  applyDelay,
+  DEAD_LETTER_QUEUE_COUNT,
+  decideRetrySend,
+  decideSendBack,
+  maxReconsumeTimesOf,
+  type RetryDecision,
+} from './retry-send.ts';
+import { decodeSendHeader, type SendHeader } from './send-header.ts';
+import type { SubscriptionGroupConfig } from './subscription-group-config.ts';
+import { isRefusal } from './topic-table.ts';
+
+/** Bits of sysFlag that follow from the hosts, or that a client has no say in. */
+const SYS_FLAG_OF_BROKER = SysFlag.BORN_HOST_V6 | SysFlag.STORE_HOST_V6 | SysFlag.TRANSACTION_MASK;
+
+const sendMessageBack: RequestHandler = (state, request, connection) => {
+  const group = requiredText(request, 'group');
+  const physicalOffset = requiredInteger(request, 'offset');
+  const delayLevel = requiredInteger(request, 'delayLevel');
+  const unitMode = request.extFields.get('unitMode')?.toLowerCase() === 'true';
+  const config = state.ensureGroup(group, { unitMode });
+  if (isRefusal(config)) return config;
+  // A group without retry queues wants no retries: the message counts as consumed.
+  if (config.retryQueueNums <= 0) return { code: ResponseCode.SUCCESS };
+  const view = readMessage(state, physicalOffset);
+  if (view === null) {
+    return {
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: `look message by offset failed, ${physicalOffset}`,
+    };
+  }
+  const stored = fieldsOf(view);
+  const decision = decideSendBack({
+    group,
+    reconsumeTimes: stored.reconsumeTimes,
+    maxReconsumeTimes: maxReconsumeTimesOf(
+      config,
+      optionalInteger(request, 'maxReconsumeTimes'),
+      request.version,
+    ),
+    delayLevel,
+  });
+  const properties = decodeProperties(Buffer.from(stored.properties).toString('utf8'));
+  if (!properties.has(PropertyName.RETRY_TOPIC))
+    properties.set(PropertyName.RETRY_TOPIC, stored.topic);
+  properties.set(PropertyName.WAIT, 'false');
+  if ((properties.get(PropertyName.ORIGIN_MESSAGE_ID) ?? '').trim() === '') {
+    const messageId = offsetMessageId(stored.storeHost, view.physicalOffset);
+    properties.set(PropertyName.ORIGIN_MESSAGE_ID, messageId);
+  }
+  const fields = {
+    ...stored,
+    storeHost: state.config.storeHost,
+    reconsumeTimes: stored.reconsumeTimes + 1,
+  };
+  return storeRetry(state, { fields, properties, decision, config, request, connection });
+};
+
+/** A send to %RETRY%group; for any other topic the request worker has this request, not control. */
+const sendToRetryTopic: RequestHandler = (state, request, connection) => {
+  const header = decodeSendHeader(request);
+  const group = groupOfRetryTopic(header.topic);
+  if (group === null) {
+    return {
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: 'only sends to a retry topic are handled here',
+    };
+  }
+  const fault = bodyFault(state, request.body);
+  if (fault !== null) return { code: ResponseCode.MESSAGE_ILLEGAL, remark: fault };
+  const config = state.ensureGroup(group, { unitMode: header.unitMode });
+  if (isRefusal(config)) return config;
+  const decision = decideRetrySend({
+    group,
+    reconsumeTimes: header.reconsumeTimes,
+    maxReconsumeTimes: maxReconsumeTimesOf(config, header.maxReconsumeTimes, request.version),
+    isOrdered: state.locks.hasLiveLock(group),
+  });
+  const properties = propertiesOfSend(state, header);
+  const peer = splitAddress(connection.remoteAddress);
+  const fields: RecordFields = {
+    topic: header.topic,
+    queueId: header.queueId,
+    flag: header.flag,
+    sysFlag: header.sysFlag & ~SYS_FLAG_OF_BROKER,
+    bornTimestampMs: header.bornTimestampMs,
+    bornHost: encodeHost(peer.address, peer.port),
+    storeHost: state.config.storeHost,
+    reconsumeTimes: header.reconsumeTimes,
+    preparedTransactionOffset: 0,
+    body: request.body,
+    properties: Buffer.alloc(0),
+  };
+  return storeRetry(state, { fields, properties, decision, config, request, connection });
+};
+
+interface Retry {
+  fields: RecordFields;
+  properties: Map<string, string>;
+  decision: RetryDecision;
+  config: SubscriptionGroupConfig;
+  request: RemotingCommand;
+  connection: Connection;
+}
+
+/** Hands the record to the writer, which answers; an answer only where it can't be stored. */
+function storeRetry(state: ControlState, retry: Retry): Answer | null {
+  const { decision, properties, request } = retry;
+  const queueCount = decision.isDeadLetter ? DEAD_LETTER_QUEUE_COUNT : retry.config.retryQueueNums;
+  const topic = state.topics.createForGroup({ topic: decision.topic, queueNums: queueCount });
+  if (isRefusal(topic)) return topic;
+  applyDelay(decision, properties);
+  const real = { topic: decision.topic, queueId: Math.floor(state.random() * queueCount) };
+  const destination = interceptDelay(real, properties, state.levels);
+  const entry = state.topics.get(destination.topic);
+  const bytes = Buffer.from(encodeProperties(properties));
+  if (entry === undefined) {
+    return { code: ResponseCode.SYSTEM_ERROR, remark: `topic[${destination.topic}] not exist` };
+  }
+  if (bytes.length > PROPERTIES_BYTES_MAX) {
+    return { code: ResponseCode.MESSAGE_ILLEGAL, remark: 'message properties length too long.' };
+  }
+  const record = encodeRecord({ ...retry.fields, ...destination, properties: bytes });
+  const isOneway = (request.flag & FLAG_ONEWAY) !== 0;
+  return state.append(
+    { topicId: entry.topicId, queueId: destination.queueId, record },
+    isOneway ? null : { connectionId: retry.connection.id, request },
+  );
+}
+
+/** The message at a physical offset that a client names; null where no message starts there. */
+function readMessage(state: ControlState, physicalOffset: number): RecordView | null {
+  const record = physicalOffset < 0 ? null : state.effects.readRecord(physicalOffset);
+  if (record === null) return null;
+  const view = new RecordView();
+  const kind = view.read(record, 0, record.length, true);
+  return kind === RecordKind.MESSAGE && view.physicalOffset === physicalOffset ? view : null;
+}
+
+function bodyFault(state: ControlState, body: Buffer): string | null {
+  if (body.length === 0) return 'the message body is empty';
+  if (body.length <= state.config.maxMessageSize) return null;
+  return `the message body has ${body.length} bytes, more than maxMessageSize ${state.config.maxMessageSize}`;
+}
+
+/** The client's properties, with what the broker adds to every send. */
+function propertiesOfSend(state: ControlState, header: SendHeader): Map<string, string> {
+  const properties = decodeProperties(header.properties);
+  properties.delete(PropertyName.POP_CK);
+  properties.set(PropertyName.MSG_REGION, state.config.regionId);
+  properties.set(PropertyName.TRACE_ON, String(state.config.traceOn));
+  if (!properties.has(PropertyName.UNIQUE_KEY))
+    properties.set(PropertyName.UNIQUE_KEY, uniqueKey(state));
+  properties.set(PropertyName.CLUSTER, state.config.clusterName);
+  return properties;
+}
+
+/** 32 hex digits for a client that sent no key: the time and chance. */
+function uniqueKey(state: ControlState): string {
+  const chance = (digits: number): string =>
+    Math.floor(state.random() * 16 ** digits)
+      .toString(16)
+      .padStart(digits, '0');
+  const time = state.wallClock.nowMs().toString(16).padStart(12, '0');
+  return (time + chance(10) + chance(10)).toUpperCase();
+}
+
+export const retryHandlers: readonly (readonly [number, RequestHandler])[] = [
+  [RequestCode.CONSUMER_SEND_MSG_BACK, sendMessageBack],
+  [RequestCode.SEND_MESSAGE, sendToRetryTopic],
+  [RequestCode.SEND_MESSAGE_V2, sendToRetryTopic],
+];
