@@ -1,0 +1,134 @@
+/**
+ * @agent any
+ *
+ * The segment files of the CommitLog as one thread sees them: opened when first touched, closed when
+ * retention has passed them. A file is named by the physical offset of its first byte, 20 digits,
+ * always a multiple of the segment size.
+ */
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import type { Segment, StoreFiles } from './segment.ts';
+
+export interface CommitLogSegmentsOptions {
+  files: StoreFiles;
+  /** `<store>/commitlog` */
+  directory: string;
+  segmentBytes: number;
+}
+
+const NAME_DIGITS = 20;
+
+export class CommitLogSegments {
+  readonly segmentBytes: number;
+  readonly #files: StoreFiles;
+  readonly #directory: string;
+  readonly #open = new Map<number, Segment>();
+  #lastBase = -1;
+  #last: Segment | null = null;
+
+  constructor(options: CommitLogSegmentsOptions) {
+    this.#files = options.files;
+    this.#directory = options.directory;
+    this.segmentBytes = options.segmentBytes;
+  }
+
+  /**
+   * The size of the segments that are there, or undefined when there are none: a store keeps the size
+   * that it was made with, whatever the configuration says now.
+   */
+  static existingSegmentBytes(files: StoreFiles, directory: string): number | undefined {
+    const first = files.list(directory).find((name) => /^\d{20}$/.test(name));
+    return first === undefined ? undefined : files.sizeOf(path.join(directory, first));
+  }
+
+  /**
+   * First offsets of the segments on disk, ascending.
+   * @throws BrokerError STORE_DAMAGED for a foreign name, a gap, or a file of another size
+   */
+  listBases(): number[] {
+    const bases: number[] = [];
+    for (const name of this.#files.list(this.#directory)) {
+      const file = path.join(this.#directory, name);
+      const base = Number(name);
+      if (!/^\d{20}$/.test(name) || base % this.segmentBytes !== 0) {
+        throw new BrokerError('STORE_DAMAGED', `${file} is no segment of this log; move it elsewhere`);
+      }
+      const previous = bases.at(-1);
+      if (previous !== undefined && base !== previous + this.segmentBytes) {
+        throw new BrokerError(
+          'STORE_DAMAGED',
+          `the log has no segment ${segmentName(previous + this.segmentBytes)} before ${file}; restore it from a copy`,
+        );
+      }
+      if (this.#files.sizeOf(file) !== this.segmentBytes) {
+        throw new BrokerError('STORE_DAMAGED', `${file} has not ${this.segmentBytes} bytes; restore it from a copy`);
+      }
+      bases.push(base);
+    }
+    return bases;
+  }
+
+  /** The segment that holds this offset, opened if need be; null where there is no such file. */
+  segmentAt(physicalOffset: number): Segment | null {
+    const base = physicalOffset - (physicalOffset % this.segmentBytes);
+    if (base === this.#lastBase) return this.#last;
+    let segment = this.#open.get(base) ?? null;
+    if (segment === null) {
+      const file = this.#fileOf(base);
+      if (!this.#files.exists(file)) return null;
+      segment = this.#files.openSegment(file, this.segmentBytes);
+      this.#open.set(base, segment);
+    }
+    this.#lastBase = base;
+    this.#last = segment;
+    return segment;
+  }
+
+  /** @throws BrokerError STORE_NO_SPACE, leaving no file behind */
+  create(base: number): Segment {
+    this.#files.makeDirectory(this.#directory);
+    const segment = this.#files.createSegment(this.#fileOf(base), this.segmentBytes);
+    this.#open.set(base, segment);
+    return segment;
+  }
+
+  modifiedMs(base: number): number {
+    return this.#files.modifiedMs(this.#fileOf(base));
+  }
+
+  /** Closes what this thread has open wholly below `minimum`. */
+  forgetBelow(minimum: number): void {
+    for (const base of [...this.#open.keys()]) {
+      if (base + this.segmentBytes <= minimum) this.#close(base);
+    }
+  }
+
+  /** Deletes the file; other threads may still have it open, and read it until they forget it. */
+  remove(base: number): void {
+    this.#close(base);
+    this.#files.remove(this.#fileOf(base));
+  }
+
+  close(): void {
+    for (const base of [...this.#open.keys()]) this.#close(base);
+  }
+
+  #close(base: number): void {
+    const segment = this.#open.get(base);
+    if (segment === undefined) return;
+    this.#open.delete(base);
+    if (base === this.#lastBase) {
+      this.#lastBase = -1;
+      this.#last = null;
+    }
+    segment.close();
+  }
+
+  #fileOf(base: number): string {
+    return path.join(this.#directory, segmentName(base));
+  }
+}
+
+export function segmentName(base: number): string {
+  return String(base).padStart(NAME_DIGITS, '0');
+}

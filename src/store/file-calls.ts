@@ -1,0 +1,120 @@
+/**
+ * @agent any
+ *
+ * The small file calls that the mapped and the plain implementation share, over node:fs, with the
+ * store's errors.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import type { StoreFiles } from './segment.ts';
+
+export type FileCalls = Omit<StoreFiles, 'kind' | 'createSegment' | 'openSegment'>;
+
+/** The store's error for a failed call: STORE_NO_SPACE for a full disk or quota, else STORE_IO. */
+export function storeError(cause: unknown, what: string): BrokerError {
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : String(cause);
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+  const advice = isFull ? 'free space on the file system of the store' : 'check the device, permissions and limits';
+  return new BrokerError(isFull ? 'STORE_NO_SPACE' : 'STORE_IO', `${what}: ${code}; ${advice}`, { cause });
+}
+
+function attempt<Result>(what: string, call: () => Result): Result {
+  try {
+    return call();
+  } catch (cause) {
+    throw storeError(cause, what);
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
+
+export const fileCalls: FileCalls = {
+  list(directory) {
+    return attempt(`list ${directory}`, () => {
+      try {
+        return fs.readdirSync(directory).sort();
+      } catch (error) {
+        if (isMissing(error)) return [];
+        throw error;
+      }
+    });
+  },
+  exists: (file) => fs.existsSync(file),
+  sizeOf: (file) => attempt(`stat ${file}`, () => fs.statSync(file).size),
+  modifiedMs: (file) => attempt(`stat ${file}`, () => fs.statSync(file).mtimeMs),
+  makeDirectory(directory) {
+    attempt(`make directory ${directory}`, () => fs.mkdirSync(directory, { recursive: true }));
+  },
+  remove(file) {
+    attempt(`remove ${file}`, () => fs.rmSync(file, { recursive: true, force: true }));
+  },
+  readFile(file) {
+    return attempt(`read ${file}`, () => {
+      try {
+        return fs.readFileSync(file);
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  },
+  replaceFile(file, content) {
+    attempt(`replace ${file}`, () => {
+      const temporary = `${file}.tmp`;
+      const descriptor = fs.openSync(temporary, 'w');
+      try {
+        writeAll(descriptor, content, 0, content.length, 0);
+        fs.fsyncSync(descriptor);
+      } catch (error) {
+        fs.rmSync(temporary, { force: true });
+        throw error;
+      } finally {
+        fs.closeSync(descriptor);
+      }
+      fs.renameSync(temporary, file);
+      syncDirectory(path.dirname(file));
+    });
+  },
+  open(file, create) {
+    const flags = fs.constants.O_RDWR | (create ? fs.constants.O_CREAT : 0);
+    return attempt(`open ${file}`, () => fs.openSync(file, flags, 0o644));
+  },
+  closeDescriptor: (descriptor) => fs.closeSync(descriptor),
+  truncate(descriptor, bytes) {
+    attempt('truncate', () => fs.ftruncateSync(descriptor, bytes));
+  },
+  readAt(descriptor, target, targetOffset, bytes, position) {
+    return attempt('read', () => fs.readSync(descriptor, target, targetOffset, bytes, position));
+  },
+  writeAt(descriptor, source, from, to, position) {
+    attempt('write', () => writeAll(descriptor, source, from, to, position));
+  },
+  syncDescriptor(descriptor) {
+    attempt('fsync', () => fs.fdatasyncSync(descriptor));
+  },
+  syncDirectory(directory) {
+    attempt(`fsync ${directory}`, () => syncDirectory(directory));
+  },
+  space(file) {
+    return attempt(`statfs ${file}`, () => {
+      const status = fs.statfsSync(file);
+      return { totalBytes: status.blocks * status.bsize, availableBytes: status.bavail * status.bsize };
+    });
+  },
+};
+
+function syncDirectory(directory: string): void {
+  const descriptor = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function writeAll(descriptor: number, source: Uint8Array, from: number, to: number, position: number): void {
+  let written = from;
+  while (written < to) written += fs.writeSync(descriptor, source, written, to - written, position + written - from);
+}

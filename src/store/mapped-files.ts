@@ -1,0 +1,107 @@
+/**
+ * @agent any
+ *
+ * Segments as memory maps of preallocated files: an append is a copy to memory that survives the
+ * death of the process. Every thread maps a file for itself and unmaps only its own view.
+ *
+ * A page fault on a hole of a full disk would be SIGBUS and the end of the process, so a file is
+ * allocated whole before it is mapped, and its size is checked before an existing one is. A bad
+ * sector under a mapping stays SIGBUS; nothing in user space can turn that into an error.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import { fileCalls, storeError } from './file-calls.ts';
+import { Advice, PAGE_BYTES, posix } from './posix.ts';
+import type { Segment, StoreFiles } from './segment.ts';
+
+export function createMappedFiles(): StoreFiles {
+  return {
+    ...fileCalls,
+    kind: 'mapped',
+    createSegment(file, capacityBytes) {
+      const descriptor = openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL);
+      try {
+        const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
+        if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
+        fs.fsyncSync(descriptor);
+        fileCalls.syncDirectory(path.dirname(file));
+        return new MappedSegment(descriptor, file, capacityBytes);
+      } catch (error) {
+        // Half a segment is worse than none: the next start would refuse its size.
+        fs.rmSync(file, { force: true });
+        throw error;
+      } finally {
+        fs.closeSync(descriptor);
+      }
+    },
+    openSegment(file, capacityBytes) {
+      const descriptor = openSync(file, fs.constants.O_RDWR);
+      try {
+        const { size, blocks } = fs.fstatSync(descriptor);
+        if (size !== capacityBytes) {
+          throw new BrokerError('STORE_DAMAGED', `${file} has ${size} bytes, not ${capacityBytes}; restore it from a copy or remove it`);
+        }
+        // A sparse file, as another broker may have left it, is made whole before a hole can fault.
+        if (blocks * 512 < size) {
+          const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
+          if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
+        }
+        return new MappedSegment(descriptor, file, capacityBytes);
+      } finally {
+        fs.closeSync(descriptor);
+      }
+    },
+  };
+}
+
+function openSync(file: string, flags: number): number {
+  try {
+    return fs.openSync(file, flags, 0o644);
+  } catch (cause) {
+    throw storeError(cause, `open ${file}`);
+  }
+}
+
+class MappedSegment implements Segment {
+  readonly capacityBytes: number;
+  bytes: Buffer;
+  readonly #file: string;
+  readonly #address: bigint;
+  #isClosed = false;
+
+  constructor(descriptor: number, file: string, capacityBytes: number) {
+    this.capacityBytes = capacityBytes;
+    this.#file = file;
+    this.#address = posix().map(descriptor, capacityBytes);
+    this.bytes = Buffer.from(posix().view(this.#address, capacityBytes));
+  }
+
+  publish(): void {}
+
+  sync(from: number, to: number): void {
+    const errno = posix().sync(this.#address, from, to);
+    if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `sync ${this.#file}`);
+  }
+
+  prepare(from: number, to: number): void {
+    if (posix().advise(this.#address, from, to, Advice.POPULATE_WRITE) !== 0) {
+      // Kernels before 5.14: write each page what it holds.
+      for (let at = from - (from % PAGE_BYTES); at < to; at += PAGE_BYTES) this.bytes[at] = this.bytes[at] as number;
+    }
+    // Populated pages are dirty: written now, they do not burden the next group commit.
+    this.sync(from, to);
+  }
+
+  willNeed(from: number, to: number): void {
+    posix().advise(this.#address, from, to, Advice.WILL_NEED);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const memory = this.bytes.buffer as ArrayBuffer;
+    this.bytes = Buffer.alloc(0);
+    posix().unmap(this.#address, this.capacityBytes, memory);
+  }
+}

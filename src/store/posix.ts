@@ -1,0 +1,97 @@
+/**
+ * @agent any
+ *
+ * The few libc calls that mapped files need, through koffi. Loaded on first use: a broker on plain
+ * files never loads native code. Calls block the calling thread.
+ */
+import { createRequire } from 'node:module';
+
+export interface Posix {
+  /** Returns 0 or an errno. */
+  posixFallocate(descriptor: number, offset: number, bytes: number): number;
+  /** Maps a file shared, to read and write; returns an address or throws with the errno name. */
+  map(descriptor: number, bytes: number): bigint;
+  /** The mapped memory. */
+  view(address: bigint, bytes: number): ArrayBuffer;
+  /**
+   * Ends a mapping. Whoever still holds a part of `view` must not reach unmapped memory: the view is
+   * detached first, so that it is empty for all. Where the engine cannot detach it (Node 20), the
+   * range is mapped to empty memory instead: the file is let go, only address space stays taken.
+   */
+  unmap(address: bigint, bytes: number, view: ArrayBuffer): void;
+  /** MS_SYNC; returns 0 or an errno. `from` is rounded down to a page. */
+  sync(address: bigint, from: number, to: number): number;
+  /** Returns 0 or an errno. `from` is rounded down to a page. */
+  advise(address: bigint, from: number, to: number, advice: number): number;
+  /** A write lock on a whole open file by fcntl, as Java's FileLock takes it: true, or false when another process holds it. */
+  tryLock(descriptor: number): boolean;
+  errorName(errno: number): string;
+}
+
+export const Advice = { WILL_NEED: 3, POPULATE_WRITE: 23 } as const;
+
+const PROT_READ = 1;
+const PROT_READ_WRITE = 3;
+/** MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE of Linux. */
+const MAP_PRIVATE_ANONYMOUS_FIXED = 0x4032;
+const MAP_SHARED = 1;
+const MS_SYNC = 4;
+const F_SETLK = 6;
+const F_WRLCK = 1;
+export const PAGE_BYTES = 4096;
+
+let loaded: Posix | null = null;
+
+/** @throws Error where koffi has no binary for this platform. */
+export function posix(): Posix {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Posix {
+  // A require keeps the load lazy and synchronous.
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const libc = koffi.load(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6');
+  const fallocate = libc.func('int posix_fallocate(int, int64_t, int64_t)');
+  const mmap = libc.func('void *mmap(void *, size_t, int, int, int, int64_t)');
+  const munmap = libc.func('int munmap(void *, size_t)');
+  const msync = libc.func('int msync(void *, size_t, int)');
+  const madvise = libc.func('int madvise(void *, size_t, int)');
+  const fcntl = libc.func('int fcntl(int, int, void *)');
+  const errorNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
+  const failed = 0xffff_ffff_ffff_ffffn;
+  const pageStart = (offset: number): number => offset - (offset % PAGE_BYTES);
+  const errorName = (errno: number): string => errorNames.get(errno) ?? `errno ${errno}`;
+  return {
+    posixFallocate: (descriptor, offset, bytes) => fallocate(descriptor, offset, bytes) as number,
+    map(descriptor, bytes) {
+      const address = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, descriptor, 0) as bigint | null;
+      if (address === null || address === failed || address === -1n) {
+        throw new Error(`mmap of ${bytes} bytes: ${errorName(koffi.errno())}`);
+      }
+      return address;
+    },
+    unmap(address, bytes, view) {
+      if ('transfer' in view) {
+        (view as ArrayBuffer & { transfer(): ArrayBuffer }).transfer();
+        munmap(address, bytes);
+      } else mmap(address, bytes, PROT_READ, MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0);
+    },
+    view: (address, bytes) => koffi.view(address, bytes),
+    sync(address, from, to) {
+      const start = pageStart(from);
+      return msync(address + BigInt(start), to - start, MS_SYNC) === 0 ? 0 : koffi.errno();
+    },
+    advise(address, from, to, advice) {
+      const start = pageStart(from);
+      return madvise(address + BigInt(start), to - start, advice) === 0 ? 0 : koffi.errno();
+    },
+    tryLock(descriptor) {
+      // struct flock of 64-bit Linux: type i16, whence i16, pad, start i64, length i64, pid i32.
+      const lock = Buffer.alloc(32);
+      lock.writeInt16LE(F_WRLCK, 0);
+      return fcntl(descriptor, F_SETLK, lock) === 0;
+    },
+    errorName,
+  };
+}

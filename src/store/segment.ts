@@ -1,0 +1,64 @@
+/**
+ * @agent any
+ *
+ * The one seam between the store and the disk. Three implementations: mapped (`mmap`, what the
+ * broker runs on), plain (memory and `pwrite`: no native code) and faulty (tests: durable and
+ * volatile copies, errors and crash states on demand).
+ */
+
+/** One CommitLog segment file, preallocated to its whole size. */
+export interface Segment {
+  /** The file's bytes, `capacityBytes` of them. Writing here is an append that no other process sees fail. */
+  readonly bytes: Buffer;
+  readonly capacityBytes: number;
+  /**
+   * Makes [from, to) survive the death of this process. Nothing to do where `bytes` is the page
+   * cache itself.
+   */
+  publish(from: number, to: number): void;
+  /**
+   * Makes [from, to) survive the loss of power; blocks.
+   * @throws BrokerError STORE_IO when the device fails: what was written since the last sync is lost.
+   */
+  sync(from: number, to: number): void;
+  /** Makes the pages of [from, to) ready so that a first write neither faults nor waits for the disk. */
+  prepare(from: number, to: number): void;
+  /** Tells the kernel that [from, to) will be read soon. */
+  willNeed(from: number, to: number): void;
+  close(): void;
+}
+
+/** The file calls of the store. Paths are absolute. Errors are BrokerErrors STORE_NO_SPACE and STORE_IO. */
+export interface StoreFiles {
+  readonly kind: 'mapped' | 'plain' | 'faulty';
+  /** Creates and preallocates a segment; leaves no file behind when there is no room. */
+  createSegment(path: string, capacityBytes: number): Segment;
+  /** Opens an existing segment after checking its size. */
+  openSegment(path: string, capacityBytes: number): Segment;
+
+  /** File names in a directory, sorted; empty where there is none. */
+  list(directory: string): string[];
+  exists(path: string): boolean;
+  sizeOf(path: string): number;
+  modifiedMs(path: string): number;
+  makeDirectory(path: string): void;
+  /** Deletes a file, or a directory with all in it; nothing happens where there is none. */
+  remove(path: string): void;
+  /** Whole content; `undefined` where there is no such file. */
+  readFile(path: string): Buffer | undefined;
+  /** Writes beside, syncs, renames over `path` and syncs the directory: after a crash old or new, never less. */
+  replaceFile(path: string, content: Uint8Array): void;
+
+  /** Opens for reading and writing; creates the file where `create` is set. */
+  open(path: string, create: boolean): number;
+  closeDescriptor(descriptor: number): void;
+  truncate(descriptor: number, bytes: number): void;
+  /** Reads up to `bytes` at `position` into `target` at `targetOffset`; returns the count, short at the end. */
+  readAt(descriptor: number, target: Uint8Array, targetOffset: number, bytes: number, position: number): number;
+  /** Writes all of `source[from, to)` at `position`. */
+  writeAt(descriptor: number, source: Uint8Array, from: number, to: number, position: number): void;
+  syncDescriptor(descriptor: number): void;
+  syncDirectory(path: string): void;
+  /** Space of the file system that holds `path`. */
+  space(path: string): { totalBytes: number; availableBytes: number };
+}

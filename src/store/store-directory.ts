@@ -1,0 +1,89 @@
+/**
+ * @agent any
+ *
+ * The root of a store: where its parts are, that only one process has it open, and whether the
+ * last one ended cleanly. `lock` is locked the way Java locks it, so an Apache broker and Millrace
+ * exclude each other; `abort` exists while a broker runs.
+ */
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import { posix } from './posix.ts';
+import type { StoreFiles } from './segment.ts';
+
+/** Roots held in this process: a lock of fcntl does not keep out its own process. */
+const heldRoots = new Set<string>();
+
+export class StoreDirectory {
+  readonly root: string;
+  readonly commitLog: string;
+  readonly consumeQueue: string;
+  readonly index: string;
+  readonly config: string;
+  readonly checkpoint: string;
+  readonly #files: StoreFiles;
+  #lockDescriptor = -1;
+
+  constructor(files: StoreFiles, root: string) {
+    this.#files = files;
+    this.root = path.resolve(root);
+    this.commitLog = path.join(this.root, 'commitlog');
+    this.consumeQueue = path.join(this.root, 'consumequeue');
+    this.index = path.join(this.root, 'index');
+    this.config = path.join(this.root, 'config');
+    this.checkpoint = path.join(this.root, 'checkpoint');
+  }
+
+  /**
+   * Makes the directories and takes the lock, which ends with the process.
+   * @throws BrokerError STORE_LOCKED
+   */
+  acquire(): void {
+    if (heldRoots.has(this.root)) throw this.#locked();
+    for (const directory of [this.root, this.commitLog, this.consumeQueue, this.index, this.config]) {
+      this.#files.makeDirectory(directory);
+    }
+    const lockFile = path.join(this.root, 'lock');
+    const descriptor = this.#files.open(lockFile, true);
+    if (this.#files.kind === 'mapped' && !posix().tryLock(descriptor)) {
+      this.#files.closeDescriptor(descriptor);
+      throw this.#locked();
+    }
+    this.#files.writeAt(descriptor, Buffer.from('lock'), 0, 4, 0);
+    this.#lockDescriptor = descriptor;
+    heldRoots.add(this.root);
+  }
+
+  /** Whether the last process that had the store open did not close it. */
+  get wasAbnormal(): boolean {
+    return this.#files.exists(path.join(this.root, 'abort'));
+  }
+
+  markRunning(): void {
+    const descriptor = this.#files.open(path.join(this.root, 'abort'), true);
+    this.#files.closeDescriptor(descriptor);
+    this.#files.syncDirectory(this.root);
+  }
+
+  markClean(): void {
+    this.#files.remove(path.join(this.root, 'abort'));
+    this.#files.syncDirectory(this.root);
+  }
+
+  release(): void {
+    if (this.#lockDescriptor < 0) return;
+    this.#files.closeDescriptor(this.#lockDescriptor);
+    this.#lockDescriptor = -1;
+    heldRoots.delete(this.root);
+  }
+
+  configFile(name: string): string {
+    return path.join(this.config, name);
+  }
+
+  #locked(): BrokerError {
+    return new BrokerError(
+      'STORE_LOCKED',
+      `another broker has the store ${this.root} open; stop it, or choose another directory with --store-dir`,
+    );
+  }
+}
