@@ -1,0 +1,115 @@
+/**
+ * @agent dispatcher
+ *
+ * All ConsumeQueues: `consumequeue/<topic>/<queueId>/`.
+ */
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import { ConsumeQueue, type ConsumeQueueContext, UNIT_BYTES } from './consume-queue.ts';
+import { DescriptorCache } from './descriptor-cache.ts';
+import type { StoreFiles } from './segment.ts';
+
+export interface ConsumeQueueStoreOptions {
+  files: StoreFiles;
+  directory: string;
+  logger: Logger;
+  /** A multiple of 20; RocketMQ opens only files of its own size, 6,000,000. */
+  fileBytes?: number;
+  descriptorCountMax?: number;
+}
+
+const FILE_BYTES = 300_000 * UNIT_BYTES;
+
+export class ConsumeQueueStore {
+  readonly #options: ConsumeQueueStoreOptions;
+  readonly #context: ConsumeQueueContext;
+  readonly #topics = new Map<string, Map<number, ConsumeQueue>>();
+
+  constructor(options: ConsumeQueueStoreOptions) {
+    this.#options = options;
+    this.#context = {
+      files: options.files,
+      descriptors: new DescriptorCache(options.files, options.descriptorCountMax ?? 256),
+      fileBytes: options.fileBytes ?? FILE_BYTES,
+      unsynced: new Set(),
+      pending: new Set(),
+    };
+  }
+
+  /** Finds every queue on disk. */
+  load(): void {
+    const { files, directory, logger } = this.#options;
+    for (const topic of files.list(directory)) {
+      for (const name of files.list(path.join(directory, topic))) {
+        if (/^\d{1,9}$/.test(name)) this.getOrCreate(topic, Number(name)).load();
+        else logger.warn({ topic, name }, 'ignored a foreign file among the consume queues');
+      }
+    }
+  }
+
+  queue(topic: string, queueId: number): ConsumeQueue | undefined {
+    return this.#topics.get(topic)?.get(queueId);
+  }
+
+  getOrCreate(topic: string, queueId: number): ConsumeQueue {
+    let queues = this.#topics.get(topic);
+    if (queues === undefined) {
+      // Topic names are checked where they enter; a name that leaves the directory is a fault of ours.
+      if (topic === '' || topic === '.' || topic === '..' || /[/\0]/.test(topic)) {
+        throw new BrokerError('STORE_DAMAGED', `${JSON.stringify(topic)} is no topic name`);
+      }
+      queues = new Map();
+      this.#topics.set(topic, queues);
+    }
+    let queue = queues.get(queueId);
+    if (queue === undefined) {
+      const directory = path.join(this.#options.directory, topic, String(queueId));
+      queue = new ConsumeQueue(topic, queueId, directory, this.#context);
+      queues.set(queueId, queue);
+    }
+    return queue;
+  }
+
+  *queues(): Iterable<ConsumeQueue> {
+    for (const queues of this.#topics.values()) yield* queues.values();
+  }
+
+  /**
+   * Writes all buffered units; returns the bytes.
+   * @throws BrokerError STORE_NO_SPACE; what is not written stays buffered
+   */
+  writePending(): number {
+    let bytes = 0;
+    for (const queue of [...this.#context.pending]) bytes += queue.writePending();
+    return bytes;
+  }
+
+  /** Files and directories (with a closing "/") written since the last call, for another thread to sync. */
+  takeUnsynced(): string[] {
+    const paths = [...this.#context.unsynced];
+    this.#context.unsynced.clear();
+    return paths;
+  }
+
+  /** Drops units at or past this place of the log. */
+  truncateTo(endPhysicalOffset: number): void {
+    for (const queue of this.queues()) queue.truncateTo(endPhysicalOffset);
+  }
+
+  expireBelow(minimumPhysicalOffset: number): void {
+    for (const queue of this.queues()) queue.expireBelow(minimumPhysicalOffset);
+  }
+
+  deleteTopic(topic: string): void {
+    const queues = this.#topics.get(topic);
+    if (queues === undefined) return;
+    for (const queue of queues.values()) queue.forget();
+    this.#topics.delete(topic);
+    this.#options.files.remove(path.join(this.#options.directory, topic));
+  }
+
+  close(): void {
+    this.#context.descriptors.closeAll();
+  }
+}

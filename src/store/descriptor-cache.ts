@@ -1,0 +1,44 @@
+/**
+ * @agent any
+ *
+ * Open files of one agent, the least recently used closed first: tens of thousands of queues must
+ * not need as many descriptors.
+ */
+import type { StoreFiles } from './segment.ts';
+
+export class DescriptorCache {
+  readonly #files: StoreFiles;
+  readonly #countMax: number;
+  /** In order of use, the oldest first. */
+  readonly #open = new Map<string, number>();
+
+  constructor(files: StoreFiles, countMax: number) {
+    this.#files = files;
+    this.#countMax = countMax;
+  }
+
+  /** A descriptor of an existing file, valid until the next call. */
+  get(path: string): number {
+    let descriptor = this.#open.get(path);
+    if (descriptor === undefined) {
+      descriptor = this.#files.open(path, false);
+      if (this.#open.size >= this.#countMax) {
+        const [oldest] = this.#open.keys();
+        this.close(oldest as string);
+      }
+    } else this.#open.delete(path);
+    this.#open.set(path, descriptor);
+    return descriptor;
+  }
+
+  close(path: string): void {
+    const descriptor = this.#open.get(path);
+    if (descriptor === undefined) return;
+    this.#open.delete(path);
+    this.#files.closeDescriptor(descriptor);
+  }
+
+  closeAll(): void {
+    for (const path of [...this.#open.keys()]) this.close(path);
+  }
+}

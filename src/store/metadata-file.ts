@@ -1,0 +1,30 @@
+/**
+ * @agent flusher
+ *
+ * The JSON files under `config/`, as RocketMQ keeps them: the version before is kept as `.bak`, and
+ * is read where the file itself is missing, empty or cut.
+ */
+import { parseFastjson } from '../protocol/fastjson.ts';
+import type { StoreFiles } from './segment.ts';
+
+/** The text of the newest version that can be parsed; undefined where there is none. */
+export function readMetadata(files: StoreFiles, path: string): string | undefined {
+  for (const file of [path, `${path}.bak`]) {
+    const text = files.readFile(file)?.toString('utf8');
+    if (text === undefined || text.trim() === '') continue;
+    try {
+      parseFastjson(text);
+      return text;
+    } catch {
+      continue;
+    }
+  }
+  return undefined;
+}
+
+/** Replaces the file; after a crash it is the old one or the new one. */
+export function writeMetadata(files: StoreFiles, path: string, text: string): void {
+  const previous = files.readFile(path);
+  if (previous !== undefined && previous.length > 0) files.replaceFile(`${path}.bak`, previous);
+  files.replaceFile(path, Buffer.from(text));
+}
