@@ -140,8 +140,15 @@ export class DelayDelivery {
     return this.#levels.map((state) => state.position);
   }
 
-  confirm(mark: DelayMark): void {
-    for (const state of this.#levels) state.confirmed = mark[state.queueId] ?? state.confirmed;
+  /** Returns whether that changed what `store` writes. */
+  confirm(mark: DelayMark): boolean {
+    let hasChanged = false;
+    for (const state of this.#levels) {
+      const position = mark[state.queueId] ?? state.confirmed;
+      if (position !== state.confirmed) hasChanged = true;
+      state.confirmed = position;
+    }
+    return hasChanged;
   }
 
   /** Next offset of a level and the end of its queue, for the runtime info. */

@@ -55,9 +55,10 @@ export function levelOfQueueId(queueId: number): number {
   return queueId + 1;
 }
 
-/** The level that a property value names; 0 where there is none or it is no integer. */
+/** The level that a property value names; 0 where there is none or it is no int32. */
 export function delayLevelOf(value: string | undefined): number {
-  return value !== undefined && /^[+-]?\d{1,9}$/.test(value) ? Number(value) : 0;
+  const level = value !== undefined && /^[+-]?\d{1,10}$/.test(value) ? Number(value) : 0;
+  return level === (level | 0) ? level : 0;
 }
 
 export interface Destination {

@@ -90,8 +90,8 @@ function groupNameOf(item: JsonObject | null): string {
   return textOf(item?.['groupName'], '');
 }
 
-/** An enum constant by name, or by its place as some clients write it. */
+/** An enum constant by name, in any case, or by its place, as some clients write it. */
 function enumOf<Name extends string>(names: readonly Name[], value: unknown, absent: Name): Name {
   if (typeof value === 'number') return names[value] ?? absent;
-  return names.find((name) => name === value) ?? absent;
+  return names.find((name) => name === textOf(value, '').toUpperCase()) ?? absent;
 }
