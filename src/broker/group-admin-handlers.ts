@@ -2,13 +2,14 @@
  * @agent control
  *
  * Administration of consumer groups: UPDATE_AND_CREATE_SUBSCRIPTIONGROUP (200),
- * GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201), GET_SUBSCRIPTIONGROUP_CONFIG (352).
+ * GET_ALL_SUBSCRIPTIONGROUP_CONFIG (201), DELETE_SUBSCRIPTIONGROUP (207),
+ * GET_SUBSCRIPTIONGROUP_CONFIG (352).
  *
  * Source: AdminBrokerProcessor.java.
  */
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import type { RequestHandler } from './control-state.ts';
-import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
+import { bodyObject, optionalBoolean, RequestFault, requiredText } from './request-fields.ts';
 import { groupNameFault } from './resource-name.ts';
 import { decodeGroupConfig, groupConfigJson } from './subscription-group-config.ts';
 import { isRefusal, QUEUE_COUNT_MAX } from './topic-table.ts';
@@ -31,6 +32,15 @@ const updateGroup: RequestHandler = (state, request) => {
   return isRefusal(updated) ? updated : { code: ResponseCode.SUCCESS };
 };
 
+/** Its retry and dead-letter topics stay: tools delete them by themselves (215). */
+const deleteGroup: RequestHandler = (state, request) => {
+  const group = requiredText(request, 'groupName');
+  const config = state.subscriptionGroups.delete(group);
+  if (optionalBoolean(request, 'cleanOffset') === true) state.offsets.removeGroup(group);
+  if (config !== undefined) state.publishGroup(group);
+  return { code: ResponseCode.SUCCESS };
+};
+
 const allGroups: RequestHandler = (state) => ({
   code: ResponseCode.SUCCESS,
   extFields: [['totalGroupNum', String(state.subscriptionGroups.size)]],
@@ -48,5 +58,6 @@ const oneGroup: RequestHandler = (state, request) => {
 export const groupAdminHandlers: readonly (readonly [number, RequestHandler])[] = [
   [RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, updateGroup],
   [RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, allGroups],
+  [RequestCode.DELETE_SUBSCRIPTIONGROUP, deleteGroup],
   [RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, oneGroup],
 ];

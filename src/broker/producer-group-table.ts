@@ -20,20 +20,9 @@ export class ProducerGroupTable {
     this.#clock = clock;
   }
 
-  memberCount(group: string): number {
-    return this.#groups.get(group)?.size ?? 0;
-  }
-
+  /** Those that can be asked about a transaction of the group. */
   members(group: string): Iterable<GroupMember> {
     return this.#groups.get(group)?.values() ?? [];
-  }
-
-  groups(): Iterable<string> {
-    return this.#groups.keys();
-  }
-
-  get groupCount(): number {
-    return this.#groups.size;
   }
 
   isMember(group: string, member: NewGroupMember): boolean {

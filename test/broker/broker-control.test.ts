@@ -145,6 +145,19 @@ describe('groups', () => {
     expect(harness.ask(1, { code: 352, fields: { group: 'a/b' } }).code).toBe(26);
   });
 
+  it('are deleted (207) with their offsets only where that is asked for', () => {
+    const harness = new ControlHarness();
+    harness.control.ensureSendTopic(1, firstSend('T'));
+    for (const groupName of ['g', 'h']) {
+      harness.ask(1, { code: 200, body: { groupName } });
+      harness.control.commitOffset(groupName, 'T', 0, 5);
+      const fields = { groupName, cleanOffset: String(groupName === 'g') };
+      expect(harness.ask(1, { code: 207, fields }).code).toBe(0);
+      expect(harness.effects.groups.get(groupName)).toMatchObject({ exists: false });
+    }
+    expect(bodyOf(harness.ask(1, { code: 43 }))['offsetTable']).toEqual({ 'T@h': { 0: 5 } });
+  });
+
   it('that are switched off are published as such, with their members', () => {
     const harness = new ControlHarness();
     harness.heartbeat(1, { group: 'g', topics: { T: '*' } });

@@ -240,6 +240,20 @@ describe('send-back (36)', () => {
     ]);
   });
 
+  it('does not overtake one that still waits for room', () => {
+    const harness = new ControlHarness();
+    putMessage(harness);
+    harness.effects.hasRoom = false;
+    const first = harness.tell(1, sendBack());
+    harness.effects.hasRoom = true;
+    const second = harness.tell(2, sendBack());
+    harness.work();
+    expect(harness.effects.appends.map(({ answerTo }) => answerTo?.request)).toEqual([
+      first,
+      second,
+    ]);
+  });
+
   it('asked oneway is answered by nobody', () => {
     const harness = new ControlHarness();
     putMessage(harness);
