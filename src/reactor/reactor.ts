@@ -40,6 +40,7 @@ import {
   logRange,
   MessageType,
   pullAnswerMessage,
+  type TopicsChanged,
 } from '../workers/ring-messages.ts';
 import { type AnswerEncoder, appendRemark, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
 import { Connection } from './connection.ts';
@@ -59,7 +60,7 @@ export interface ReactorOptions {
   nowMs: () => number;
   connectionCountMax: number;
   idleCloseMs: number;
-  onTopicsChanged: () => void;
+  onTopicsChanged: (message: TopicsChanged) => void;
 }
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -459,7 +460,9 @@ export class Reactor implements Agent {
         connection.closesAfterWrite = true;
         this.#markDirty(connection);
       }
-    } else if (ring.type === MessageType.TOPICS_CHANGED) this.#options.onTopicsChanged();
+    } else if (ring.type === MessageType.TOPICS_CHANGED) {
+      this.#options.onTopicsChanged(JSON.parse(payload.toString()) as TopicsChanged);
+    }
   }
 
   #write(connection: Connection, frame: Uint8Array): void {

@@ -128,7 +128,10 @@ export class CommitLogWriter implements Agent {
   }
 
   #onSnapshot(snapshot: Snapshot): void {
-    if (snapshot.kind === 'topicDeleted') this.#options.queueOffsets.delete(snapshot.topicId);
+    const { queueOffsets } = this.#options;
+    if (snapshot.kind === 'topicDeleted') queueOffsets.delete(snapshot.topicId);
+    if (snapshot.kind !== 'queueOffsets') return;
+    for (const [queueId, nextOffset] of snapshot.nextOffsets) queueOffsets.set(snapshot.topicId, queueId, nextOffset);
   }
 
   /** Appends the records of the message at the head; false when it has to stay there. */

@@ -5,7 +5,7 @@
  * them, and delivers delayed messages when they are due. It writes its files in batches and leaves
  * the waiting for the disk to the flusher.
  */
-import type { DelayDelivery } from '../broker/delay-delivery.ts';
+import type { DelayDelivery, DelayMark } from '../broker/delay-delivery.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { RequestCode } from '../protocol/codes.ts';
@@ -13,16 +13,17 @@ import { decodeFrame, FLAG_ONEWAY } from '../protocol/remoting-command.ts';
 import { type Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler, type QueuedProducer } from '../ring/queued-producer.ts';
-import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { AppendProxy } from './append-proxy.ts';
 import { FrameReader } from './frame-proxy.ts';
 import type { PullService } from './pull-service.ts';
 import type { QueueQueries } from './queue-queries.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import type { RecordDispatcher } from './record-dispatcher.ts';
-import { type FlusherTask, MessageType, type Snapshot } from './ring-messages.ts';
+import { type FlusherTask, MessageType, type QueueStartQuestion, type Snapshot } from './ring-messages.ts';
 import type { QueueState, TopicStates } from './topic-state.ts';
 
 export interface DispatcherOptions {
@@ -33,7 +34,7 @@ export interface DispatcherOptions {
   requestPool: LargeMessagePool;
   toReactor: ReactorProxy;
   toControl: QueuedProducer;
-  toWriter: SpscRingProducer;
+  toWriter: AppendProxy;
   toFlusher: QueuedProducer;
   positions: StorePositions;
   /** What consumers may see: APPENDED, or FLUSHED where the broker flushes synchronously. */
@@ -46,6 +47,7 @@ export interface DispatcherOptions {
   queries: QueueQueries;
   delays: DelayDelivery;
   delayOffsetsPath: string;
+  wallNowMs: () => number;
   logger: Logger;
   /** Closes what this agent has mapped below a position of the log. */
   forgetBelow: (minimum: number) => void;
@@ -70,14 +72,13 @@ export class Dispatcher implements Agent {
   #isStale = false;
   #minimum = 0;
   #nextDelayOffsetsMs = 0;
-  #delayOffsets = '';
-  /** Delay offsets that may be stored once the redeliveries before them are on disk. */
-  #pendingDelayOffsets: { text: string; ringPosition: number; appended: number } | null = null;
+  #nextDelayMs = 0;
+  /** Where the delays stood, until the redeliveries before that are on disk. */
+  #delayMark: { mark: DelayMark; ringPosition: number; appended: number } | null = null;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#frame = new FrameReader(options.requestPool);
-    this.#delayOffsets = options.delays.store();
     this.#minimum = options.positions.load(PositionSlot.MINIMUM);
   }
 
@@ -93,7 +94,9 @@ export class Dispatcher implements Agent {
       positions.publish(PositionSlot.DISPATCHED, records.position);
     }
     work += this.#wakePulls() + pulls.expire(nowMs);
-    work += delays.doWork();
+    const delivered = delays.doWork();
+    work += delivered;
+    this.#nextDelayMs = nowMs + Math.max(0, delays.nextDueMs() - this.#options.wallNowMs());
     if (nowMs >= this.#nextWriteMs) this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs) this.#storeDelayOffsets(nowMs);
     work += toControl.flush();
@@ -104,8 +107,7 @@ export class Dispatcher implements Agent {
   }
 
   nextDeadlineMs(): number {
-    const deadline = Math.min(this.#options.pulls.nextDeadlineMs(), this.#options.delayDeadlineMs?.() ?? Infinity);
-    return Math.min(deadline, this.#nextWriteMs);
+    return Math.min(this.#options.pulls.nextDeadlineMs(), this.#nextWriteMs, this.#nextDelayMs);
   }
 
   /** Dispatches what is left and hands the files to the flusher, which closes after this agent. */
@@ -138,10 +140,11 @@ export class Dispatcher implements Agent {
     return count;
   }
 
-  /** QUEUE_START: connection id, then a request frame. */
+  /** QUEUE_START: connection id, then JSON of the question. */
   #answerQueueStart(payload: Buffer): boolean {
-    const request = decodeFrame(payload.subarray(4));
-    return this.#options.toReactor.answer(payload.readInt32LE(0), request, this.#options.queries.answer(request));
+    const question = JSON.parse(payload.toString('utf8', 4)) as QueueStartQuestion;
+    const answer = this.#options.queries.queueStart(question.topic, Number(question.queueId));
+    return this.#options.toReactor.answer(payload.readInt32LE(0), question, answer);
   }
 
   #drainRequests(nowMs: number): number {
@@ -240,27 +243,23 @@ export class Dispatcher implements Agent {
   }
 
   /**
-   * Stores how far delays were delivered, but never ahead of the redeliveries themselves: the text is
-   * held back until the writer has taken them and they are on disk.
+   * Stores how far delays were delivered, but never ahead of the redeliveries themselves: a mark is
+   * confirmed once the writer has taken everything before it and that is on disk.
    */
   #storeDelayOffsets(nowMs: number): void {
     const { delays, positions, toWriter, toFlusher, delayOffsetsPath } = this.#options;
     this.#nextDelayOffsetsMs = nowMs + DELAY_OFFSETS_INTERVAL_MS;
-    const pending = this.#pendingDelayOffsets;
+    const pending = this.#delayMark;
     if (pending !== null) {
-      if (!toWriter.isConsumed(pending.ringPosition) || positions.load(PositionSlot.FLUSHED) < pending.appended) return;
-      const task: FlusherTask = { kind: 'replace', path: delayOffsetsPath, text: pending.text };
-      toFlusher.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
-      this.#delayOffsets = pending.text;
-      this.#pendingDelayOffsets = null;
+      if (!toWriter.ring.isConsumed(pending.ringPosition)) return;
+      if (pending.appended < 0) pending.appended = positions.load(PositionSlot.APPENDED);
+      if (positions.load(PositionSlot.FLUSHED) < pending.appended) return;
+      this.#delayMark = null;
+      if (delays.confirm(pending.mark)) {
+        const task: FlusherTask = { kind: 'replace', path: delayOffsetsPath, text: delays.store() };
+        toFlusher.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
+      }
     }
-    const text = delays.store();
-    if (text === this.#delayOffsets) return;
-    this.#pendingDelayOffsets = {
-      text,
-      ringPosition: toWriter.committedPosition,
-      // Taken one interval before it is compared: by then the writer has published what it took.
-      appended: positions.load(PositionSlot.APPENDED),
-    };
+    this.#delayMark = { mark: delays.takeMark(), ringPosition: toWriter.ring.committedPosition, appended: -1 };
   }
 }

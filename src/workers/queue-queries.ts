@@ -49,8 +49,6 @@ export class QueueQueries {
         return this.#searchByTime(request);
       case RequestCode.GET_EARLIEST_MSG_STORETIME:
         return { code: ResponseCode.SUCCESS, extFields: [['timestamp', String(this.#earliestStoreTime(request))]] };
-      case RequestCode.QUERY_CONSUMER_OFFSET:
-        return this.#queueStart(request);
       case RequestCode.VIEW_MESSAGE_BY_ID:
         return this.#viewMessage(request);
       case RequestCode.QUERY_MESSAGE:
@@ -69,8 +67,8 @@ export class QueueQueries {
   }
 
   /** A group without a stored offset starts at 0 where the queue still has its beginning. */
-  #queueStart(request: RemotingCommand): Answer {
-    const minOffset = this.#queueOf(request)?.minOffset ?? 0;
+  queueStart(topic: string, queueId: number): Answer {
+    const minOffset = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue.minOffset ?? 0;
     if (minOffset <= 0) return offsetAnswer(0);
     return {
       code: ResponseCode.QUERY_NOT_FOUND,

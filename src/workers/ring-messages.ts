@@ -6,6 +6,7 @@
  * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
  */
 import { layout } from '../base/layout.ts';
+import type { DataVersion } from '../protocol/topic-config.ts';
 
 export const MessageType = {
   /** reactor → worker, control, dispatcher; worker ⇄ control: one request frame. */
@@ -32,7 +33,7 @@ export const MessageType = {
   SNAPSHOT: 11,
   /** dispatcher → control: JSON of a commit that came with a pull. */
   COMMIT_OFFSET: 12,
-  /** control → dispatcher: code 14 found nothing stored: a FRAME to be answered from the queue's start. */
+  /** control → dispatcher: code 14 found nothing stored: connection id i32, then JSON of a QueueStartQuestion. */
   QUEUE_START: 13,
   /** control, dispatcher → flusher: JSON of a FlusherTask. */
   FLUSHER_TASK: 14,
@@ -168,13 +169,44 @@ export interface GroupSnapshot {
   subscriptions: SubscriptionSnapshot[] | null;
 }
 
-export type Snapshot = TopicSnapshot | TopicDeletedSnapshot | GroupSnapshot;
+/** What the writer must know of a topic's queues before the first append. */
+export interface QueueOffsetsSnapshot {
+  kind: 'queueOffsets';
+  topicId: number;
+  /** Queue id, next queue offset. */
+  nextOffsets: [number, number][];
+}
+
+export type Snapshot = TopicSnapshot | TopicDeletedSnapshot | GroupSnapshot | QueueOffsetsSnapshot;
+
+/** A queue as recovery found it. */
+export interface RecoveredQueue {
+  topic: string;
+  queueId: number;
+  minOffset: number;
+  maxOffset: number;
+}
+
+/** Body of TOPICS_CHANGED. */
+export interface TopicsChanged {
+  dataVersion: DataVersion;
+  /** TopicConfigs in their JSON form. */
+  topics: unknown[];
+}
 
 export interface CommitOffset {
   group: string;
   topic: string;
   queueId: number;
   offset: number;
+}
+
+/** Where a group without a stored offset starts in a queue. */
+export interface QueueStartQuestion {
+  opaque: number;
+  serializeType: 0 | 1;
+  topic: string;
+  queueId: string;
 }
 
 /** Slow file work that its owner must not wait for. */

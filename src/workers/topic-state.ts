@@ -48,6 +48,7 @@ export class TopicState {
   readonly indexSeed: number;
   /** False while only the log knows the topic: no configuration, so no reads. */
   isConfigured = false;
+  topicId = -1;
   perm = 0;
   readQueueNums = 0;
   /** By queue id; a queue appears with its first message. */
@@ -114,12 +115,13 @@ export class TopicStates {
     if (snapshot.kind === 'topic') {
       const topic = this.#topics.getName(snapshot.topic) ?? this.#add(snapshot.topic);
       topic.isConfigured = true;
+      topic.topicId = snapshot.topicId;
       topic.perm = snapshot.perm;
       topic.readQueueNums = snapshot.readQueueNums;
     } else if (snapshot.kind === 'topicDeleted') {
       this.#topics.delete(snapshot.topic);
       this.#consumeQueues.deleteTopic(snapshot.topic);
-    } else this.#applyGroup(snapshot);
+    } else if (snapshot.kind === 'group') this.#applyGroup(snapshot);
   }
 
   #applyGroup(snapshot: GroupSnapshot): void {

@@ -1,0 +1,390 @@
+/**
+ * @agent any
+ *
+ * Makes agents on the thread that will run them, from the shared memory and the settings alone: the
+ * same code whatever the placement.
+ */
+import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import type { Logger } from '../base/logging.ts';
+import { BrokerControl } from '../broker/broker-control.ts';
+import { type BrokerControlConfig } from '../broker/control-config.ts';
+import { DelayDelivery } from '../broker/delay-delivery.ts';
+import { DelayLevels } from '../broker/delay-level.ts';
+import { SystemTopic } from '../broker/resource-name.ts';
+import { NameServer } from '../nameserver/name-server.ts';
+import type { Agent } from '../ring/agent.ts';
+import { Doorbell } from '../ring/doorbell.ts';
+import { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { QueuedProducer } from '../ring/queued-producer.ts';
+import { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { Checkpoint } from '../store/checkpoint.ts';
+import { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue.ts';
+import { createMappedFiles } from '../store/mapped-files.ts';
+import { readMetadata } from '../store/metadata-file.ts';
+import { createPlainFiles } from '../store/plain-files.ts';
+import type { StoreFiles } from '../store/segment.ts';
+import { StoreDirectory } from '../store/store-directory.ts';
+import { PositionSlot, StorePositions } from '../store/store-positions.ts';
+import { AppendProxy } from './append-proxy.ts';
+import type { AgentName, BrokerMemory, Placement } from './broker-memory.ts';
+import { CommitLogWriter } from './commit-log-writer.ts';
+import { Control } from './control.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { Flusher } from './flusher.ts';
+import { FrameProxy } from './frame-proxy.ts';
+import { Preparer } from './preparer.ts';
+import { PullService } from './pull-service.ts';
+import { QueueOffsets } from './queue-offsets.ts';
+import { QueueQueries } from './queue-queries.ts';
+import { ReactorProxy } from './reactor-proxy.ts';
+import { RecordDispatcher } from './record-dispatcher.ts';
+import { RequestWorker } from './request-worker.ts';
+import { MessageType, type RecoveredQueue } from './ring-messages.ts';
+import type { DerivedFiles } from './store-recovery.ts';
+import { TopicStates } from './topic-state.ts';
+
+/** Everything that agents must know, as plain data that crosses threads. */
+export interface AgentSettings {
+  storeRoot: string;
+  storeKind: 'mapped' | 'plain';
+  segmentBytes: number;
+  flushesSynchronously: boolean;
+  flushIntervalMs: number;
+  syncFlushTimeoutMs: number;
+  messageIndexEnable: boolean;
+  longPollingEnable: boolean;
+  bodyBytesMax: number;
+  queueWaitMsMax: number;
+  /** Address and port that go into records and ids: 8 or 20 bytes. */
+  storeHost: Uint8Array;
+  regionId: string;
+  traceOn: boolean;
+  /** Settings of the control logic; functions are added where it runs. */
+  control: Omit<BrokerControlConfig, 'visibleConfig' | 'runtimeInfo' | 'storeHost'>;
+  visibleConfig: [string, string][];
+  brokerId: number;
+  brokerPort: number;
+  embeddedNameServer: boolean;
+  /** Address that clients are given; null: the one by which they reached the name server. */
+  advertisedAddress: string | null;
+  registersOutside: boolean;
+  /** Found at start, for control and writer. */
+  recoveredQueues: RecoveredQueue[];
+  workerCount: number;
+}
+
+/** What a thread needs to make its agents. */
+export interface ThreadContext {
+  thread: string;
+  placement: Placement;
+  memory: BrokerMemory;
+  settings: AgentSettings;
+  logger: Logger;
+  /** Posts to the main thread's event loop. */
+  wakeMain: () => void;
+  /** ConsumeQueues and index as recovery left them, where that was on this thread. */
+  derived: DerivedFiles | null;
+}
+
+export function storeFilesOf(kind: 'mapped' | 'plain'): StoreFiles {
+  return kind === 'mapped' ? createMappedFiles() : createPlainFiles();
+}
+
+export class AgentFactory {
+  readonly files: StoreFiles;
+  readonly positions: StorePositions;
+  readonly directory: StoreDirectory;
+  readonly #context: ThreadContext;
+  readonly #pools = new Map<string, LargeMessagePool>();
+  #segments: CommitLogSegments | null = null;
+
+  constructor(context: ThreadContext, files: StoreFiles = storeFilesOf(context.settings.storeKind)) {
+    this.#context = context;
+    this.files = files;
+    this.positions = new StorePositions(context.memory.positions);
+    this.directory = new StoreDirectory(files, context.settings.storeRoot);
+  }
+
+  /** The segments as this thread sees them, shared by its agents. */
+  get segments(): CommitLogSegments {
+    this.#segments ??= new CommitLogSegments({
+      files: this.files,
+      directory: this.directory.commitLog,
+      segmentBytes: this.#context.settings.segmentBytes,
+    });
+    return this.#segments;
+  }
+
+  make(name: AgentName): Agent {
+    if (name.startsWith('worker')) return this.#makeWorker(name);
+    switch (name) {
+      case 'control':
+        return this.#makeControl();
+      case 'writer':
+        return this.#makeWriter();
+      case 'dispatcher':
+        return this.#makeDispatcher();
+      case 'flusher':
+        return this.#makeFlusher();
+      case 'preparer':
+        return new Preparer({ segments: this.segments, positions: this.positions, logger: this.#context.logger });
+      default:
+        throw new Error(`the ${name} is made by the main thread itself`);
+    }
+  }
+
+  consumer(name: string): SpscRingConsumer {
+    return new SpscRingConsumer(this.#ringMemory(name));
+  }
+
+  producer(name: string): SpscRingProducer {
+    const to = name.split('→')[1] as AgentName;
+    const thread = this.#threadOf(to);
+    // Agents on one thread see each other's records in the same turn.
+    return new SpscRingProducer(this.#ringMemory(name), thread === this.#context.thread ? null : this.#doorbell(thread));
+  }
+
+  pool(owner: string): LargeMessagePool {
+    let pool = this.#pools.get(owner);
+    if (pool === undefined) {
+      const { memory, slotBytes } = this.#context.memory.pools[owner] as { memory: SharedArrayBuffer; slotBytes: number };
+      pool = new LargeMessagePool(memory, slotBytes);
+      this.#pools.set(owner, pool);
+    }
+    return pool;
+  }
+
+  /** The doorbell of the thread that runs an agent, for rings between other agents. */
+  doorbellOf(agent: AgentName): Doorbell {
+    return this.#doorbell(this.#threadOf(agent));
+  }
+
+  #threadOf(agent: AgentName): string {
+    for (const [thread, agents] of this.#context.placement) if (agents.includes(agent)) return thread;
+    throw new Error(`no thread runs ${agent}`);
+  }
+
+  #doorbell(thread: string): Doorbell {
+    const memory = this.#context.memory.doorbells[thread] as SharedArrayBuffer;
+    return new Doorbell(memory, thread === 'main' ? this.#context.wakeMain : null);
+  }
+
+  #ringMemory(name: string): SharedArrayBuffer {
+    const memory = this.#context.memory.rings[name];
+    if (memory === undefined) throw new Error(`there is no ring ${name}`);
+    return memory;
+  }
+
+  get #workerNames(): AgentName[] {
+    return Array.from({ length: this.#context.settings.workerCount }, (_, index): AgentName => `worker${index}`);
+  }
+
+  #makeWorker(name: AgentName): Agent {
+    const { settings } = this.#context;
+    return new RequestWorker({
+      requests: this.consumer(`reactor→${name}`),
+      requestPool: this.pool('reactor'),
+      control: this.consumer(`control→${name}`),
+      toWriter: this.producer(`${name}→writer`),
+      recordPool: this.pool(name),
+      toReactor: new ReactorProxy(this.producer(`${name}→reactor`)),
+      toControl: new FrameProxy(this.producer(`${name}→control`), this.pool('reactor')),
+      storeHost: settings.storeHost,
+      clusterName: settings.control.clusterName,
+      regionId: settings.regionId,
+      traceOn: settings.traceOn,
+      bodyBytesMax: settings.bodyBytesMax,
+      queueWaitMsMax: settings.queueWaitMsMax,
+      delayLevels: new DelayLevels(settings.control.messageDelayLevel),
+      random: Math.random,
+      wallNowMs: systemWallClock.nowMs,
+    });
+  }
+
+  #makeWriter(): Agent {
+    const { settings } = this.#context;
+    return new CommitLogWriter({
+      sources: [
+        { ring: this.consumer('control→writer'), pool: this.pool('control'), waitsForSpace: false },
+        { ring: this.consumer('dispatcher→writer'), pool: this.pool('dispatcher'), waitsForSpace: true },
+        ...this.#workerNames.map((name) => ({
+          ring: this.consumer(`${name}→writer`),
+          pool: this.pool(name),
+          waitsForSpace: false,
+        })),
+      ],
+      toReactor: this.producer('writer→reactor'),
+      positions: this.positions,
+      segments: this.segments,
+      flusherDoorbell: this.doorbellOf('flusher'),
+      preparerDoorbell: this.doorbellOf('preparer'),
+      queueOffsets: new QueueOffsets(),
+      flushesSynchronously: settings.flushesSynchronously,
+      syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
+      wallNowMs: systemWallClock.nowMs,
+    });
+  }
+
+  #makeDispatcher(): Agent {
+    const { settings, logger } = this.#context;
+    const derived = this.#context.derived;
+    if (derived === null) throw new Error('the dispatcher needs the derived files');
+    const { consumeQueues, index, position, damage } = derived;
+    const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
+    const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
+    const toControl = new QueuedProducer(this.producer('dispatcher→control'));
+    const toWriter = new AppendProxy(this.producer('dispatcher→writer'), this.pool('dispatcher'));
+    const delayLevels = new DelayLevels(settings.control.messageDelayLevel);
+    const queueOf = (queueId: number) => consumeQueues.queue(SystemTopic.SCHEDULE, queueId);
+    const units = new ConsumeQueueUnits(1);
+    const delays = new DelayDelivery({
+      levels: delayLevels,
+      wallClock: systemWallClock,
+      queues: {
+        minOffset: (queueId) => queueOf(queueId)?.minOffset ?? 0,
+        maxOffset: (queueId) => queueOf(queueId)?.maxOffset ?? 0,
+        read(queueId, offset, into) {
+          if ((queueOf(queueId)?.read(offset, 1, units) ?? 0) === 0) return false;
+          into.physicalOffset = units.physicalOffset[0] as number;
+          into.bytes = units.bytes[0] as number;
+          into.dueMs = (units.tagsHigh[0] as number) * 0x1_0000_0000 + ((units.tagsLow[0] as number) >>> 0);
+          return true;
+        },
+        record: (physicalOffset, bytes) => {
+          const segment = this.segments.segmentAt(physicalOffset);
+          if (segment === null) return null;
+          const from = physicalOffset % settings.segmentBytes;
+          return Buffer.from(segment.bytes.subarray(from, from + bytes));
+        },
+      },
+      topicIdOf: (topic) => {
+        const state = topics.topicNamed(topic);
+        return state?.isConfigured === true ? state.topicId : undefined;
+      },
+      append: (draft) => toWriter.append(draft, null),
+      logger,
+    });
+    const delayOffsetsPath = this.directory.configFile('delayOffset.json');
+    const stored = readMetadata(this.files, delayOffsetsPath);
+    if (stored !== undefined) delays.load(stored);
+    const records = new RecordDispatcher({ segments: this.segments, topics, index, delayLevels, position, damage });
+    return new Dispatcher({
+      control: this.consumer('control→dispatcher'),
+      requests: this.consumer('reactor→dispatcher'),
+      requestPool: this.pool('reactor'),
+      toReactor,
+      toControl,
+      toWriter,
+      toFlusher: new QueuedProducer(this.producer('dispatcher→flusher')),
+      positions: this.positions,
+      readableSlot: settings.flushesSynchronously ? PositionSlot.FLUSHED : PositionSlot.APPENDED,
+      consumeQueues,
+      index,
+      topics,
+      records,
+      pulls: new PullService({
+        topics,
+        segments: this.segments,
+        toReactor,
+        longPollingEnable: settings.longPollingEnable,
+        commitOffset: (commit) => toControl.offer(MessageType.COMMIT_OFFSET, Buffer.from(JSON.stringify(commit))),
+      }),
+      queries: new QueueQueries({ topics, segments: this.segments, positions: this.positions, index }),
+      delays,
+      delayOffsetsPath,
+      wallNowMs: systemWallClock.nowMs,
+      logger,
+      forgetBelow: (minimum) => this.segments.forgetBelow(minimum),
+    });
+  }
+
+  #makeFlusher(): Agent {
+    const { settings, logger } = this.#context;
+    return new Flusher({
+      inbound: [this.consumer('control→flusher'), this.consumer('dispatcher→flusher')],
+      files: this.files,
+      segments: this.segments,
+      positions: this.positions,
+      checkpoint: Checkpoint.read(this.files, this.directory.checkpoint),
+      checkpointPath: this.directory.checkpoint,
+      writerDoorbell: this.doorbellOf('writer'),
+      dispatcherDoorbell: this.doorbellOf('dispatcher'),
+      flushesSynchronously: settings.flushesSynchronously,
+      flushIntervalMs: settings.flushIntervalMs,
+      logger,
+      expire: () => {},
+    });
+  }
+
+  #makeControl(): Agent {
+    const { settings, logger } = this.#context;
+    const nameServer = settings.embeddedNameServer
+      ? new NameServer({
+          monotonicClock: systemMonotonicClock,
+          wallClock: systemWallClock,
+          logger,
+          onMissingRetryTopic: (topic) => broker.ensureRetryTopic(topic) && control.registerNow(),
+        })
+      : null;
+    const control = new Control({
+      requests: this.consumer('reactor→control'),
+      requestPool: this.pool('reactor'),
+      toReactor: new QueuedProducer(this.producer('control→reactor')),
+      workers: this.#workerNames.map((name) => ({
+        from: this.consumer(`${name}→control`),
+        to: new QueuedProducer(this.producer(`control→${name}`)),
+      })),
+      fromDispatcher: this.consumer('dispatcher→control'),
+      toDispatcher: new QueuedProducer(this.producer('control→dispatcher')),
+      toWriter: new AppendProxy(this.producer('control→writer'), this.pool('control')),
+      toFlusher: new QueuedProducer(this.producer('control→flusher')),
+      segments: this.segments,
+      positions: this.positions,
+      configFile: (name) => this.directory.configFile(name),
+      registerEmbedded: (topics, dataVersion) =>
+        nameServer?.registerEmbedded({
+          clusterName: settings.control.clusterName,
+          brokerName: settings.control.brokerName,
+          brokerId: settings.brokerId,
+          advertisedAddress: settings.advertisedAddress,
+          brokerPort: settings.brokerPort,
+          topics,
+          dataVersion,
+        }),
+      registersOutside: settings.registersOutside,
+      logger,
+    });
+    const read = (name: string): string | undefined => readMetadata(this.files, this.directory.configFile(name));
+    const broker = new BrokerControl({
+      config: {
+        ...settings.control,
+        storeHost: settings.storeHost,
+        visibleConfig: () => settings.visibleConfig,
+        runtimeInfo: () => this.#runtimeInfo(),
+      },
+      wallClock: systemWallClock,
+      monotonicClock: systemMonotonicClock,
+      random: Math.random,
+      logger,
+      effects: control,
+      stored: {
+        topics: read('topics.json'),
+        subscriptionGroups: read('subscriptionGroup.json'),
+        consumerOffsets: read('consumerOffset.json'),
+      },
+    });
+    control.attach(broker, nameServer);
+    control.recover(settings.recoveredQueues);
+    return control;
+  }
+
+  *#runtimeInfo(): Generator<readonly [string, string]> {
+    yield ['commitLogMinOffset', String(this.positions.load(PositionSlot.MINIMUM))];
+    yield ['commitLogMaxOffset', String(this.positions.load(PositionSlot.APPENDED))];
+    const behind = this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.DISPATCHED);
+    yield ['dispatchBehindBytes', String(behind)];
+    const unflushed = this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.FLUSHED);
+    yield ['remainHowManyDataToFlush', String(unflushed)];
+  }
+}

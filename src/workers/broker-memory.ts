@@ -1,0 +1,85 @@
+/**
+ * @agent any
+ *
+ * All memory that the agents of a broker share, allocated once by the main thread and handed to
+ * every other: rings, pools, doorbells, positions. The table of rings is the map of who talks to whom.
+ *
+ * Sizes are reserved, not used: a page counts once it was touched. A ring holds what its producer
+ * makes in one turn, with room to spare; more only makes the caches colder.
+ */
+import { Doorbell } from '../ring/doorbell.ts';
+import { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { allocateRing } from '../ring/spsc-ring.ts';
+import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
+import { StorePositions } from '../store/store-positions.ts';
+
+/** Agents by name; `worker` is one request worker of several. */
+export type AgentName = 'reactor' | 'control' | 'writer' | 'dispatcher' | 'flusher' | 'preparer' | `worker${number}`;
+
+/** Which thread runs which agents, in the order of a turn. `main` has the reactor. */
+export type Placement = ReadonlyMap<string, readonly AgentName[]>;
+
+export interface BrokerMemory {
+  positions: SharedArrayBuffer;
+  /** By "from→to". */
+  rings: Record<string, SharedArrayBuffer>;
+  /** By owner: whose large messages it holds. */
+  pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number }>;
+  /** By thread. */
+  doorbells: Record<string, SharedArrayBuffer>;
+  lifecycles: Record<string, SharedArrayBuffer>;
+}
+
+const KIB = 1024;
+
+function ringSizes(workerCount: number): [string, number][] {
+  const sizes: [string, number][] = [
+    ['reactor→control', 1024 * KIB],
+    ['reactor→dispatcher', 1024 * KIB],
+    ['control→reactor', 512 * KIB],
+    ['control→dispatcher', 256 * KIB],
+    ['control→writer', 512 * KIB],
+    ['control→flusher', 256 * KIB],
+    ['dispatcher→reactor', 512 * KIB],
+    ['dispatcher→control', 256 * KIB],
+    ['dispatcher→writer', 512 * KIB],
+    ['dispatcher→flusher', 128 * KIB],
+    ['writer→reactor', 512 * KIB],
+  ];
+  for (let index = 0; index < workerCount; index++) {
+    sizes.push(
+      [`reactor→worker${index}`, 1024 * KIB],
+      [`worker${index}→writer`, 1024 * KIB],
+      [`worker${index}→reactor`, 256 * KIB],
+      [`worker${index}→control`, 512 * KIB],
+      [`control→worker${index}`, 1024 * KIB],
+    );
+  }
+  return sizes;
+}
+
+/** Frames: the longest that the protocol allows, and the same for the records made of them. */
+const FRAME_SLOT_BYTES = FRAME_BYTES_MAX + 4096;
+const FRAME_SLOT_COUNT = 4;
+const RECORD_SLOT_COUNT = 4;
+
+export function allocateBrokerMemory(placement: Placement, workerCount: number): BrokerMemory {
+  const pool = (slotCount: number): { memory: SharedArrayBuffer; slotBytes: number } => ({
+    memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES),
+    slotBytes: FRAME_SLOT_BYTES,
+  });
+  const pools: BrokerMemory['pools'] = {
+    reactor: pool(FRAME_SLOT_COUNT),
+    control: pool(1),
+    dispatcher: pool(1),
+  };
+  for (let index = 0; index < workerCount; index++) pools[`worker${index}`] = pool(RECORD_SLOT_COUNT);
+  const threads = [...placement.keys()];
+  return {
+    positions: new StorePositions().memory,
+    rings: Object.fromEntries(ringSizes(workerCount).map(([name, bytes]) => [name, allocateRing(bytes)])),
+    pools,
+    doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),
+    lifecycles: Object.fromEntries(threads.map((thread) => [thread, new SharedArrayBuffer(4)])),
+  };
+}

@@ -1,0 +1,389 @@
+/**
+ * @agent control
+ *
+ * Everything at a low rate: heartbeats, groups, offsets, locks, topics, and the name server. The logic
+ * is in src/broker and src/nameserver; this agent brings it requests from the rings and turns its
+ * effects into ring messages.
+ *
+ * Snapshots of topics and groups go out before the answer to the request that changed them, so that
+ * a client which has its answer finds the new state everywhere.
+ */
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import type { BrokerControl } from '../broker/broker-control.ts';
+import type { AppendAnswer, ControlEffects, GroupSnapshot, PersistedFile, TopicEntry } from '../broker/control-effects.ts';
+import type { NameServer } from '../nameserver/name-server.ts';
+import { RequestCode } from '../protocol/codes.ts';
+import { RecordKind, RecordView } from '../protocol/message-record.ts';
+import type { RecordDraft } from '../protocol/record-encoder.ts';
+import { decodeFrame, encodeAnswer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
+import { type DataVersion, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
+import type { Agent } from '../ring/agent.ts';
+import type { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { PartAssembler, QueuedProducer } from '../ring/queued-producer.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { AppendProxy } from './append-proxy.ts';
+import { FrameReader } from './frame-proxy.ts';
+import { answerBytesPayload, connectionPayload } from './reactor-proxy.ts';
+import {
+  type CommitOffset,
+  type ConnectionOpened,
+  type FlusherTask,
+  Listener,
+  MessageType,
+  type RecoveredQueue,
+  type Snapshot,
+  type TopicsChanged,
+} from './ring-messages.ts';
+
+export interface ControlWorkerDoor {
+  /** Frames that the worker has sent here. */
+  readonly from: SpscRingConsumer;
+  readonly to: QueuedProducer;
+}
+
+export interface ControlOptions {
+  requests: SpscRingConsumer;
+  requestPool: LargeMessagePool;
+  toReactor: QueuedProducer;
+  /** Absent, like all that follows, in a process that is only a name server. */
+  workers: readonly ControlWorkerDoor[];
+  fromDispatcher: SpscRingConsumer | null;
+  toDispatcher: QueuedProducer | null;
+  toWriter: AppendProxy | null;
+  toFlusher: QueuedProducer | null;
+  segments: CommitLogSegments | null;
+  positions: StorePositions | null;
+  configFile: (name: string) => string;
+  /** Registers this broker with the name server in this process, if there is one. */
+  registerEmbedded: (topics: readonly TopicConfig[], dataVersion: DataVersion) => void;
+  /** Whether there are other name servers to be told. */
+  registersOutside: boolean;
+  logger: Logger;
+}
+
+const SEND_CODES: ReadonlySet<number> = new Set([
+  RequestCode.SEND_MESSAGE,
+  RequestCode.SEND_MESSAGE_V2,
+  RequestCode.SEND_BATCH_MESSAGE,
+]);
+
+export class Control implements Agent, ControlEffects {
+  readonly name = 'control';
+  readonly #options: ControlOptions;
+  readonly #frame: FrameReader;
+  readonly #assemblers: PartAssembler[];
+  readonly #view = new RecordView();
+  readonly #connections = new Map<number, ConnectionOpened>();
+  #broker: BrokerControl | null = null;
+  #nameServer: NameServer | null = null;
+  readonly #toWriterSnapshots: QueuedProducer | null;
+  #minimum = 0;
+  #haveTopicsChanged = false;
+
+  constructor(options: ControlOptions) {
+    this.#options = options;
+    this.#toWriterSnapshots = options.toWriter === null ? null : new QueuedProducer(options.toWriter.ring);
+    this.#frame = new FrameReader(options.requestPool);
+    this.#assemblers = [...options.workers, null].map(() => new PartAssembler());
+  }
+
+  /** Sets the logic, which needs this agent's effects to be made. */
+  attach(broker: BrokerControl | null, nameServer: NameServer | null): void {
+    this.#broker = broker;
+    this.#nameServer = nameServer;
+    this.#haveTopicsChanged = true;
+  }
+
+  /**
+   * Takes what recovery found: topics that only the log knows come back, the writer learns where each
+   * queue goes on, and no group stands beyond the end of its queue.
+   */
+  recover(queues: readonly RecoveredQueue[]): void {
+    const broker = this.#broker as BrokerControl;
+    const byTopic = new Map<string, RecoveredQueue[]>();
+    for (const queue of queues) byTopic.set(queue.topic, [...(byTopic.get(queue.topic) ?? []), queue]);
+    const ends = new Map<string, number>();
+    for (const [topic, topicQueues] of byTopic) {
+      const queueCount = Math.max(...topicQueues.map((queue) => queue.queueId)) + 1;
+      const entry = broker.recoverTopic(topic, queueCount);
+      if (!('topicId' in entry)) {
+        this.#options.logger.error({ topic, remark: entry.remark }, 'a topic found in the log could not be brought back');
+        continue;
+      }
+      const nextOffsets: [number, number][] = topicQueues.map((queue) => [queue.queueId, queue.maxOffset]);
+      this.#publish({ kind: 'queueOffsets', topicId: entry.topicId, nextOffsets });
+      for (const queue of topicQueues) ends.set(`${topic} ${queue.queueId}`, queue.maxOffset);
+    }
+    broker.clampOffsets((topic, queueId) => ends.get(`${topic} ${queueId}`) ?? 0);
+  }
+
+  doWork(nowMs: number): number {
+    const { workers, fromDispatcher } = this.#options;
+    let work = this.#drainRequests();
+    for (let index = 0; index < workers.length; index++) work += this.#drainWorker(workers[index] as ControlWorkerDoor);
+    if (fromDispatcher !== null) work += this.#drainDispatcher(fromDispatcher);
+    work += (this.#broker?.doWork(nowMs) ?? 0) + (this.#nameServer?.doWork(nowMs) ?? 0);
+    this.#followMinimum();
+    if (this.#haveTopicsChanged) this.#registerTopics();
+    return work + this.#flush();
+  }
+
+  nextDeadlineMs(): number {
+    return Math.min(this.#broker?.nextDeadlineMs() ?? Infinity, this.#nameServer?.nextDeadlineMs() ?? Infinity);
+  }
+
+  close(): void {
+    this.#broker?.persistAll();
+    this.#flush();
+    this.#options.segments?.close();
+  }
+
+  // Requests
+
+  #drainRequests(): number {
+    const ring = this.#options.requests;
+    let count = 0;
+    while (ring.peek()) {
+      if (ring.type === MessageType.FRAME || ring.type === MessageType.FRAME_POOLED) {
+        this.#frame.read(ring);
+        this.#onFrame();
+        this.#frame.free();
+      } else if (ring.type === MessageType.CONNECTION_OPENED) {
+        const payload = ring.bytes.toString('utf8', ring.payloadOffset, ring.payloadOffset + ring.payloadBytes);
+        const opened = JSON.parse(payload) as ConnectionOpened;
+        this.#connections.set(opened.id, opened);
+        if (opened.listener !== Listener.NAME_SERVER) this.#broker?.onConnectionOpened(opened);
+      } else if (ring.type === MessageType.CONNECTION_CLOSED) this.#onClosed(ring.int32[ring.payloadOffset >> 2] as number);
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+
+  #onClosed(connectionId: number): void {
+    const connection = this.#connections.get(connectionId);
+    this.#connections.delete(connectionId);
+    if (connection?.listener === Listener.NAME_SERVER) this.#nameServer?.onConnectionClosed(connectionId);
+    else this.#broker?.onConnectionClosed(connectionId);
+  }
+
+  #onFrame(): void {
+    const frame = this.#frame;
+    const connectionId = frame.connectionId;
+    let request: RemotingCommand;
+    try {
+      request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
+    } catch (error) {
+      if (!BrokerError.is(error)) throw error;
+      this.#options.logger.warn({ connectionId, error: error.message }, 'closed a connection: bad frame');
+      this.closeConnection(connectionId);
+      return;
+    }
+    if (frame.listener !== Listener.NAME_SERVER) {
+      this.#broker?.onRequest(connectionId, request);
+      return;
+    }
+    const connection = this.#connections.get(connectionId);
+    if (connection === undefined || this.#nameServer === null) return;
+    const answer = this.#nameServer.onRequest(request, connection);
+    if (answer !== null && (request.flag & FLAG_ONEWAY) === 0) this.answer(connectionId, encodeAnswer(request, answer));
+  }
+
+  /** A send whose topic the worker does not know, or a client's own retry. */
+  #drainWorker(door: ControlWorkerDoor): number {
+    const ring = door.from;
+    let count = 0;
+    while (ring.peek()) {
+      this.#frame.read(ring);
+      this.#onSend(ring, door);
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+
+  #onSend(ring: SpscRingConsumer, door: ControlWorkerDoor): void {
+    const broker = this.#broker as BrokerControl;
+    const frame = this.#frame;
+    const connectionId = frame.connectionId;
+    const request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
+    const isV2 = request.code !== RequestCode.SEND_MESSAGE;
+    const field = (long: string, short: string): string | undefined => request.extFields.get(isV2 ? short : long);
+    const topic = field('topic', 'b') ?? '';
+    // Control may hear of a connection's first send before it has heard of the connection.
+    this.#ensureConnection(connectionId);
+    if (topic.startsWith('%RETRY%') && SEND_CODES.has(request.code)) {
+      broker.onRequest(connectionId, request);
+      frame.free();
+      return;
+    }
+    const refusal = broker.ensureSendTopic(connectionId, {
+      topic,
+      defaultTopic: field('defaultTopic', 'c') ?? '',
+      defaultTopicQueueNums: Number(field('defaultTopicQueueNums', 'd') ?? 4),
+    });
+    if (refusal === null) {
+      // Back to the worker, behind the snapshot of the topic; a pooled frame keeps its slot.
+      const payload = Buffer.from(ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes));
+      door.to.offer(ring.type, payload);
+      return;
+    }
+    if ((request.flag & FLAG_ONEWAY) === 0) this.answer(connectionId, encodeAnswer(request, refusal));
+    door.to.offer(MessageType.CONNECTION_CLOSED, connectionPayload(connectionId));
+    frame.free();
+  }
+
+  /** A connection that only ever sent messages was never announced; its sends give its address. */
+  #ensureConnection(connectionId: number): void {
+    if (this.#connections.has(connectionId)) return;
+    const frame = this.#frame;
+    const host = frame.hostSource.subarray(frame.hostStart, frame.hostStart + frame.hostBytes);
+    const address = frame.hostBytes === 4 ? host.join('.') : (host.toString('hex').match(/.{4}/g) ?? []).join(':');
+    const opened = { id: connectionId, listener: frame.listener, remoteAddress: `${address}:${frame.bornPort}`, localAddress: '' };
+    this.#broker?.onConnectionOpened(opened);
+  }
+
+  #drainDispatcher(ring: SpscRingConsumer): number {
+    const assembler = this.#assemblers.at(-1) as PartAssembler;
+    let count = 0;
+    while (ring.peek()) {
+      const payload = assembler.take(ring);
+      if (payload !== null) {
+        const commit = JSON.parse(payload.toString()) as CommitOffset;
+        this.#broker?.commitOffset(commit.group, commit.topic, commit.queueId, commit.offset);
+      }
+      ring.skip();
+      count++;
+    }
+    ring.release();
+    return count;
+  }
+
+  #followMinimum(): void {
+    const { positions, segments } = this.#options;
+    const minimum = positions?.load(PositionSlot.MINIMUM) ?? 0;
+    if (minimum === this.#minimum) return;
+    this.#minimum = minimum;
+    segments?.forgetBelow(minimum);
+  }
+
+  #flush(): number {
+    const { workers, toDispatcher, toWriter, toFlusher, toReactor } = this.#options;
+    let sent = 0;
+    for (let index = 0; index < workers.length; index++) sent += (workers[index] as ControlWorkerDoor).to.flush();
+    sent += (toDispatcher?.flush() ?? 0) + (toFlusher?.flush() ?? 0);
+    toWriter?.publish();
+    return sent + toReactor.flush();
+  }
+
+  // Effects of the control logic
+
+  answer(connectionId: number, frame: Buffer): void {
+    this.#options.toReactor.offer(MessageType.ANSWER_BYTES, answerBytesPayload(connectionId, frame));
+  }
+
+  requestClient(connectionId: number, frame: Buffer): void {
+    this.answer(connectionId, frame);
+  }
+
+  closeConnection(connectionId: number): void {
+    this.#options.toReactor.offer(MessageType.CLOSE_CONNECTION, connectionPayload(connectionId));
+  }
+
+  publishTopic(entry: TopicEntry): void {
+    const { config } = entry;
+    this.#publish({
+      kind: 'topic',
+      topicId: entry.topicId,
+      topic: config.topicName,
+      perm: config.perm,
+      readQueueNums: config.readQueueNums,
+      writeQueueNums: config.writeQueueNums,
+      sendForbidden: entry.sendForbidden,
+    });
+  }
+
+  publishTopicDeleted(topicId: number, topic: string): void {
+    this.#publish({ kind: 'topicDeleted', topicId, topic });
+  }
+
+  publishGroup(snapshot: GroupSnapshot): void {
+    const { toDispatcher } = this.#options;
+    const { group, exists, consumeEnable, subscriptions } = snapshot;
+    const message: Snapshot = {
+      kind: 'group',
+      group,
+      exists,
+      consumeEnable,
+      subscriptions: subscriptions === null ? null : [...subscriptions.values()],
+    };
+    toDispatcher?.offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(message)));
+  }
+
+  persist(file: PersistedFile, text: string): void {
+    const task: FlusherTask = { kind: 'replace', path: this.#options.configFile(file), text };
+    this.#options.toFlusher?.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
+  }
+
+  topicsChanged(): void {
+    this.#haveTopicsChanged = true;
+  }
+
+  /** A topic was made for a question that is being answered now: the name server must know it at once. */
+  registerNow(): boolean {
+    this.#registerTopics();
+    return true;
+  }
+
+  /** Tells name servers of all topics, once a turn, before the answers of that turn. */
+  #registerTopics(): void {
+    this.#haveTopicsChanged = false;
+    const broker = this.#broker;
+    if (broker === null) return;
+    const topics = [...broker.topicsForRegistration()];
+    this.#options.registerEmbedded(topics, broker.dataVersion);
+    if (!this.#options.registersOutside) return;
+    const message: TopicsChanged = { dataVersion: broker.dataVersion, topics: topics.map(topicConfigJson) };
+    this.#options.toReactor.offer(MessageType.TOPICS_CHANGED, Buffer.from(JSON.stringify(message)));
+  }
+
+  askDispatcher(connectionId: number, request: RemotingCommand): void {
+    const question = Buffer.alloc(4);
+    question.writeInt32LE(connectionId);
+    const { topic, queueId } = Object.fromEntries(request.extFields);
+    const { opaque, serializeType } = request;
+    const payload = Buffer.concat([question, Buffer.from(JSON.stringify({ opaque, serializeType, topic, queueId }))]);
+    this.#options.toDispatcher?.offer(MessageType.QUEUE_START, payload);
+  }
+
+  readRecord(physicalOffset: number): Buffer | null {
+    const { segments, positions } = this.#options;
+    if (segments === null || positions === null) return null;
+    const end = positions.load(PositionSlot.DISPATCHED);
+    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < end)) return null;
+    const segment = segments.segmentAt(physicalOffset);
+    if (segment === null) return null;
+    const base = physicalOffset - (physicalOffset % segments.segmentBytes);
+    const view = this.#view;
+    const kind = view.read(segment.bytes, physicalOffset - base, Math.min(segments.segmentBytes, end - base), true);
+    if (kind !== RecordKind.MESSAGE || view.physicalOffset !== physicalOffset) return null;
+    return Buffer.from(segment.bytes.subarray(view.start, view.start + view.totalBytes));
+  }
+
+  append(draft: RecordDraft, answerTo: AppendAnswer | null): boolean {
+    return this.#options.toWriter?.append(draft, answerTo) ?? false;
+  }
+
+  #publish(snapshot: Snapshot): void {
+    const { workers, toDispatcher } = this.#options;
+    const payload = Buffer.from(JSON.stringify(snapshot));
+    if (snapshot.kind !== 'topic') this.#toWriterSnapshots?.offer(MessageType.SNAPSHOT, payload);
+    for (const worker of workers) worker.to.offer(MessageType.SNAPSHOT, payload);
+    toDispatcher?.offer(MessageType.SNAPSHOT, payload);
+  }
+}
