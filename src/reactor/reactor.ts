@@ -129,7 +129,6 @@ export class Reactor implements Agent {
     }
     const connection = new Connection(this.#nextId++, listener, socket, nowMs());
     this.#connections.set(connection.id, connection);
-    socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       connection.lastReadMs = nowMs();
       connection.addInput(chunk);
@@ -146,6 +145,7 @@ export class Reactor implements Agent {
       this.#onClose(connection);
       schedule();
     });
+    socket.resume();
   }
 
   /** From now on requests are answered GO_AWAY where the client knows that answer (newer than 5.3.1). */

@@ -28,8 +28,10 @@ function earliestDeadline(agents: readonly Agent[]): number {
 /** State of a thread in its shared lifecycle cell. */
 export const Lifecycle = {
   RUNNING: 0,
+  /** Hand on what is held, and go on running. */
+  PREPARING: 1,
   /** Drain what is there, close the agents, return. */
-  STOPPING: 1,
+  STOPPING: 2,
 } as const;
 
 export class ThreadRunner {
@@ -48,23 +50,30 @@ export class ThreadRunner {
   /** Runs the agents until stopped, drains, closes them in order and returns. */
   run(): void {
     let idleCycles = 0;
-    while (Atomics.load(this.#lifecycle, 0) === Lifecycle.RUNNING) {
+    let isPrepared = false;
+    for (;;) {
+      const lifecycle = Atomics.load(this.#lifecycle, 0);
+      if (lifecycle === Lifecycle.STOPPING) break;
+      if (lifecycle === Lifecycle.PREPARING && !isPrepared) {
+        isPrepared = true;
+        for (const agent of this.#agents) agent.prepareClose?.();
+      }
       if (runAll(this.#agents, this.#nowMs()) > 0) {
         idleCycles = 0;
         continue;
       }
       if (++idleCycles < IDLE_CYCLES_BEFORE_SLEEP) continue;
       idleCycles = 0;
-      this.#sleep();
+      this.#sleep(lifecycle);
     }
     while (runAll(this.#agents, this.#nowMs()) > 0);
     for (const agent of this.#agents) agent.close();
   }
 
-  #sleep(): void {
+  #sleep(lifecycle: number): void {
     const sequence = this.#doorbell.prepareToSleep();
     if (
-      Atomics.load(this.#lifecycle, 0) !== Lifecycle.RUNNING ||
+      Atomics.load(this.#lifecycle, 0) !== lifecycle ||
       runAll(this.#agents, this.#nowMs()) > 0
     ) {
       this.#doorbell.stayAwake();
@@ -109,9 +118,10 @@ export class EventLoopRunner {
     setImmediate(this.#turn);
   }
 
-  /** Runs the agents until none has anything left to do. */
-  drain(): void {
-    while (!this.#closed && runAll(this.#agents, this.#nowMs()) > 0);
+  /** Has the agents hand on what they hold; turns go on. */
+  prepareClose(): void {
+    for (const agent of this.#agents) agent.prepareClose?.();
+    this.schedule();
   }
 
   close(): void {

@@ -13,7 +13,9 @@ export interface Agent {
   doWork(nowMs: number): number;
   /** Monotonic time at which the agent wants to run even if nobody wakes it; Infinity for never. */
   nextDeadlineMs(): number;
-  /** Called once, on the agent's own thread, after its last turn. */
+  /** The broker is stopping: hands on what the agent still holds. Turns go on until nothing is left. */
+  prepareClose?(): void;
+  /** Called once, on the agent's own thread, after its last turn. Talks to nobody any more. */
   close(): void;
 }
 

@@ -168,6 +168,11 @@ export class SpscRingConsumer {
     this.#cachedTail = Atomics.load(this.int32, TAIL_INDEX);
   }
 
+  /** Whether everything published has been released; reads both cursors, so any thread may ask. */
+  get isEmpty(): boolean {
+    return Atomics.load(this.int32, HEAD_INDEX) === Atomics.load(this.int32, TAIL_INDEX);
+  }
+
   /** Finds the record at the head without taking it: true and the fields, or false when empty. */
   peek(): boolean {
     for (;;) {

@@ -83,8 +83,6 @@ export interface ThreadContext {
   logger: Logger;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
-  /** ConsumeQueues and index as recovery left them, where that was on this thread. */
-  derived: DerivedFiles | null;
 }
 
 export function storeFilesOf(kind: 'mapped' | 'plain'): StoreFiles {
@@ -95,6 +93,8 @@ export class AgentFactory {
   readonly files: StoreFiles;
   readonly positions: StorePositions;
   readonly directory: StoreDirectory;
+  /** ConsumeQueues and index, to be set on the dispatcher's thread before it is made. */
+  derived: DerivedFiles | null = null;
   readonly #context: ThreadContext;
   readonly #pools = new Map<string, LargeMessagePool>();
   #segments: CommitLogSegments | null = null;
@@ -228,9 +228,8 @@ export class AgentFactory {
 
   #makeDispatcher(): Agent {
     const { settings, logger } = this.#context;
-    const derived = this.#context.derived;
-    if (derived === null) throw new Error('the dispatcher needs the derived files');
-    const { consumeQueues, index, position, damage } = derived;
+    if (this.derived === null) throw new Error('the dispatcher needs the derived files');
+    const { consumeQueues, index, position, damage } = this.derived;
     const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
     const toControl = new QueuedProducer(this.producer('dispatcher→control'));

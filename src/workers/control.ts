@@ -135,11 +135,12 @@ export class Control implements Agent, ControlEffects {
     return Math.min(this.#broker?.nextDeadlineMs() ?? Infinity, this.#nameServer?.nextDeadlineMs() ?? Infinity);
   }
 
-  close(): void {
+  prepareClose(): void {
     this.#broker?.persistAll();
-    this.#flush();
-    this.#options.segments?.close();
+    this.#nameServer?.unregisterEmbedded();
   }
+
+  close(): void {}
 
   // Requests
 

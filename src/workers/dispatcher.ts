@@ -70,6 +70,7 @@ export class Dispatcher implements Agent {
   #writeCount = 0;
   #unsynced = new Set<string>();
   #isStale = false;
+  #isClosing = false;
   #minimum = 0;
   #nextDelayOffsetsMs = 0;
   #nextDelayMs = 0;
@@ -91,6 +92,7 @@ export class Dispatcher implements Agent {
     if (dispatched > 0) {
       work += dispatched;
       this.#isStale = true;
+      if (this.#isClosing) this.#nextWriteMs = 0;
       positions.publish(PositionSlot.DISPATCHED, records.position);
     }
     work += this.#wakePulls() + pulls.expire(nowMs);
@@ -110,17 +112,16 @@ export class Dispatcher implements Agent {
     return Math.min(this.#options.pulls.nextDeadlineMs(), this.#nextWriteMs, this.#nextDelayMs);
   }
 
-  /** Dispatches what is left and hands the files to the flusher, which closes after this agent. */
-  close(): void {
-    const { positions, records, consumeQueues, index, toFlusher, readableSlot } = this.#options;
-    while (records.dispatch(positions.load(readableSlot), RECORDS_PER_TURN) > 0);
-    positions.publish(PositionSlot.DISPATCHED, records.position);
+  /** Writes what is left at once, and from now on with every turn that dispatches. */
+  prepareClose(): void {
+    this.#isClosing = true;
     this.#isStale = true;
-    this.#writeCount = WRITES_PER_SYNC - 1;
-    this.#write(this.#nextWriteMs);
-    toFlusher.flush();
-    consumeQueues.close();
-    index?.close();
+    this.#nextWriteMs = 0;
+  }
+
+  close(): void {
+    this.#options.consumeQueues.close();
+    this.#options.index?.close();
   }
 
   #drainControl(): number {
@@ -218,7 +219,7 @@ export class Dispatcher implements Agent {
     }
     for (const path of consumeQueues.takeUnsynced()) this.#unsynced.add(path);
     for (const path of index?.takeUnsynced() ?? []) this.#unsynced.add(path);
-    if (++this.#writeCount % WRITES_PER_SYNC !== 0) return;
+    if (++this.#writeCount % WRITES_PER_SYNC !== 0 && !this.#isClosing) return;
     this.#isStale = false;
     const task: FlusherTask = {
       kind: 'sync',

@@ -96,7 +96,6 @@ export class Flusher implements Agent {
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
     this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
     this.#writeCheckpoint();
-    this.#options.segments.close();
   }
 
   /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */

@@ -46,9 +46,7 @@ export class Preparer implements Agent {
     return this.#nextPollMs;
   }
 
-  close(): void {
-    this.#options.segments.close();
-  }
+  close(): void {}
 
   #allocate(nowMs: number): number {
     const { segments, positions, logger } = this.#options;

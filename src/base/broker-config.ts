@@ -1,0 +1,105 @@
+/**
+ * @agent any
+ *
+ * The configuration of a broker process. Each key says which one of Apache's broker.conf it stands
+ * for (BrokerConfig.java, MessageStoreConfig.java, NettyServerConfig.java); defaults are theirs.
+ */
+import os from 'node:os';
+
+export interface BrokerConfig {
+  /** storePathRootDir */
+  readonly storeDirectory: string;
+  /** What segments are: mapped memory, or plain files without native code. */
+  readonly storeKind: 'mapped' | 'plain';
+  /** Address that the ports are bound to (bindAddress). */
+  readonly listenAddress: string;
+  /** listenPort; the VIP port is two below. 0 picks a free port. */
+  readonly brokerPort: number;
+  readonly nameServerPort: number;
+  /** Other name servers to register with (namesrvAddr, ";" between them). */
+  readonly nameServerAddresses: readonly string[];
+  readonly embeddedNameServer: boolean;
+  /** flushDiskType */
+  readonly flush: 'async' | 'sync';
+  readonly threads: 'auto' | 'pipelined' | 'inline';
+  /** `host` or `host:port` that clients are given (brokerIP1); null: where they reach us. */
+  readonly advertise: string | null;
+  /** brokerClusterName */
+  readonly clusterName: string;
+  readonly brokerName: string;
+  readonly brokerId: number;
+  /** mappedFileSizeCommitLog */
+  readonly segmentBytes: number;
+  /** maxMessageSize */
+  readonly maxMessageBytes: number;
+  /** fileReservedTime */
+  readonly fileReservedTimeHours: number;
+  /** Hours of the day, local, ";" between them, at which expired files are deleted. */
+  readonly deleteWhen: string;
+  /** Percent of the disk above which expired files are deleted at any hour. */
+  readonly diskMaxUsedSpaceRatio: number;
+  /** Percent above which the oldest files are deleted whatever their age (rocketmq.broker.diskSpaceCleanForciblyRatio). */
+  readonly diskSpaceCleanForciblyRatio: number;
+  /** Percent above which messages are refused (rocketmq.broker.diskSpaceWarningLevelRatio). */
+  readonly diskSpaceWarningLevelRatio: number;
+  readonly autoCreateTopicEnable: boolean;
+  readonly autoCreateSubscriptionGroup: boolean;
+  readonly defaultTopicQueueNums: number;
+  readonly messageDelayLevel: string;
+  readonly longPollingEnable: boolean;
+  /** syncFlushTimeout */
+  readonly syncFlushTimeoutMs: number;
+  /** flushIntervalCommitLog */
+  readonly flushIntervalMs: number;
+  readonly messageIndexEnable: boolean;
+  /** checkCRCOnRecover */
+  readonly checkCrcOnRecover: boolean;
+  readonly connectionCountMax: number;
+  /** serverChannelMaxIdleTimeSeconds */
+  readonly idleCloseMs: number;
+  /** waitTimeMillsInSendQueue */
+  readonly waitTimeMillsInSendQueue: number;
+  readonly regionId: string;
+  readonly traceOn: boolean;
+  readonly traceTopicEnable: boolean;
+}
+
+export function defaultBrokerConfig(): BrokerConfig {
+  return {
+    storeDirectory: 'store',
+    storeKind: 'mapped',
+    listenAddress: '127.0.0.1',
+    brokerPort: 10911,
+    nameServerPort: 9876,
+    nameServerAddresses: [],
+    embeddedNameServer: true,
+    flush: 'async',
+    threads: 'auto',
+    advertise: null,
+    clusterName: 'DefaultCluster',
+    brokerName: os.hostname().replace(/[^A-Za-z0-9_-]/g, '-') || 'broker-a',
+    brokerId: 0,
+    segmentBytes: 1024 * 1024 * 1024,
+    maxMessageBytes: 4 * 1024 * 1024,
+    fileReservedTimeHours: 72,
+    deleteWhen: '04',
+    diskMaxUsedSpaceRatio: 75,
+    diskSpaceCleanForciblyRatio: 85,
+    diskSpaceWarningLevelRatio: 90,
+    autoCreateTopicEnable: true,
+    autoCreateSubscriptionGroup: true,
+    defaultTopicQueueNums: 8,
+    messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
+    longPollingEnable: true,
+    syncFlushTimeoutMs: 5000,
+    flushIntervalMs: 500,
+    messageIndexEnable: true,
+    checkCrcOnRecover: true,
+    connectionCountMax: 100_000,
+    idleCloseMs: 120_000,
+    waitTimeMillsInSendQueue: 200,
+    regionId: 'DefaultRegion',
+    traceOn: true,
+    traceTopicEnable: false,
+  };
+}

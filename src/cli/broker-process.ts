@@ -1,0 +1,396 @@
+/**
+ * @agent reactor
+ *
+ * Puts a broker together: opens the store, starts the threads, listens; and takes it apart again in
+ * the order in which work flows.
+ *
+ * ```
+ * start:  lock ─▶ recover ─▶ threads ─▶ rings settle ─▶ listen ─▶ ready
+ * stop:   go away ─▶ unregister, stop reading ─▶ hand on what is held ─▶ rings settle
+ *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
+ * ```
+ */
+import net from 'node:net';
+import os from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { BrokerConfig } from '../base/broker-config.ts';
+import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import { defaultControlConfig } from '../broker/control-config.ts';
+import { encodeHost } from '../protocol/record-encoder.ts';
+import { AnswerEncoder } from '../reactor/answer-encoder.ts';
+import { Reactor } from '../reactor/reactor.ts';
+import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
+import type { Agent } from '../ring/agent.ts';
+import { Doorbell } from '../ring/doorbell.ts';
+import { SpscRingConsumer } from '../ring/spsc-ring.ts';
+import { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { StoreDirectory } from '../store/store-directory.ts';
+import { PositionSlot } from '../store/store-positions.ts';
+import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
+import { allocateBrokerMemory, type Placement } from '../workers/broker-memory.ts';
+import { FrameProxy } from '../workers/frame-proxy.ts';
+import { Listener } from '../workers/ring-messages.ts';
+import { recoverStore } from '../workers/store-recovery.ts';
+import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import { placementFor, workerCountFor } from './placement.ts';
+
+export interface ReadyInfo {
+  brokerPort: number;
+  /** null without an embedded name server. */
+  nameServerPort: number | null;
+  /** What clients are told, and records carry. */
+  clientAddress: string;
+  storeDirectory: string;
+  threads: string[];
+}
+
+export interface BrokerProcess {
+  ready: ReadyInfo;
+  /** Stops in order; resolves when everything is on disk. */
+  close(): Promise<void>;
+  /** Resolves with the cause when the broker can't go on. */
+  failed: Promise<Error>;
+}
+
+/** Without the functions, which do not cross threads. */
+const { visibleConfig: _visible, runtimeInfo: _runtime, ...plainControlConfig } = defaultControlConfig;
+
+/** Time in which clients are told to go elsewhere before their requests are no longer read. */
+const GO_AWAY_MS = 100;
+const SETTLE_TIMEOUT_MS = 10_000;
+
+export async function startBrokerProcess(config: BrokerConfig, logger: Logger): Promise<BrokerProcess> {
+  const files = storeFilesOf(config.storeKind);
+  const directory = new StoreDirectory(files, config.storeDirectory);
+  directory.acquire();
+  const sockets = await openListeners(config).catch((error: unknown) => {
+    directory.release();
+    throw error;
+  });
+  try {
+    return await start(config, logger, directory, sockets);
+  } catch (error) {
+    for (const { server } of sockets) server.close();
+    directory.release();
+    throw error;
+  }
+}
+
+async function start(
+  config: BrokerConfig,
+  logger: Logger,
+  directory: StoreDirectory,
+  listeners: readonly OpenListener[],
+): Promise<BrokerProcess> {
+  const files = storeFilesOf(config.storeKind);
+  const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
+  const segmentBytes = existingBytes ?? config.segmentBytes;
+  if (segmentBytes !== config.segmentBytes) {
+    logger.warn({ segmentBytes, configured: config.segmentBytes }, 'the store keeps the segment size that it was made with');
+  }
+  const brokerPort = portOf(listeners, Listener.BROKER);
+  const [advertisedHost, advertisedPort] = splitAdvertised(config.advertise, brokerPort);
+  const workerCount = workerCountFor(config.threads);
+  const placement = placementFor(config.threads, workerCount);
+  const memory = allocateBrokerMemory(placement, workerCount);
+  const settings: AgentSettings = {
+    storeRoot: directory.root,
+    storeKind: config.storeKind,
+    segmentBytes,
+    flushesSynchronously: config.flush === 'sync',
+    flushIntervalMs: config.flushIntervalMs,
+    syncFlushTimeoutMs: config.syncFlushTimeoutMs,
+    messageIndexEnable: config.messageIndexEnable,
+    longPollingEnable: config.longPollingEnable,
+    bodyBytesMax: config.maxMessageBytes,
+    queueWaitMsMax: config.waitTimeMillsInSendQueue,
+    storeHost: encodeHost(advertisedHost ?? defaultHost(config.listenAddress), advertisedPort),
+    regionId: config.regionId,
+    traceOn: config.traceOn,
+    control: {
+      ...plainControlConfig,
+      clusterName: config.clusterName,
+      brokerName: config.brokerName,
+      autoCreateTopicEnable: config.autoCreateTopicEnable,
+      autoCreateSubscriptionGroup: config.autoCreateSubscriptionGroup,
+      defaultTopicQueueNums: config.defaultTopicQueueNums,
+      messageDelayLevel: config.messageDelayLevel,
+      traceTopicEnable: config.traceTopicEnable,
+    },
+    visibleConfig: Object.entries(config).map(([key, value]) => [key, String(value)]),
+    brokerId: config.brokerId,
+    brokerPort: advertisedPort,
+    embeddedNameServer: config.embeddedNameServer,
+    advertisedAddress: advertisedHost === null ? null : `${advertisedHost}:${advertisedPort}`,
+    registersOutside: config.nameServerAddresses.length > 0,
+    recoveredQueues: [],
+    workerCount,
+  };
+  const mainContext = {
+    thread: 'main',
+    placement,
+    memory,
+    settings,
+    logger,
+    wakeMain: () => {},
+  };
+  const factory = new AgentFactory(mainContext, files);
+
+  const { messageIndexEnable } = settings;
+  const recovery = {
+    files,
+    directory,
+    positions: factory.positions,
+    segmentBytes,
+    checkCrc: config.checkCrcOnRecover,
+    messageIndexEnable,
+    messageDelayLevel: config.messageDelayLevel,
+    wallClock: systemWallClock,
+    logger,
+  };
+  const { derived, queues } = recoverStore(recovery);
+  settings.recoveredQueues = queues;
+  directory.markRunning();
+  const dispatchesHere = placement.get('main')?.includes('dispatcher') === true;
+  if (dispatchesHere) factory.derived = derived;
+  else {
+    // The dispatcher's own thread opens them again.
+    derived.consumeQueues.writePending();
+    derived.index?.writePending();
+    derived.consumeQueues.close();
+    derived.index?.close();
+  }
+
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  let isStopping = false;
+  const die = (what: string, cause: unknown): void => {
+    if (!isStopping) fail(new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }));
+  };
+
+  const agents: Agent[] = [];
+  const mainDoorbell = new Doorbell(memory.doorbells['main'] as SharedArrayBuffer, null);
+  const runner = new EventLoopRunner(agents, mainDoorbell, systemMonotonicClock.nowMs, (error) =>
+    die('the main thread', error),
+  );
+  const reactor = new Reactor({
+    inbound: [
+      'writer→reactor',
+      'dispatcher→reactor',
+      'control→reactor',
+      ...Array.from({ length: workerCount }, (_, index) => `worker${index}→reactor`),
+    ].map((name) => factory.consumer(name)),
+    toWorkers: Array.from(
+      { length: workerCount },
+      (_, index) => new FrameProxy(factory.producer(`reactor→worker${index}`), factory.pool('reactor')),
+    ),
+    toControl: new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor')),
+    toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
+    segments: factory.segments,
+    encoder: new AnswerEncoder(settings.storeHost, config.regionId, config.traceOn),
+    logger,
+    schedule: () => runner.schedule(),
+    nowMs: systemMonotonicClock.nowMs,
+    connectionCountMax: config.connectionCountMax,
+    idleCloseMs: config.idleCloseMs,
+    onTopicsChanged: () => {},
+  });
+  for (const name of placement.get('main') ?? []) {
+    agents.push(name === 'reactor' ? reactor : factory.make(name));
+  }
+
+  const threads = await startThreads(placement, (thread): ThreadStart => ({
+    thread,
+    placement: [...placement].map(([name, names]) => [name, [...names]]),
+    memory,
+    settings,
+    derivedPosition: derived.position,
+    damage: derived.damage,
+  }), {
+    logger,
+    onWake: () => runner.schedule(),
+    onDeath: (thread, error) => die(`thread ${thread}`, error),
+  });
+  runner.schedule();
+
+  const rings = Object.values(memory.rings).map((ring) => new SpscRingConsumer(ring));
+  const settle = (): Promise<void> => settled(rings, runner);
+  await waitUntil(() => {
+    runner.schedule();
+    const { positions } = factory;
+    return (
+      positions.load(PositionSlot.ALLOCATED) > positions.load(PositionSlot.APPENDED) ||
+      positions.load(PositionSlot.ALLOCATION_FAILED) === 1
+    );
+  });
+  await settle();
+  for (const open of listeners) {
+    open.onSocket = (socket) => reactor.accept(socket, open.listener);
+    for (const socket of open.early.splice(0)) open.onSocket(socket);
+  }
+  const hasNameServer = listeners.some(({ listener }) => listener === Listener.NAME_SERVER);
+
+  const close = async (): Promise<void> => {
+    if (isStopping) return;
+    isStopping = true;
+    reactor.goAway();
+    await delay(GO_AWAY_MS);
+    for (const { server } of listeners) server.close();
+    reactor.stopReading();
+    await settle();
+    for (const [thread, cell] of Object.entries(memory.lifecycles)) setLifecycle(thread, cell, Lifecycle.PREPARING);
+    runner.prepareClose();
+    await settle();
+    await waitUntil(() => {
+      runner.schedule();
+      return reactor.isDrained;
+    });
+    runner.close();
+    for (const [thread, worker] of threads) {
+      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      setLifecycle(thread, memory.lifecycles[thread] as SharedArrayBuffer, Lifecycle.STOPPING);
+      await ended;
+    }
+    directory.markClean();
+    directory.release();
+  };
+  const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
+    Atomics.store(new Int32Array(cell), 0, value);
+    new Doorbell(memory.doorbells[thread] as SharedArrayBuffer, thread === 'main' ? () => {} : null).ring();
+  };
+
+  return {
+    ready: {
+      brokerPort,
+      nameServerPort: hasNameServer ? portOf(listeners, Listener.NAME_SERVER) : null,
+      clientAddress: settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
+      storeDirectory: directory.root,
+      threads: [...placement.keys()],
+    },
+    close,
+    failed,
+  };
+}
+
+interface OpenListener {
+  server: net.Server;
+  listener: number;
+  /** Sockets accepted before the broker was ready; they wait, paused. */
+  early: net.Socket[];
+  onSocket: (socket: net.Socket) => void;
+}
+
+/** Opens every port, or none. */
+async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
+  const opened: OpenListener[] = [];
+  const open = async (port: number, listener: number, what: string): Promise<void> => {
+    const server = net.createServer({ pauseOnConnect: true, noDelay: true });
+    const early: net.Socket[] = [];
+    const result: OpenListener = { server, listener, early, onSocket: (socket) => early.push(socket) };
+    server.on('connection', (socket) => result.onSocket(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause: NodeJS.ErrnoException) => {
+        const why =
+          cause.code === 'EADDRINUSE'
+            ? `is taken; stop what listens there, or choose another port with --${what}-port`
+            : `can not be opened: ${cause.message}`;
+        reject(new BrokerError('LISTEN_FAILED', `${config.listenAddress}:${port} ${why}`, { cause }));
+      });
+      server.listen(port, config.listenAddress, 4096, resolve);
+    });
+    opened.push(result);
+  };
+  try {
+    await open(config.brokerPort, Listener.BROKER, 'broker');
+    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, 'broker');
+    if (config.embeddedNameServer) await open(config.nameServerPort, Listener.NAME_SERVER, 'name-server');
+  } catch (error) {
+    for (const { server } of opened) server.close();
+    throw error;
+  }
+  return opened;
+}
+
+function portOf(listeners: readonly OpenListener[], listener: number): number {
+  const address = listeners.find((open) => open.listener === listener)?.server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function splitAdvertised(advertise: string | null, brokerPort: number): [string | null, number] {
+  if (advertise === null) return [null, brokerPort];
+  const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(advertise) ?? [];
+  return [host ?? advertise, port === undefined ? brokerPort : Number(port)];
+}
+
+/** The address in records and ids where none is advertised: that of the listener, or the first outside one. */
+function defaultHost(listenAddress: string): string {
+  if (listenAddress !== '0.0.0.0' && listenAddress !== '::') return listenAddress;
+  for (const addresses of Object.values(os.networkInterfaces())) {
+    for (const { address, family, internal } of addresses ?? []) {
+      if (!internal && family === 'IPv4') return address;
+    }
+  }
+  return '127.0.0.1';
+}
+
+interface ThreadEvents {
+  logger: Logger;
+  onWake: () => void;
+  onDeath: (thread: string, error: unknown) => void;
+}
+
+/** Starts every thread but the main one and waits until each has made its agents. */
+async function startThreads(
+  placement: Placement,
+  startOf: (thread: string) => ThreadStart,
+  events: ThreadEvents,
+): Promise<Map<string, Worker>> {
+  const threads = new Map<string, Worker>();
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const entry = new URL(`../workers/thread-main.${extension}`, import.meta.url);
+  const started = [...placement.keys()]
+    .filter((thread) => thread !== 'main')
+    .map((thread) => {
+      const worker = new Worker(entry, {
+        workerData: startOf(thread),
+        name: thread,
+        // Agents off the main thread hold little of their own; a small young generation keeps it so.
+        resourceLimits: { maxYoungGenerationSizeMb: 8 },
+      });
+      threads.set(thread, worker);
+      worker.on('error', (error) => events.onDeath(thread, error));
+      worker.on('exit', (code) => events.onDeath(thread, new Error(`exit with code ${code}`)));
+      return new Promise<void>((resolve) => {
+        worker.on('message', (message: ThreadMessage) => {
+          if (message.kind === 'wake') events.onWake();
+          else if (message.kind === 'log') events.logger[message.level](message.fields, message.message);
+          else resolve();
+        });
+      });
+    });
+  await Promise.all(started);
+  return threads;
+}
+
+const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits for a condition that other agents bring about; gives up quietly after a bound. */
+async function waitUntil(condition: () => boolean): Promise<void> {
+  const deadlineMs = systemMonotonicClock.nowMs() + SETTLE_TIMEOUT_MS;
+  while (!condition() && systemMonotonicClock.nowMs() < deadlineMs) await delay(2);
+}
+
+/** Waits until all rings have been empty for two looks in a row. */
+async function settled(rings: readonly SpscRingConsumer[], runner: EventLoopRunner): Promise<void> {
+  let quiet = 0;
+  await waitUntil(() => {
+    runner.schedule();
+    quiet = rings.every((ring) => ring.isEmpty) ? quiet + 1 : 0;
+    return quiet > 2;
+  });
+}
+
