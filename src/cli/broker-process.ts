@@ -26,6 +26,7 @@ import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
@@ -86,9 +87,14 @@ async function start(
 ): Promise<BrokerProcess> {
   const files = storeFilesOf(config.storeKind);
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
-  const segmentBytes = existingBytes ?? config.segmentBytes;
+  const fittingBytes = segmentBytesFor(config.segmentBytes, files.space(directory.root).availableBytes);
+  const segmentBytes = existingBytes ?? fittingBytes;
   if (segmentBytes !== config.segmentBytes) {
-    logger.warn({ segmentBytes, configured: config.segmentBytes }, 'the store keeps the segment size that it was made with');
+    const why =
+      existingBytes === undefined
+        ? 'the disk has little space: segments are made smaller'
+        : 'the store keeps the segment size that it was made with';
+    logger.warn({ segmentBytes, configured: config.segmentBytes }, why);
   }
   const brokerPort = portOf(listeners, Listener.BROKER);
   const [advertisedHost, advertisedPort] = splitAdvertised(config.advertise, brokerPort);
@@ -107,6 +113,13 @@ async function start(
     bodyBytesMax: config.maxMessageBytes,
     queueWaitMsMax: config.waitTimeMillsInSendQueue,
     storeHost: encodeHost(advertisedHost ?? defaultHost(config.listenAddress), advertisedPort),
+    retention: {
+      fileReservedTimeMs: config.fileReservedTimeHours * 3_600_000,
+      deleteHours: parseDeleteWhen(config.deleteWhen),
+      diskMaxUsedSpaceRatio: config.diskMaxUsedSpaceRatio,
+      diskSpaceCleanForciblyRatio: config.diskSpaceCleanForciblyRatio,
+      diskSpaceWarningLevelRatio: config.diskSpaceWarningLevelRatio,
+    },
     regionId: config.regionId,
     traceOn: config.traceOn,
     control: {
@@ -191,6 +204,7 @@ async function start(
     toControl: new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor')),
     toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
     segments: factory.segments,
+    positions: factory.positions,
     encoder: new AnswerEncoder(settings.storeHost, config.regionId, config.traceOn),
     logger,
     schedule: () => runner.schedule(),

@@ -28,6 +28,7 @@ import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameProxy } from '../workers/frame-proxy.ts';
 import { connectionPayload } from '../workers/reactor-proxy.ts';
 import {
@@ -53,6 +54,7 @@ export interface ReactorOptions {
   /** Absent in a process that is only a name server. */
   toDispatcher: FrameProxy | null;
   segments: CommitLogSegments | null;
+  positions: StorePositions | null;
   encoder: AnswerEncoder;
   logger: Logger;
   /** Wakes the agents of this thread after an event. */
@@ -521,7 +523,8 @@ export class Reactor implements Agent {
   /** Closes idle connections, frames that never end, and peers that never read. */
   #sweep(nowMs: number): void {
     this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
-    const { idleCloseMs, logger } = this.#options;
+    const { idleCloseMs, logger, segments, positions } = this.#options;
+    if (positions !== null) segments?.forgetBelow(positions.load(PositionSlot.MINIMUM));
     for (const connection of this.#connections.values()) {
       let reason = '';
       if (nowMs - connection.lastReadMs > idleCloseMs) reason = 'idle';

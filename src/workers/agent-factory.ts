@@ -23,6 +23,7 @@ import { ConsumeQueueUnits } from '../store/consume-queue.ts';
 import { createMappedFiles } from '../store/mapped-files.ts';
 import { readMetadata } from '../store/metadata-file.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
+import type { RetentionPolicy } from '../store/retention.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot, StorePositions } from '../store/store-positions.ts';
@@ -33,6 +34,7 @@ import { Control } from './control.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { Flusher } from './flusher.ts';
 import { FrameProxy } from './frame-proxy.ts';
+import { LogRetention } from './log-retention.ts';
 import { Preparer } from './preparer.ts';
 import { PullService } from './pull-service.ts';
 import { QueueOffsets } from './queue-offsets.ts';
@@ -58,6 +60,7 @@ export interface AgentSettings {
   queueWaitMsMax: number;
   /** Address and port that go into records and ids: 8 or 20 bytes. */
   storeHost: Uint8Array;
+  retention: RetentionPolicy;
   regionId: string;
   traceOn: boolean;
   /** Settings of the control logic; functions are added where it runs. */
@@ -312,7 +315,15 @@ export class AgentFactory {
       flushesSynchronously: settings.flushesSynchronously,
       flushIntervalMs: settings.flushIntervalMs,
       logger,
-      expire: () => {},
+      retention: new LogRetention({
+        files: this.files,
+        directory: this.directory.root,
+        segments: this.segments,
+        positions: this.positions,
+        policy: settings.retention,
+        wallClock: systemWallClock,
+        logger,
+      }),
     });
   }
 

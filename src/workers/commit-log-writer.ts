@@ -226,6 +226,7 @@ export class CommitLogWriter implements Agent {
 
   #openSegment(base: number): boolean {
     const { segments, positions } = this.#options;
+    segments.forgetBelow(positions.load(PositionSlot.MINIMUM));
     const isAllocated = positions.load(PositionSlot.ALLOCATED) >= base + segments.segmentBytes;
     this.#segment = isAllocated ? segments.segmentAt(base) : null;
     this.#segmentBase = base;

@@ -17,6 +17,7 @@ import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import { writeMetadata } from '../store/metadata-file.ts';
+import type { LogRetention } from './log-retention.ts';
 import type { FlusherTask } from './ring-messages.ts';
 
 export interface FlusherOptions {
@@ -34,12 +35,11 @@ export interface FlusherOptions {
   flushesSynchronously: boolean;
   flushIntervalMs: number;
   logger: Logger;
-  /** Deletes what has expired; called about every ten seconds. */
-  expire: (nowMs: number) => void;
+  retention: LogRetention;
 }
 
 const CHECKPOINT_INTERVAL_MS = 1000;
-const EXPIRE_INTERVAL_MS = 10_000;
+const RETENTION_INTERVAL_MS = 1000;
 /** Pause after a task found no space on the disk. */
 const RETRY_MS = 1000;
 
@@ -50,7 +50,7 @@ export class Flusher implements Agent {
   #tasks: FlusherTask[] = [];
   #nextFlushMs = 0;
   #nextCheckpointMs = 0;
-  #nextExpireMs = 0;
+  #nextRetentionMs = 0;
   #retryAtMs = 0;
   #isCheckpointStale = false;
   #spaceWarned = false;
@@ -76,15 +76,15 @@ export class Flusher implements Agent {
       this.#nextCheckpointMs = nowMs + CHECKPOINT_INTERVAL_MS;
       this.#writeCheckpoint();
     }
-    if (nowMs >= this.#nextExpireMs) {
-      this.#nextExpireMs = nowMs + EXPIRE_INTERVAL_MS;
-      this.#options.expire(nowMs);
+    if (nowMs >= this.#nextRetentionMs) {
+      this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
+      this.#options.retention.run(nowMs);
     }
     return work;
   }
 
   nextDeadlineMs(): number {
-    let deadline = Math.min(this.#nextFlushMs, this.#nextExpireMs);
+    let deadline = Math.min(this.#nextFlushMs, this.#nextRetentionMs);
     if (this.#tasks.length > 0) deadline = Math.min(deadline, this.#retryAtMs);
     if (this.#isCheckpointStale) deadline = Math.min(deadline, this.#nextCheckpointMs);
     return deadline;

@@ -1,0 +1,100 @@
+/**
+ * @agent flusher
+ *
+ * Carries retention out: looks at the disk, refuses or accepts messages, moves the start of the log
+ * and deletes segments. Readers on other threads may still have a deleted file open; they let go of
+ * it when they see the new start.
+ */
+import type { WallClock } from '../base/clock.ts';
+import type { Logger } from '../base/logging.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { planRetention, type RetentionPlan, type RetentionPolicy } from '../store/retention.ts';
+import type { StoreFiles } from '../store/segment.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+
+export interface LogRetentionOptions {
+  files: StoreFiles;
+  directory: string;
+  segments: CommitLogSegments;
+  positions: StorePositions;
+  policy: RetentionPolicy;
+  wallClock: WallClock;
+  logger: Logger;
+}
+
+const DELETE_INTERVAL_MS = 10_000;
+
+export class LogRetention {
+  readonly #options: LogRetentionOptions;
+  #nextDeleteMs = 0;
+  #lastRule: RetentionPlan['rule'] = 'none';
+
+  constructor(options: LogRetentionOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at the disk; every ten seconds also deletes. Called about once a second. */
+  run(nowMs: number): void {
+    const { files, directory, positions, policy, wallClock, segments } = this.#options;
+    const wallMs = wallClock.nowMs();
+    const appended = positions.load(PositionSlot.APPENDED);
+    const activeBase = appended - (appended % segments.segmentBytes);
+    const mayDelete = nowMs >= this.#nextDeleteMs;
+    const plan = planRetention(
+      {
+        nowMs: wallMs,
+        hour: new Date(wallMs).getHours(),
+        segments: mayDelete ? this.#listSegments() : [],
+        activeBase,
+        ...files.space(directory),
+      },
+      policy,
+    );
+    this.#publishFullness(plan);
+    if (!mayDelete) return;
+    this.#nextDeleteMs = nowMs + DELETE_INTERVAL_MS;
+    this.#announce(plan);
+    if (plan.deleteBases.length > 0) this.#delete(plan.deleteBases);
+  }
+
+  #listSegments(): { base: number; modifiedMs: number }[] {
+    const { segments, positions } = this.#options;
+    const listed: { base: number; modifiedMs: number }[] = [];
+    const appended = positions.load(PositionSlot.APPENDED);
+    for (let base = positions.load(PositionSlot.MINIMUM); base + segments.segmentBytes <= appended; base += segments.segmentBytes) {
+      listed.push({ base, modifiedMs: segments.modifiedMs(base) });
+    }
+    return listed;
+  }
+
+  #publishFullness(plan: RetentionPlan): void {
+    const { positions, policy, logger } = this.#options;
+    const isFull = plan.isDiskFull ? 1 : 0;
+    if (positions.load(PositionSlot.DISK_FULL) === isFull) return;
+    const fields = { usedPercent: Math.round(plan.usedRatio), diskSpaceWarningLevelRatio: policy.diskSpaceWarningLevelRatio };
+    if (plan.isDiskFull) {
+      logger.warn(fields, 'the disk is fuller than diskSpaceWarningLevelRatio: messages are refused (14) until space is freed; pulls go on');
+    } else logger.info(fields, 'the disk has space again: messages are accepted');
+    positions.publish(PositionSlot.DISK_FULL, isFull);
+  }
+
+  /** One line before a disk rule first deletes, so that nobody wonders where messages went. */
+  #announce(plan: RetentionPlan): void {
+    const rule = plan.deleteBases.length > 0 ? plan.rule : 'none';
+    if (rule === this.#lastRule) return;
+    this.#lastRule = rule;
+    if (rule === 'none') return;
+    const { policy, logger } = this.#options;
+    const usedPercent = Math.round(plan.usedRatio);
+    if (rule === 'age') logger.info({ fileReservedTimeMs: policy.fileReservedTimeMs }, 'deleting segments older than fileReservedTime');
+    else logger.warn({ usedPercent, rule, ...policy }, 'the disk is crowded: deleting the oldest segments of the log');
+  }
+
+  #delete(bases: readonly number[]): void {
+    const { segments, positions, logger } = this.#options;
+    const minimum = (bases.at(-1) as number) + segments.segmentBytes;
+    positions.publish(PositionSlot.MINIMUM, minimum);
+    for (const base of bases) segments.remove(base);
+    logger.info({ segments: bases.length, minimum }, 'segments deleted');
+  }
+}
