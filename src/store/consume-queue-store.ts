@@ -32,8 +32,10 @@ export class ConsumeQueueStore {
       files: options.files,
       descriptors: new DescriptorCache(options.files, options.descriptorCountMax ?? 256),
       fileBytes: options.fileBytes ?? FILE_BYTES,
+      logger: options.logger,
       unsynced: new Set(),
       pending: new Set(),
+      buffered: new Set(),
     };
   }
 
@@ -41,8 +43,8 @@ export class ConsumeQueueStore {
   load(): void {
     const { files, directory, logger } = this.#options;
     for (const topic of files.list(directory)) {
-      for (const name of files.list(path.join(directory, topic))) {
-        if (/^\d{1,9}$/.test(name)) this.getOrCreate(topic, Number(name)).load();
+      for (const name of this.#namesIn(path.join(directory, topic))) {
+        if (/^(0|[1-9]\d{0,8})$/.test(name)) this.getOrCreate(topic, Number(name)).load();
         else logger.warn({ topic, name }, 'ignored a foreign file among the consume queues');
       }
     }
@@ -81,7 +83,11 @@ export class ConsumeQueueStore {
    */
   writePending(): number {
     let bytes = 0;
-    for (const queue of [...this.#context.pending]) bytes += queue.writePending();
+    const { pending, buffered } = this.#context;
+    for (const queue of pending) bytes += queue.writePending();
+    for (const queue of buffered) {
+      if (queue.rest()) buffered.delete(queue);
+    }
     return bytes;
   }
 
@@ -92,11 +98,15 @@ export class ConsumeQueueStore {
     return paths;
   }
 
-  /** Drops units at or past this place of the log. */
-  truncateTo(endPhysicalOffset: number): void {
-    for (const queue of this.queues()) queue.truncateTo(endPhysicalOffset);
+  /**
+   * Drops units at or past this place of the log. After a crash (`isAbnormal`) also clears what may stand
+   * behind the end of a queue, so that no later start takes it for units.
+   */
+  truncateTo(endPhysicalOffset: number, isAbnormal = false): void {
+    for (const queue of this.queues()) queue.truncateTo(endPhysicalOffset, isAbnormal);
   }
 
+  /** Follows retention of the log. To be called after `load` too, which knows only what is on disk. */
   expireBelow(minimumPhysicalOffset: number): void {
     for (const queue of this.queues()) queue.expireBelow(minimumPhysicalOffset);
   }
@@ -107,9 +117,26 @@ export class ConsumeQueueStore {
     for (const queue of queues.values()) queue.forget();
     this.#topics.delete(topic);
     this.#options.files.remove(path.join(this.#options.directory, topic));
+    this.#context.unsynced.add(`${this.#options.directory}/`);
   }
 
+  /** Writes nothing: what is still pending is derived from the log again. */
   close(): void {
     this.#context.descriptors.closeAll();
   }
+
+  #namesIn(directory: string): string[] {
+    const { files, logger } = this.#options;
+    try {
+      return files.list(directory);
+    } catch (error) {
+      if (!BrokerError.is(error) || !isNoDirectory(error.cause)) throw error;
+      logger.warn({ file: directory }, 'ignored a foreign file among the consume queues');
+      return [];
+    }
+  }
+}
+
+function isNoDirectory(cause: unknown): boolean {
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOTDIR';
 }

@@ -10,30 +10,41 @@
  * memory                                   | written, kept for readers | not yet written |
  *                                     bufferStart                  writtenTo         maxOffset
  * ```
- * Files are sparse at their full size, as RocketMQ checks it; written in batches by `writePending`.
- * A unit of size 0 was never written. Source: ConsumeQueue.java.
+ * Every offset between `minOffset` and `maxOffset` has a unit. One that stands for no message (a gap,
+ * a hole that a crash left, a file that somebody deleted) is read with 0 bytes, and readers skip it.
+ * Writes go through ConsumeQueueFiles in batches; `append` never throws for lack of space.
+ * Source: ConsumeQueue.java.
  */
-import path from 'node:path';
-import { layout } from '../base/layout.ts';
 import { BrokerError } from '../base/errors.ts';
-import { readLong } from '../protocol/message-record.ts';
-import type { DescriptorCache } from './descriptor-cache.ts';
-import type { StoreFiles } from './segment.ts';
+import { layout } from '../base/layout.ts';
+import type { Logger } from '../base/logging.ts';
+import { ConsumeQueueFiles, type ConsumeQueueFilesContext } from './consume-queue-files.ts';
 
-export const unitLayout = layout({ physicalOffset: 'i64', recordBytes: 'i32', tagsHigh: 'i32', tagsLow: 'i32' }, 20);
+export const unitLayout = layout(
+  { physicalOffset: 'i64', recordBytes: 'i32', tagsHigh: 'i32', tagsLow: 'i32' },
+  20,
+);
 export const UNIT_BYTES = unitLayout.totalBytes;
 
-/** Stands for "no message": fills a queue up to its first offset. */
+/** The size that RocketMQ gives to units which fill a queue up to its first offset. */
 const GAP_RECORD_BYTES = 0x7fff_ffff;
-const BUFFER_UNITS_START = 32;
-/** A buffer of this size is written out before it grows; 64 KiB a write. */
-const BUFFER_UNITS_WRITE = 3276;
+/** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
+const GAP_COUNT_MAX = 10_000_000;
+const BUFFER_COUNT_START = 32;
+/** A buffer of this many units is written out before it grows: 64 KiB a write. */
+const BUFFER_COUNT_WRITE = 3276;
+/** Written units that stay in memory for readers: at least, and at most. */
+const KEPT_COUNT_MIN = 64;
+const KEPT_COUNT_MAX = 819;
+/** Units read at once where the end of a file is looked for: nearly a page. */
+const PROBE_COUNT = 200;
 const NO_BUFFER = Buffer.alloc(0);
 
 /** Units that were read, in parallel arrays; one for each reader, reused. */
 export class ConsumeQueueUnits {
   readonly capacity: number;
   readonly physicalOffset: Float64Array;
+  /** Bytes of the record; 0 where the unit stands for no message. */
   readonly bytes: Int32Array;
   readonly tagsHigh: Int32Array;
   readonly tagsLow: Int32Array;
@@ -48,17 +59,28 @@ export class ConsumeQueueUnits {
     this.tagsLow = new Int32Array(capacity);
     this.scratch = Buffer.alloc(capacity * UNIT_BYTES);
   }
+
+  /** Takes units [from, to) over from stored bytes. */
+  decode(source: Buffer, position: number, from: number, to: number): void {
+    let at = position;
+    for (let index = from; index < to; index++) {
+      const bytes = source.readInt32BE(at + unitLayout.recordBytes);
+      this.physicalOffset[index] = source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
+      this.bytes[index] = bytes === GAP_RECORD_BYTES || bytes < 0 ? 0 : bytes;
+      this.tagsHigh[index] = source.readInt32BE(at + unitLayout.tagsHigh);
+      this.tagsLow[index] = source.readInt32BE(at + unitLayout.tagsLow);
+      at += UNIT_BYTES;
+    }
+  }
 }
 
 /** What all queues of a store share. */
-export interface ConsumeQueueContext {
-  readonly files: StoreFiles;
-  readonly descriptors: DescriptorCache;
-  readonly fileBytes: number;
-  /** Files and directories written since the last sync. */
-  readonly unsynced: Set<string>;
+export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
+  readonly logger: Logger;
   /** Queues with units that are not written yet. */
   readonly pending: Set<ConsumeQueue>;
+  /** Queues that hold memory. */
+  readonly buffered: Set<ConsumeQueue>;
 }
 
 export class ConsumeQueue {
@@ -69,35 +91,35 @@ export class ConsumeQueue {
   /** Of the next message to come. */
   maxOffset = 0;
   readonly #context: ConsumeQueueContext;
-  readonly #directory: string;
-  /** First bytes of the files on disk, ascending. */
-  #fileStarts: number[] = [];
+  readonly #stored: ConsumeQueueFiles;
   #buffer: Buffer = NO_BUFFER;
   #bufferStart = 0;
   #writtenTo = 0;
+  /** `maxOffset` when the store last wrote. */
+  #restedAt = -1;
+  /** Physical offsets of the first and the last unit; -1 where not known. */
+  #firstPhysicalOffset = -1;
+  #lastPhysicalOffset = -1;
+  #isForgotten = false;
 
   constructor(topic: string, queueId: number, directory: string, context: ConsumeQueueContext) {
     this.topic = topic;
     this.queueId = queueId;
-    this.#directory = directory;
     this.#context = context;
+    this.#stored = new ConsumeQueueFiles(directory, context);
   }
 
-  /** Finds the files on disk and the end of what they hold. */
+  /** Finds the files on disk, the end of what they hold, and the first unit that is no gap. */
   load(): void {
-    const { files, fileBytes } = this.#context;
-    this.#fileStarts = files
-      .list(this.#directory)
-      .filter((name) => /^\d{20}$/.test(name))
-      .map(Number);
-    const first = this.#fileStarts[0];
-    if (first === undefined) return;
-    this.minOffset = first / UNIT_BYTES;
-    const last = this.#fileStarts.at(-1) as number;
-    const unitsPerFile = fileBytes / UNIT_BYTES;
-    const lastOffset = last / UNIT_BYTES;
-    const count = binarySearch(0, unitsPerFile, (index) => this.#readUnit(lastOffset + index).recordBytes <= 0);
-    this.#setEnd(lastOffset + count);
+    const stored = this.#stored;
+    stored.load();
+    if (stored.isEmpty) return;
+    this.minOffset = stored.start / UNIT_BYTES;
+    this.#setEnd(this.#findEnd());
+    if (this.minOffset === this.maxOffset || this.#bytesAt(this.minOffset) > 0) return;
+    // Only a gap that fills the file up to the first message is skipped here; retention does the rest.
+    const fileEnd = Math.min(this.maxOffset, this.minOffset + this.#context.fileBytes / UNIT_BYTES);
+    this.minOffset += binarySearch(fileEnd - this.minOffset, (index) => this.#bytesAt(this.minOffset + index) > 0);
   }
 
   /**
@@ -105,130 +127,107 @@ export class ConsumeQueue {
    * One above it leaves a gap of units that stand for no message.
    */
   append(queueOffset: number, physicalOffset: number, recordBytes: number, tagsHigh: number, tagsLow: number): void {
-    if (queueOffset !== this.maxOffset) {
-      if (queueOffset < this.maxOffset) return;
-      this.#fillGap(queueOffset);
-    }
+    if (queueOffset !== this.maxOffset && !this.#fillGap(queueOffset, physicalOffset)) return;
     this.#put(physicalOffset, recordBytes, tagsHigh, tagsLow);
   }
 
-  /** Reads up to `countMax` units from `fromOffset` on; returns how many, short at the end of a file. */
+  /** Reads up to `countMax` units from `fromOffset` on; returns how many, at least one below the end. */
   read(fromOffset: number, countMax: number, into: ConsumeQueueUnits): number {
-    if (fromOffset < this.minOffset || fromOffset >= this.maxOffset) return 0;
-    let count = Math.min(countMax, into.capacity, this.maxOffset - fromOffset);
-    let source = this.#buffer;
-    let at = (fromOffset - this.#bufferStart) * UNIT_BYTES;
+    if (!(fromOffset >= this.minOffset && fromOffset < this.maxOffset)) return 0;
+    const count = Math.min(countMax, into.capacity, this.maxOffset - fromOffset);
+    let done = 0;
     if (fromOffset < this.#bufferStart) {
-      source = into.scratch;
-      at = 0;
-      count = this.#readFile(fromOffset, Math.min(count, this.#bufferStart - fromOffset), source);
+      done = this.#readStored(fromOffset, Math.min(count, this.#bufferStart - fromOffset), into);
+      if (fromOffset + done < this.#bufferStart) return done;
     }
-    for (let index = 0; index < count; index++) {
-      into.physicalOffset[index] = source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
-      into.bytes[index] = source.readInt32BE(at + unitLayout.recordBytes);
-      into.tagsHigh[index] = source.readInt32BE(at + unitLayout.tagsHigh);
-      into.tagsLow[index] = source.readInt32BE(at + unitLayout.tagsLow);
-      at += UNIT_BYTES;
-    }
+    into.decode(this.#buffer, (fromOffset + done - this.#bufferStart) * UNIT_BYTES, done, count);
     return count;
   }
 
   /** Store timestamp of the message at an offset, or -1. */
   storeTimestampAt(offset: number, storeTimestampOf: (physicalOffset: number) => number): number {
-    if (offset < this.minOffset || offset >= this.maxOffset) return -1;
-    return storeTimestampOf(this.#readUnit(offset).physicalOffset);
+    if (this.read(offset, 1, probe) === 0 || probe.bytes[0] === 0) return -1;
+    return storeTimestampOf(probe.physicalOffset[0] as number);
   }
 
   /**
    * LOWER: the first offset stored at or after the time, the end where all are older. UPPER: the last
-   * offset stored at or before it, the start where all are newer.
+   * offset stored at or before it, the start where all are newer. A record that is gone counts as older.
    */
   offsetByTime(
     timestampMs: number,
     boundary: 'LOWER' | 'UPPER',
     storeTimestampOf: (physicalOffset: number) => number,
   ): number {
-    const { minOffset, maxOffset } = this;
-    const timeAt = (index: number): number => this.storeTimestampAt(minOffset + index, storeTimestampOf);
-    const count = maxOffset - minOffset;
-    if (boundary === 'LOWER') return minOffset + binarySearch(0, count, (index) => timeAt(index) >= timestampMs);
-    const after = binarySearch(0, count, (index) => timeAt(index) > timestampMs);
-    return minOffset + Math.max(0, after - 1);
+    if (boundary === 'LOWER') return this.#search((physicalOffset) => storeTimestampOf(physicalOffset) < timestampMs);
+    const after = this.#search((physicalOffset) => storeTimestampOf(physicalOffset) <= timestampMs);
+    return Math.max(this.minOffset, after - 1);
   }
 
-  /** Writes buffered units; returns the bytes. After an error they are still buffered. */
+  /**
+   * Writes buffered units; returns the bytes.
+   * @throws BrokerError; what is not written stays buffered
+   */
   writePending(): number {
-    const { pending, files, descriptors, fileBytes, unsynced } = this.#context;
     let written = 0;
     while (this.#writtenTo < this.maxOffset) {
-      const position = this.#writtenTo * UNIT_BYTES;
-      const start = position - (position % fileBytes);
-      const bytes = Math.min((this.maxOffset - this.#writtenTo) * UNIT_BYTES, start + fileBytes - position);
-      const file = this.#fileAt(start);
-      if (this.#fileStarts.at(-1) !== start) this.#createFile(start, file);
       const from = (this.#writtenTo - this.#bufferStart) * UNIT_BYTES;
-      files.writeAt(descriptors.get(file), this.#buffer, from, from + bytes, position - start);
-      unsynced.add(file);
+      const to = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
+      const bytes = this.#stored.write(this.#buffer, from, to, this.#writtenTo * UNIT_BYTES);
       this.#writtenTo += bytes / UNIT_BYTES;
       written += bytes;
     }
-    pending.delete(this);
-    // A queue that rests needs no memory: its units are read from the file.
-    if (this.#buffer.length > BUFFER_UNITS_WRITE * UNIT_BYTES) this.#dropWritten();
+    this.#context.pending.delete(this);
     return written;
   }
 
-  /** Drops the units of records at or past the end of the log. */
-  truncateTo(endPhysicalOffset: number): void {
-    this.writePending();
-    const { minOffset, maxOffset } = this;
-    const kept = binarySearch(
-      0,
-      maxOffset - minOffset,
-      (index) => this.#readUnit(minOffset + index).physicalOffset >= endPhysicalOffset,
-    );
-    if (minOffset + kept === maxOffset) return;
-    const { files, descriptors, fileBytes, unsynced } = this.#context;
-    const position = (minOffset + kept) * UNIT_BYTES;
-    for (const start of [...this.#fileStarts].reverse()) {
-      const file = this.#fileAt(start);
-      if (start > position || (start === position && start !== this.#fileStarts[0])) {
-        descriptors.close(file);
-        files.remove(file);
-        this.#fileStarts.pop();
-      } else if (position < start + fileBytes) {
-        const descriptor = descriptors.get(file);
-        files.truncate(descriptor, position - start);
-        files.truncate(descriptor, fileBytes);
-      }
-      unsynced.add(file);
+  /**
+   * Gives memory back after the store wrote; true once none is left. A queue that got nothing since the
+   * last call is read from its file from now on.
+   */
+  rest(): boolean {
+    const addedCount = this.maxOffset - this.#restedAt;
+    this.#restedAt = this.maxOffset;
+    if (addedCount > 0 || this.#writtenTo < this.maxOffset) {
+      this.#dropWritten(Math.min(Math.max(addedCount, KEPT_COUNT_MIN), KEPT_COUNT_MAX));
+      return false;
     }
-    this.#setEnd(minOffset + kept);
+    this.#buffer = NO_BUFFER;
+    this.#bufferStart = this.maxOffset;
+    return true;
+  }
+
+  /**
+   * Drops the units of records at or past the end of the log. `isAbnormal`: the last broker crashed, and
+   * pages may have reached the disk behind a hole; they are cleared, so that they never count as units.
+   */
+  truncateTo(endPhysicalOffset: number, isAbnormal: boolean): void {
+    this.writePending();
+    const isWhole = this.minOffset === this.maxOffset || this.#lastPhysical() < endPhysicalOffset;
+    if (isWhole && (!isAbnormal || this.#stored.isEmpty)) return;
+    const end = isWhole ? this.maxOffset : this.#search((physicalOffset) => physicalOffset < endPhysicalOffset);
+    this.#stored.cutAt(end * UNIT_BYTES, end < this.maxOffset);
+    this.#setEnd(end);
   }
 
   /** Raises `minOffset` past records that retention took, and deletes files wholly below; the last file stays. */
   expireBelow(minimumPhysicalOffset: number): void {
-    const { files, descriptors, fileBytes } = this.#context;
     const { minOffset, maxOffset } = this;
-    const gone = binarySearch(0, maxOffset - minOffset, (index) => {
-      const unit = this.#readUnit(minOffset + index);
-      return unit.physicalOffset >= minimumPhysicalOffset && unit.recordBytes !== GAP_RECORD_BYTES;
-    });
-    this.minOffset = minOffset + gone;
-    while (this.#fileStarts.length > 1) {
-      const start = this.#fileStarts[0] as number;
-      if (start + fileBytes > this.minOffset * UNIT_BYTES) break;
-      const file = this.#fileAt(start);
-      descriptors.close(file);
-      files.remove(file);
-      this.#fileStarts.shift();
+    if (minOffset < maxOffset) {
+      if (this.#lastPhysical() < minimumPhysicalOffset) this.minOffset = maxOffset;
+      else if (this.#firstPhysical() >= minimumPhysicalOffset) return;
+      else this.minOffset = this.#search((physicalOffset) => physicalOffset < minimumPhysicalOffset);
+      this.#firstPhysicalOffset = -1;
     }
+    this.#stored.removeBelow(this.minOffset * UNIT_BYTES);
   }
 
-  /** Lets go of the files, which are about to be deleted. */
+  /** Lets go of everything, before the files are deleted; the queue is empty from now on. */
   forget(): void {
-    for (const start of this.#fileStarts) this.#context.descriptors.close(this.#fileAt(start));
-    this.#context.pending.delete(this);
+    this.#isForgotten = true;
+    this.#stored.close();
+    this.#setEnd(this.maxOffset);
+    this.minOffset = this.maxOffset;
   }
 
   #put(physicalOffset: number, recordBytes: number, tagsHigh: number, tagsLow: number): void {
@@ -245,46 +244,66 @@ export class ConsumeQueue {
     buffer.writeInt32BE(tagsHigh, at + unitLayout.tagsHigh);
     buffer.writeInt32BE(tagsLow, at + unitLayout.tagsLow);
     if (this.#writtenTo === this.maxOffset) this.#context.pending.add(this);
+    this.#lastPhysicalOffset = physicalOffset;
     this.maxOffset++;
   }
 
-  #fillGap(queueOffset: number): void {
+  /** Makes `queueOffset` the next one, by units for what is missing; false where it is not to be added. */
+  #fillGap(queueOffset: number, physicalOffset: number): boolean {
+    if (this.#isForgotten || !(queueOffset > this.maxOffset)) return false;
+    const isUnused = this.#stored.isEmpty && this.maxOffset === 0;
+    // A queue whose beginning has expired starts inside the file that holds this offset.
     const unitsPerFile = this.#context.fileBytes / UNIT_BYTES;
-    if (this.maxOffset === this.minOffset) {
-      // The beginning of the queue has expired: it starts inside the file that holds this offset.
-      const fileStart = queueOffset - (queueOffset % unitsPerFile);
-      if (this.#fileStarts.length === 0 && fileStart > this.maxOffset) this.#setEnd(fileStart);
-      while (this.maxOffset < queueOffset) this.#put(0, GAP_RECORD_BYTES, 0, 0);
-      this.minOffset = queueOffset;
-      return;
+    const from = isUnused ? queueOffset - (queueOffset % unitsPerFile) : this.maxOffset;
+    const { topic, queueId } = this;
+    if (queueOffset - from > GAP_COUNT_MAX) {
+      const fields = { topic, queueId, queueOffset, maxOffset: this.maxOffset, physicalOffset };
+      this.#context.logger.error(fields, 'a record is left out of its queue: its queue offset is far beyond the end');
+      return false;
     }
-    while (this.maxOffset < queueOffset) this.#put(0, GAP_RECORD_BYTES, 0, 0);
+    const wasEmpty = this.minOffset === this.maxOffset;
+    if (!isUnused) {
+      this.#context.logger.warn({ topic, queueId, from, to: queueOffset }, 'messages of a queue are missing from the log');
+    }
+    if (from > this.maxOffset) this.#setEnd(from);
+    // In front of the first message a gap has RocketMQ's form. Inside a queue it carries the place of the
+    // next record, so that physical offsets still ascend for a binary search.
+    while (this.maxOffset < queueOffset) this.#put(wasEmpty ? 0 : physicalOffset, GAP_RECORD_BYTES, 0, 0);
+    if (wasEmpty) this.minOffset = queueOffset;
+    return true;
   }
 
   #makeRoom(): void {
-    if (this.#buffer.length >= BUFFER_UNITS_WRITE * UNIT_BYTES) {
+    const { buffered } = this.#context;
+    if (this.#buffer.length >= BUFFER_COUNT_WRITE * UNIT_BYTES) {
       try {
         this.writePending();
       } catch (error) {
         // Kept in memory until there is space again.
         if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       }
-      this.#dropWritten();
+      this.#dropWritten(KEPT_COUNT_MAX);
       if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < this.#buffer.length) return;
     }
-    const larger = Buffer.allocUnsafeSlow(Math.max(BUFFER_UNITS_START * UNIT_BYTES, this.#buffer.length * 2));
-    this.#buffer.copy(larger);
-    this.#buffer = larger;
+    this.#resize(Math.max(BUFFER_COUNT_START * UNIT_BYTES, this.#buffer.length * 2));
+    buffered.add(this);
   }
 
-  /** Drops units that the file has, but for the newest, which waiting readers want. */
-  #dropWritten(): void {
-    const keepFrom = Math.max(this.#bufferStart, Math.min(this.#writtenTo, this.maxOffset - BUFFER_UNITS_WRITE / 4));
+  /** Drops units that the file has, but for the newest ones, which waiting readers want. */
+  #dropWritten(keptCount: number): void {
+    const keepFrom = Math.max(this.#bufferStart, Math.min(this.#writtenTo, this.maxOffset - keptCount));
     const from = (keepFrom - this.#bufferStart) * UNIT_BYTES;
     const to = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
-    if (from === 0) return;
     this.#buffer.copyWithin(0, from, to);
     this.#bufferStart = keepFrom;
+    const roomy = Math.max(BUFFER_COUNT_START * UNIT_BYTES, (to - from) * 4);
+    if (this.#buffer.length > roomy * 2) this.#resize(roomy);
+  }
+
+  #resize(bytes: number): void {
+    const buffer = Buffer.allocUnsafeSlow(bytes);
+    this.#buffer.copy(buffer, 0, 0, (this.maxOffset - this.#bufferStart) * UNIT_BYTES);
+    this.#buffer = buffer;
   }
 
   #setEnd(offset: number): void {
@@ -293,64 +312,99 @@ export class ConsumeQueue {
     this.#bufferStart = offset;
     this.#writtenTo = offset;
     this.#buffer = NO_BUFFER;
+    this.#firstPhysicalOffset = -1;
+    this.#lastPhysicalOffset = -1;
     this.#context.pending.delete(this);
+    this.#context.buffered.delete(this);
   }
 
-  #fileAt(start: number): string {
-    return path.join(this.#directory, String(start).padStart(20, '0'));
+  /** The end of the written units in the last file. Most queues are short: one read finds it. */
+  #findEnd(): number {
+    const { fileBytes } = this.#context;
+    const stored = this.#stored;
+    const start = stored.end - fileBytes;
+    const unitsPerFile = fileBytes / UNIT_BYTES;
+    const { scratch } = probe;
+    const isWritten = (at: number): boolean =>
+      scratch.readInt32BE(at) >= 0 && scratch.readInt32BE(at + unitLayout.recordBytes) > 0;
+    const headCount = Math.min(PROBE_COUNT, unitsPerFile);
+    stored.read(scratch, headCount * UNIT_BYTES, start);
+    for (let index = 0; index < headCount; index++) {
+      if (!isWritten(index * UNIT_BYTES)) return start / UNIT_BYTES + index;
+    }
+    const rest = binarySearch(unitsPerFile - headCount, (index) => {
+      stored.read(scratch, UNIT_BYTES, start + (headCount + index) * UNIT_BYTES);
+      return !isWritten(0);
+    });
+    return start / UNIT_BYTES + headCount + rest;
   }
 
-  #createFile(start: number, file: string): void {
-    const { files, fileBytes, unsynced } = this.#context;
-    if (this.#fileStarts.length === 0) {
-      files.makeDirectory(this.#directory);
-      unsynced.add(`${path.dirname(path.dirname(this.#directory))}/`);
-      unsynced.add(`${path.dirname(this.#directory)}/`);
+  /**
+   * The first offset whose record is not `isBefore` any more, given that records ascend; the end where all
+   * are. Units that say nothing go with the next one that does.
+   */
+  #search(isBefore: (physicalOffset: number) => boolean): number {
+    let low = this.minOffset;
+    let high = this.maxOffset;
+    while (low < high) {
+      const middle = low + Math.floor((high - low) / 2);
+      let at = middle;
+      let physicalOffset = 0;
+      while (at < high && physicalOffset === 0) {
+        const count = this.read(at, Math.min(high - at, at === middle ? 1 : PROBE_COUNT), probe);
+        let index = 0;
+        while (index < count && isNothing(probe, index)) index++;
+        at += index;
+        if (index < count) {
+          physicalOffset = probe.physicalOffset[index] as number;
+          break;
+        }
+      }
+      if (at < high && isBefore(physicalOffset)) low = at + 1;
+      else high = middle;
     }
-    const descriptor = files.open(file, true);
-    try {
-      files.truncate(descriptor, fileBytes);
-    } finally {
-      files.closeDescriptor(descriptor);
-    }
-    unsynced.add(`${this.#directory}/`);
-    this.#fileStarts.push(start);
+    return low;
   }
 
-  /** Reads whole units of one file; a short or missing file yields fewer. */
-  #readFile(fromOffset: number, count: number, target: Buffer): number {
-    const { files, descriptors, fileBytes } = this.#context;
-    const position = fromOffset * UNIT_BYTES;
-    const start = position - (position % fileBytes);
-    if (!this.#fileStarts.includes(start)) return 0;
-    const bytes = Math.min(count * UNIT_BYTES, start + fileBytes - position);
-    const readBytes = files.readAt(descriptors.get(this.#fileAt(start)), target, 0, bytes, position - start);
-    let units = Math.floor(readBytes / UNIT_BYTES);
-    // A hole reads as zeroes: no message has size 0.
-    for (let index = 0; index < units; index++) {
-      if (target.readInt32BE(index * UNIT_BYTES + unitLayout.recordBytes) <= 0) units = index;
+  #firstPhysical(): number {
+    if (this.#firstPhysicalOffset < 0) this.#firstPhysicalOffset = this.#physicalAt(this.minOffset);
+    return this.#firstPhysicalOffset;
+  }
+
+  #lastPhysical(): number {
+    // A hole at the end knows nothing: a search decides.
+    if (this.#lastPhysicalOffset < 0) {
+      this.#lastPhysicalOffset = this.#bytesAt(this.maxOffset - 1) > 0 ? this.#physicalAt(this.maxOffset - 1) : Infinity;
     }
+    return this.#lastPhysicalOffset;
+  }
+
+  #physicalAt(offset: number): number {
+    return this.read(offset, 1, probe) === 0 ? 0 : (probe.physicalOffset[0] as number);
+  }
+
+  #bytesAt(offset: number): number {
+    return this.read(offset, 1, probe) === 0 ? 0 : (probe.bytes[0] as number);
+  }
+
+  #readStored(fromOffset: number, count: number, into: ConsumeQueueUnits): number {
+    const units = this.#stored.read(into.scratch, count * UNIT_BYTES, fromOffset * UNIT_BYTES) / UNIT_BYTES;
+    into.decode(into.scratch, 0, 0, units);
     return units;
-  }
-
-  #readUnit(offset: number): { physicalOffset: number; recordBytes: number } {
-    let source = this.#buffer;
-    let at = (offset - this.#bufferStart) * UNIT_BYTES;
-    if (offset < this.#bufferStart || offset >= this.maxOffset) {
-      source = unitScratch;
-      at = 0;
-      if (this.#readFile(offset, 1, source) === 0) return { physicalOffset: 0, recordBytes: 0 };
-    }
-    return { physicalOffset: readLong(source, at), recordBytes: source.readInt32BE(at + unitLayout.recordBytes) };
   }
 }
 
-const unitScratch = Buffer.alloc(UNIT_BYTES);
+/** For reads of the queues' own; an agent does one at a time. */
+const probe = new ConsumeQueueUnits(PROBE_COUNT);
 
-/** The first index in [from, to) for which `isAtOrPast` holds, given that it holds from there on; else `to`. */
-function binarySearch(from: number, to: number, isAtOrPast: (index: number) => boolean): number {
-  let low = from;
-  let high = to;
+function isNothing(units: ConsumeQueueUnits, index: number): boolean {
+  return units.bytes[index] === 0 && units.physicalOffset[index] === 0;
+}
+
+/** The first index below `count` for which `isAtOrPast` holds, given that it holds from there on; else `count`. */
+function binarySearch(count: number, isAtOrPast: (index: number) => boolean): number {
+  let low = 0;
+  let high = count;
   while (low < high) {
     const middle = low + Math.floor((high - low) / 2);
     if (isAtOrPast(middle)) high = middle;

@@ -4,6 +4,7 @@
  * Open files of one agent, the least recently used closed first: tens of thousands of queues must
  * not need as many descriptors.
  */
+import { BrokerError } from '../base/errors.ts';
 import type { StoreFiles } from './segment.ts';
 
 export class DescriptorCache {
@@ -21,7 +22,7 @@ export class DescriptorCache {
   get(path: string): number {
     let descriptor = this.#open.get(path);
     if (descriptor === undefined) {
-      descriptor = this.#files.open(path, false);
+      descriptor = this.#openFile(path);
       if (this.#open.size >= this.#countMax) {
         const [oldest] = this.#open.keys();
         this.close(oldest as string);
@@ -39,6 +40,28 @@ export class DescriptorCache {
   }
 
   closeAll(): void {
-    for (const path of [...this.#open.keys()]) this.close(path);
+    for (const path of this.#open.keys()) this.close(path);
   }
+
+  #openFile(path: string): number {
+    try {
+      return this.#files.open(path, false);
+    } catch (error) {
+      // The process is out of descriptors: those that only wait here are given up for it.
+      if (!isOutOfDescriptors(error) || this.#open.size === 0) throw error;
+      this.closeAll();
+      return this.#files.open(path, false);
+    }
+  }
+}
+
+function isOutOfDescriptors(error: unknown): boolean {
+  if (!BrokerError.is(error)) return false;
+  const { cause } = error;
+  return (
+    typeof cause === 'object' &&
+    cause !== null &&
+    'code' in cause &&
+    (cause.code === 'EMFILE' || cause.code === 'ENFILE')
+  );
 }

@@ -6,7 +6,9 @@
  */
 import path from 'node:path';
 import type { WallClock } from '../base/clock.ts';
+import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { DescriptorCache } from './descriptor-cache.ts';
 import { IndexFile, indexFileBytes } from './index-file.ts';
 import type { StoreFiles } from './segment.ts';
 
@@ -22,6 +24,7 @@ export interface IndexStoreOptions {
 
 const SLOT_COUNT = 5_000_000;
 const ENTRY_COUNT_MAX = 20_000_000;
+const DESCRIPTOR_COUNT_MAX = 16;
 
 export class IndexStore {
   readonly #options: IndexStoreOptions;
@@ -30,31 +33,32 @@ export class IndexStore {
   #indexFiles: IndexFile[] = [];
   #unsynced = new Set<string>();
   #lastName = '';
+  readonly #descriptors: DescriptorCache;
+  #hasGivenUp = false;
 
   constructor(options: IndexStoreOptions) {
     this.#options = options;
     this.#slotCount = options.slotCount ?? SLOT_COUNT;
     this.#entryCountMax = options.entryCountMax ?? ENTRY_COUNT_MAX;
+    this.#descriptors = new DescriptorCache(options.files, DESCRIPTOR_COUNT_MAX);
   }
 
-  /** Opens what is there and takes back entries at or past `physicalOffset`, which dispatch will bring again. */
+  /**
+   * Opens what is there. `physicalOffset`: where dispatch goes on; everything below was synced before.
+   * Entries at or past it are taken back, and what a crash left unfinished is built again.
+   */
   load(physicalOffset: number): void {
     const { files, directory, logger } = this.#options;
     const expectedBytes = indexFileBytes(this.#slotCount, this.#entryCountMax);
     for (const name of files.list(directory)) {
       const file = path.join(directory, name);
-      if (!/^\d{17}$/.test(name) || files.sizeOf(file) !== expectedBytes) {
-        logger.warn({ file }, 'ignored a file that is no index of this size');
-        continue;
-      }
-      this.#lastName = name;
-      const indexFile = this.#open(file);
-      if (indexFile.beginPhysicalOffset >= physicalOffset && physicalOffset > 0) {
-        indexFile.close();
-        files.remove(file);
-      } else this.#indexFiles.push(indexFile);
+      const isNamed = /^\d{17}$/.test(name);
+      if (isNamed) this.#lastName = name;
+      const bytes = files.sizeOf(file);
+      if (isNamed && bytes === 0) files.remove(file);
+      else if (isNamed && bytes === expectedBytes) this.#load(file, physicalOffset);
+      else logger.warn({ file, bytes, expectedBytes }, 'ignored a file that is no index of this size');
     }
-    this.#indexFiles.at(-1)?.truncateTo(physicalOffset);
   }
 
   /** Store timestamp and place of the newest indexed message. */
@@ -76,22 +80,30 @@ export class IndexStore {
     for (const file of [...this.#indexFiles].reverse()) {
       if (found.length >= countMax) break;
       if (file.beginTimestampMs > endMs || file.endTimestampMs + 999 < beginMs) continue;
-      file.query(hash, beginMs, endMs, countMax, found);
+      if (file.query(hash, beginMs, endMs, countMax, found)) continue;
+      if (!this.#hasGivenUp) {
+        this.#options.logger.warn({ hash }, 'a query by key gave up: too many newer messages have keys like it');
+      }
+      this.#hasGivenUp = true;
     }
     return found;
   }
 
-  /** @throws BrokerError STORE_NO_SPACE; what is not written stays in memory */
+  /**
+   * Writes new entries; returns the bytes.
+   * @throws BrokerError STORE_NO_SPACE; what is not written stays in memory
+   */
   writePending(): number {
-    let count = 0;
+    let bytes = 0;
     for (const file of this.#indexFiles) {
-      if (!file.writePending()) continue;
-      this.#unsynced.add(file.path);
-      count++;
+      const fileBytes = file.writePending();
+      if (fileBytes > 0) this.#unsynced.add(file.path);
+      bytes += fileBytes;
     }
-    return count;
+    return bytes;
   }
 
+  /** Files and directories (with a closing "/") written since the last call, for another thread to sync. */
   takeUnsynced(): string[] {
     const paths = [...this.#unsynced];
     this.#unsynced.clear();
@@ -103,23 +115,40 @@ export class IndexStore {
     while (this.#indexFiles.length > 1) {
       const first = this.#indexFiles[0] as IndexFile;
       if (first.endPhysicalOffset >= minimumPhysicalOffset) return;
-      first.close();
-      this.#options.files.remove(first.path);
+      this.#remove(first.path);
       this.#indexFiles.shift();
     }
   }
 
+  /** Stores the slots too, and syncs: the next start, of whichever broker, finds the files whole. */
   close(): void {
-    for (const file of this.#indexFiles) file.close();
+    try {
+      for (const file of this.#indexFiles) file.seal();
+    } catch (error) {
+      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      this.#options.logger.warn({ error: error.message }, 'the index is not stored whole; the next start builds it again');
+    }
+    this.#descriptors.closeAll();
     this.#indexFiles = [];
   }
 
+  #load(file: string, physicalOffset: number): void {
+    const indexFile = this.#open(file);
+    indexFile.load(physicalOffset);
+    if (indexFile.isEmpty) this.#remove(file);
+    else this.#indexFiles.push(indexFile);
+  }
+
+  #remove(file: string): void {
+    this.#descriptors.close(file);
+    this.#options.files.remove(file);
+  }
+
   #roll(): IndexFile {
-    const { files, directory, wallClock } = this.#options;
-    let timestampMs = wallClock.nowMs();
-    while (indexFileName(timestampMs) <= this.#lastName) timestampMs++;
-    this.#lastName = indexFileName(timestampMs);
-    files.makeDirectory(directory);
+    const { directory, wallClock } = this.#options;
+    const name = indexFileName(wallClock.nowMs());
+    // Names ascend even where the clock went back: the order of files is the order of messages.
+    this.#lastName = name > this.#lastName ? name : String(BigInt(this.#lastName) + 1n);
     const file = this.#open(path.join(directory, this.#lastName));
     this.#indexFiles.push(file);
     this.#unsynced.add(`${directory}/`);
@@ -127,7 +156,13 @@ export class IndexStore {
   }
 
   #open(file: string): IndexFile {
-    return new IndexFile(this.#options.files, file, this.#slotCount, this.#entryCountMax);
+    return new IndexFile({
+      files: this.#options.files,
+      descriptors: this.#descriptors,
+      path: file,
+      slotCount: this.#slotCount,
+      entryCountMax: this.#entryCountMax,
+    });
   }
 }
 

@@ -12,6 +12,8 @@ const NAME_END = 0x01;
 const VALUE_END = 0x02;
 
 const uniqueKeyName = Buffer.from('UNIQ_KEY');
+const waitName = Buffer.from('WAIT');
+const falseValue = Buffer.from('false\x02');
 /** Properties that the general path rewrites: delays, transactions, and what the broker puts itself. */
 const rewrittenNames = [
   'DELAY',
@@ -30,6 +32,19 @@ export class PropertyCopier {
   hasUniqueKey = false;
   /** Whether it has a property that the general path must look at. */
   needsRewrite = false;
+  /** Where the value of WAIT stands in the copy, -1 without one. */
+  #waitStart = -1;
+
+  reset(): void {
+    this.hasUniqueKey = false;
+    this.needsRewrite = false;
+    this.#waitStart = -1;
+  }
+
+  /** Whether the sender does not want to wait for the disk (WAIT is "false"). */
+  isWaitFalse(target: Buffer): boolean {
+    return this.#waitStart >= 0 && nameIs(target, this.#waitStart, falseValue);
+  }
 
   /**
    * Copies `source[start, end)` to `target` at `targetStart` and returns the end of the copy, which
@@ -44,8 +59,7 @@ export class PropertyCopier {
     target: Buffer,
     targetStart: number,
   ): number {
-    this.hasUniqueKey = false;
-    this.needsRewrite = false;
+    this.reset();
     let at = targetStart;
     let nameStart = targetStart;
     let inName = true;
@@ -86,6 +100,10 @@ export class PropertyCopier {
 
   #notice(bytes: Buffer, start: number, end: number): void {
     const length = end - start;
+    if (length === 4 && nameIs(bytes, start, waitName)) {
+      this.#waitStart = end + 1;
+      return;
+    }
     if (length === 8 && nameIs(bytes, start, uniqueKeyName)) {
       this.hasUniqueKey = true;
       return;

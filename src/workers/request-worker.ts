@@ -25,6 +25,7 @@ import {
   SysFlag,
   writeLong,
 } from '../protocol/message-record.ts';
+import { readProperty } from '../protocol/message-properties.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -91,6 +92,7 @@ const longNames: readonly Uint8Array[] = [
 ].map((name) => Buffer.from(name));
 
 const Letter = { topic: 1, queueId: 4, sysFlag: 5, bornTimestamp: 6, flag: 7, properties: 8, reconsumeTimes: 9 } as const;
+const waitName = Buffer.from('WAIT');
 const retryPrefix = Buffer.from('%RETRY%');
 
 export class RequestWorker implements Agent {
@@ -399,8 +401,7 @@ export class RequestWorker implements Agent {
     at += fields.topicBytes;
     let propertiesAt = at + 2;
     at = propertiesAt;
-    this.#properties.hasUniqueKey = false;
-    this.#properties.needsRewrite = false;
+    this.#properties.reset();
     if (propertiesField >= 0) {
       at = this.#properties.copy(
         scanner.bytes,
@@ -415,6 +416,7 @@ export class RequestWorker implements Agent {
         return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'the message properties are not valid text');
       }
     }
+    const waitsForDisk = !this.#properties.isWaitFalse(target);
     let topicBytes = fields.topicBytes;
     if (this.#properties.needsRewrite) {
       const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
@@ -450,7 +452,7 @@ export class RequestWorker implements Agent {
     target.writeInt16BE(propertiesBytes, propertiesAt - 2);
     target.writeInt32BE(at - start, start);
     target.writeInt32BE(topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
-    this.#commit(topicId, queueId, 1, at - start, !this.#isWaitFalse(target, propertiesAt, at));
+    this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
     return true;
   }
 
@@ -495,12 +497,6 @@ export class RequestWorker implements Agent {
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
     const target = this.#topics.getName(result.topic);
     return target === undefined ? null : { ...result, topicId: target.topicId };
-  }
-
-  #isWaitFalse(bytes: Buffer, start: number, end: number): boolean {
-    // Looked for only where it matters; "WAIT" 0x01 "false" 0x02.
-    const at = bytes.indexOf('WAIT\x01false\x02', start);
-    return at >= 0 && at < end && (at === start || bytes[at - 1] === VALUE_END);
   }
 
   /** UNIQ_KEY for a client that sent none: address, process, time and a counter, 32 hex digits. */
@@ -557,7 +553,7 @@ export class RequestWorker implements Agent {
       target.writeInt16BE(at - propertiesAt, propertiesAt - 2);
       target.writeInt32BE(at - start, start);
       target.writeInt32BE(MAGIC_V1, start + recordHead.magic);
-      if (this.#isWaitFalse(target, propertiesAt, at)) waitsForDisk = false;
+      if (readProperty(target, propertiesAt, at, waitName) === 'false') waitsForDisk = false;
       start = at;
       item = itemEnd;
     }
