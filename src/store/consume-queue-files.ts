@@ -1,0 +1,164 @@
+/**
+ * @agent dispatcher
+ *
+ * The files of one queue, `consumequeue/<topic>/<queueId>/<20 digits>`, named by the byte at which
+ * they start. Positions are bytes from the beginning of the queue. Files are sparse at their full
+ * size, since RocketMQ opens no others, and follow each other without a gap.
+ */
+import path from 'node:path';
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import type { DescriptorCache } from './descriptor-cache.ts';
+import type { StoreFiles } from './segment.ts';
+
+export interface ConsumeQueueFilesContext {
+  readonly files: StoreFiles;
+  readonly descriptors: DescriptorCache;
+  readonly fileBytes: number;
+  /** Files and directories (with a closing "/") written since the last sync. */
+  readonly unsynced: Set<string>;
+  readonly logger: Logger;
+}
+
+const NAME_DIGITS = 20;
+
+export class ConsumeQueueFiles {
+  readonly #directory: string;
+  readonly #context: ConsumeQueueFilesContext;
+  /** Where the first file starts and the last one ends; equal where there is none. */
+  start = 0;
+  end = 0;
+
+  constructor(directory: string, context: ConsumeQueueFilesContext) {
+    this.#directory = directory;
+    this.#context = context;
+  }
+
+  get isEmpty(): boolean {
+    return this.start === this.end;
+  }
+
+  /**
+   * Finds the files. One that a crash left short is brought to its size.
+   * @throws BrokerError STORE_DAMAGED where files have another size than this store's
+   */
+  load(): void {
+    const { files, descriptors, fileBytes, logger } = this.#context;
+    let expected = -1;
+    for (const name of files.list(this.#directory)) {
+      const file = path.join(this.#directory, name);
+      const fileStart = Number(name);
+      if (!/^\d{20}$/.test(name) || fileStart % fileBytes !== 0) {
+        logger.warn({ file }, 'ignored a file that is no part of this queue');
+        continue;
+      }
+      const bytes = files.sizeOf(file);
+      if (bytes > fileBytes) {
+        throw new BrokerError(
+          'STORE_DAMAGED',
+          `${file} has ${bytes} bytes, not ${fileBytes}; a queue written with another mappedFileSizeConsumeQueue can't be opened`,
+        );
+      }
+      if (bytes < fileBytes) files.truncate(descriptors.get(file), fileBytes);
+      if (expected >= 0 && fileStart !== expected) {
+        logger.error({ file, missing: this.#fileAt(expected) }, 'a file of this queue is missing: its messages are not found');
+      }
+      if (expected < 0) this.start = fileStart;
+      expected = fileStart + fileBytes;
+      this.end = expected;
+    }
+  }
+
+  /** Reads into the start of `target`, up to the end of a file; what is not on disk reads as zeroes. Returns the bytes. */
+  read(target: Buffer, byteCount: number, position: number): number {
+    const { files, descriptors, fileBytes } = this.#context;
+    const fileStart = position - (position % fileBytes);
+    const bytes = Math.min(byteCount, fileStart + fileBytes - position);
+    let readBytes = 0;
+    try {
+      const descriptor = descriptors.get(this.#fileAt(fileStart));
+      readBytes = files.readAt(descriptor, target, 0, bytes, position - fileStart);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    if (readBytes < bytes) target.fill(0, readBytes, bytes);
+    return bytes;
+  }
+
+  /** Writes `source[from, to)` up to the end of a file, which is made where there is none; returns the bytes. */
+  write(source: Buffer, from: number, to: number, position: number): number {
+    const { files, descriptors, fileBytes, unsynced } = this.#context;
+    const fileStart = position - (position % fileBytes);
+    const bytes = Math.min(to - from, fileStart + fileBytes - position);
+    const file = this.#fileAt(fileStart);
+    const isThere = fileStart >= this.start && fileStart < this.end && files.exists(file);
+    if (!isThere) this.#create(fileStart, file);
+    files.writeAt(descriptors.get(file), source, from, from + bytes, position - fileStart);
+    unsynced.add(file);
+    return bytes;
+  }
+
+  /** Removes files behind `position` and clears the rest of the one that holds it; the first file stays. */
+  cutAt(position: number, isChange: boolean): void {
+    const { files, descriptors, fileBytes, unsynced } = this.#context;
+    while (this.end - fileBytes > this.start && this.end - fileBytes >= position) {
+      const file = this.#fileAt(this.end - fileBytes);
+      descriptors.close(file);
+      files.remove(file);
+      unsynced.add(`${this.#directory}/`);
+      this.end -= fileBytes;
+    }
+    if (position >= this.end) return;
+    const file = this.#fileAt(this.end - fileBytes);
+    if (!files.exists(file)) return;
+    const descriptor = descriptors.get(file);
+    files.truncate(descriptor, position - (this.end - fileBytes));
+    files.truncate(descriptor, fileBytes);
+    if (isChange) unsynced.add(file);
+  }
+
+  /** Removes files wholly below `position`, but for the last: the queue's offsets never start again. */
+  removeBelow(position: number): void {
+    const { files, descriptors, fileBytes } = this.#context;
+    while (this.end - this.start > fileBytes && this.start + fileBytes <= position) {
+      const file = this.#fileAt(this.start);
+      descriptors.close(file);
+      files.remove(file);
+      this.start += fileBytes;
+    }
+  }
+
+  close(): void {
+    const { descriptors, fileBytes } = this.#context;
+    for (let at = this.start; at < this.end; at += fileBytes) descriptors.close(this.#fileAt(at));
+  }
+
+  #create(fileStart: number, file: string): void {
+    const { files, fileBytes, unsynced } = this.#context;
+    if (this.isEmpty) {
+      files.makeDirectory(this.#directory);
+      const topicDirectory = path.dirname(this.#directory);
+      unsynced.add(`${path.dirname(topicDirectory)}/`).add(`${topicDirectory}/`);
+      this.start = fileStart;
+      this.end = fileStart;
+    }
+    const descriptor = files.open(file, true);
+    try {
+      files.truncate(descriptor, fileBytes);
+    } finally {
+      files.closeDescriptor(descriptor);
+    }
+    unsynced.add(`${this.#directory}/`);
+    this.end = Math.max(this.end, fileStart + fileBytes);
+  }
+
+  #fileAt(fileStart: number): string {
+    return path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  if (!BrokerError.is(error)) return false;
+  const { cause } = error;
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT';
+}
