@@ -216,11 +216,8 @@ export class Control implements Agent, ControlEffects {
     const isV2 = request.code !== RequestCode.SEND_MESSAGE;
     const field = (long: string, short: string): string | undefined => request.extFields.get(isV2 ? short : long);
     const topic = field('topic', 'b') ?? '';
-    // Control may hear of a connection's first send before it has heard of the connection.
-    this.#ensureConnection(connectionId);
     if (topic.startsWith('%RETRY%') && SEND_CODES.has(request.code)) {
-      broker.onRequest(connectionId, request);
-      frame.free();
+      this.#onRetrySend(broker, request);
       return;
     }
     const refusal = broker.ensureSendTopic(connectionId, {
@@ -239,14 +236,19 @@ export class Control implements Agent, ControlEffects {
     frame.free();
   }
 
-  /** A connection that only ever sent messages was never announced; its sends give its address. */
-  #ensureConnection(connectionId: number): void {
-    if (this.#connections.has(connectionId)) return;
+  /** A connection that only ever sent messages was not announced: it is known for this request only. */
+  #onRetrySend(broker: BrokerControl, request: RemotingCommand): void {
     const frame = this.#frame;
-    const host = frame.hostSource.subarray(frame.hostStart, frame.hostStart + frame.hostBytes);
-    const address = frame.hostBytes === 4 ? host.join('.') : (host.toString('hex').match(/.{4}/g) ?? []).join(':');
-    const opened = { id: connectionId, listener: frame.listener, remoteAddress: `${address}:${frame.bornPort}`, localAddress: '' };
-    this.#broker?.onConnectionOpened(opened);
+    const id = frame.connectionId;
+    const isAnnounced = this.#connections.has(id);
+    if (!isAnnounced) {
+      const host = frame.hostSource.subarray(frame.hostStart, frame.hostStart + frame.hostBytes);
+      const address = frame.hostBytes === 4 ? host.join('.') : (host.toString('hex').match(/.{4}/g) ?? []).join(':');
+      broker.onConnectionOpened({ id, remoteAddress: `${address}:${frame.bornPort}`, localAddress: '' });
+    }
+    broker.onRequest(id, request);
+    if (!isAnnounced) broker.onConnectionClosed(id);
+    frame.free();
   }
 
   #drainDispatcher(ring: SpscRingConsumer): number {

@@ -87,7 +87,7 @@ export class Dispatcher implements Agent {
     const { positions, records, pulls, delays, toReactor, toControl, toWriter, toFlusher, readableSlot } =
       this.#options;
     let work = this.#drainControl();
-    work += this.#drainRequests(nowMs);
+    // Before requests: whoever has the answer to a send finds the message counted.
     const dispatched = records.dispatch(positions.load(readableSlot), RECORDS_PER_TURN);
     if (dispatched > 0) {
       work += dispatched;
@@ -95,6 +95,7 @@ export class Dispatcher implements Agent {
       if (this.#isClosing) this.#nextWriteMs = 0;
       positions.publish(PositionSlot.DISPATCHED, records.position);
     }
+    work += this.#drainRequests(nowMs);
     work += this.#wakePulls() + pulls.expire(nowMs);
     const delivered = delays.doWork();
     work += delivered;

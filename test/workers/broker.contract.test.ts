@@ -1,0 +1,295 @@
+/**
+ * What a broker does for its clients, over real sockets and real files, whatever the placement of its
+ * agents on threads: the same suite for inline, auto and pipelined.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
+import { silentLogger } from '../../src/base/logging.ts';
+import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import { decodeProperties } from '../../src/protocol/message-properties.ts';
+import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import { heartbeatRequest, propertiesText, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+
+interface Read {
+  body: string;
+  topic: string;
+  queueOffset: number;
+  properties: Map<string, string>;
+  storeTimestampMs: number;
+}
+
+function readRecords(bytes: Buffer): Read[] {
+  const records: Read[] = [];
+  const view = new RecordView();
+  for (let at = 0; at < bytes.length; at += view.totalBytes) {
+    if (view.read(bytes, at, bytes.length, true) !== RecordKind.MESSAGE) throw new Error(`no record at ${at}`);
+    const text = (start: number, length: number): string => bytes.toString('utf8', start, start + length);
+    records.push({
+      body: text(view.bodyStart, view.bodyBytes),
+      topic: text(view.topicStart, view.topicBytes),
+      queueOffset: view.queueOffset,
+      properties: decodeProperties(text(view.propertiesStart, view.propertiesBytes)),
+      storeTimestampMs: view.storeTimestampMs,
+    });
+  }
+  return records;
+}
+
+describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s threads', (threads) => {
+  let root: string;
+  let broker: BrokerProcess;
+  let client: RawClient;
+
+  const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
+    broker = await startBrokerProcess(
+      {
+        ...defaultBrokerConfig(),
+        storeDirectory: root,
+        brokerName: 'broker-test',
+        brokerPort: 0,
+        nameServerPort: 0,
+        segmentBytes: 16 * 1024 * 1024,
+        messageDelayLevel: '1s 2s 3s',
+        threads,
+        ...overrides,
+      },
+      silentLogger,
+    );
+    client = await RawClient.connect(broker.ready.brokerPort);
+  };
+
+  beforeEach(async () => {
+    root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
+    await start();
+  });
+
+  afterEach(async () => {
+    client.close();
+    await broker.close();
+    fs.rmSync(root, { recursive: true, force: true });
+  });
+
+  /** Pulls until `count` messages are there, from offset 0 of a queue. */
+  const pullAll = async (group: string, topic: string, queueId: number, count: number): Promise<Read[]> => {
+    const records: Read[] = [];
+    while (records.length < count) {
+      const answer = await client.request(pullRequest(group, topic, queueId, records.length, 5000));
+      expect(answer.code).toBe(0);
+      records.push(...readRecords(answer.body));
+    }
+    return records;
+  };
+
+  test('stores what is sent, in order, and gives it back', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, index) => client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` }))),
+    );
+    for (const [index, answer] of answers.entries()) {
+      expect(answer.code).toBe(0);
+      expect(answer.extFields.get('queueOffset')).toBe(String(index));
+      expect(answer.extFields.get('msgId')).toMatch(/^[0-9A-F]{32}$/);
+      expect(answer.extFields.get('MSG_REGION')).toBe('DefaultRegion');
+      expect(answer.extFields.get('TRACE_ON')).toBe('true');
+    }
+    const records = await pullAll('group-a', 'TopicA', 0, 100);
+    expect(records.map((record) => record.body)).toEqual(answers.map((_, index) => `body ${index}`));
+    expect(records[0]?.properties.get('CLUSTER')).toBe('DefaultCluster');
+  });
+
+  test('answers in the header codec of the asker', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const sent = await client.request(sendRequest({ topic: 'TopicA', body: 'binary', serializeType: 1 }));
+    expect(sent.serializeType).toBe(1);
+    expect(sent.extFields.get('queueOffset')).toBe('0');
+    const pulled = await client.request({ ...pullRequest('group-a', 'TopicA', 0, 0, 5000), serializeType: 1 });
+    expect(pulled.serializeType).toBe(1);
+    expect(pulled.extFields.get('nextBeginOffset')).toBe('1');
+    expect(readRecords(pulled.body)[0]?.body).toBe('binary');
+  });
+
+  test('takes frames that arrive byte by byte and frames that stick together', async () => {
+    const frames = Buffer.concat([
+      client.encode(sendRequest({ topic: 'TopicA', body: 'first' }), 101),
+      client.encode(sendRequest({ topic: 'TopicA', body: 'second' }), 102),
+    ]);
+    client.socket.setNoDelay(true);
+    const answers = [client.answerTo(101), client.answerTo(102)];
+    for (const byte of frames.subarray(0, 40)) {
+      client.socket.write(Buffer.of(byte));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    client.socket.write(frames.subarray(40));
+    for (const answer of await Promise.all(answers)) expect(answer.code).toBe(0);
+  });
+
+  test('wakes a held pull when a matching message arrives, and not for another tag', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA', 'TagA || TagB'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'seed', properties: { TAGS: 'TagA' } }));
+    await pullAll('group-a', 'TopicA', 0, 1);
+    const other = await RawClient.connect(broker.ready.brokerPort);
+    const held = other.request(pullRequest('group-a', 'TopicA', 0, 1, 10_000));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'no', properties: { TAGS: 'TagC' } }));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'yes', properties: { TAGS: 'TagB' } }));
+    const answer = await held;
+    expect(answer.code).toBe(0);
+    expect(readRecords(answer.body).map((record) => record.body)).toEqual(['yes']);
+    other.close();
+  });
+
+  test('answers a held pull with nothing new when its time is over', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'one' }));
+    await pullAll('group-a', 'TopicA', 0, 1);
+    const answer = await client.request(pullRequest('group-a', 'TopicA', 0, 1, 200));
+    expect(answer.code).toBe(19);
+    expect(answer.extFields.get('nextBeginOffset')).toBe('1');
+    expect(answer.extFields.get('maxOffset')).toBe('1');
+    expect(answer.extFields.get('minOffset')).toBe('0');
+  });
+
+  test('stores every message of a batch', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const items = ['x', 'yy', 'zzz'].map((text) => {
+      const body = Buffer.from(text);
+      const properties = Buffer.from(propertiesText({ UNIQ_KEY: `id-${text}`, KEYS: text }));
+      const item = Buffer.alloc(22 + body.length + properties.length);
+      item.writeInt32BE(item.length, 0);
+      item.writeInt32BE(body.length, 16);
+      body.copy(item, 20);
+      item.writeInt16BE(properties.length, 20 + body.length);
+      properties.copy(item, 22 + body.length);
+      return item;
+    });
+    const request = sendRequest({ topic: 'TopicA', body: Buffer.concat(items) });
+    const answer = await client.request({ ...request, code: 320, fields: { ...request.fields, m: 'true', i: '' } });
+    expect(answer.code).toBe(0);
+    expect(answer.extFields.get('msgId')?.split(',')).toHaveLength(3);
+    const records = await pullAll('group-a', 'TopicA', 0, 3);
+    expect(records.map((record) => [record.body, record.queueOffset])).toEqual([['x', 0], ['yy', 1], ['zzz', 2]]);
+    expect(records[1]?.properties.get('UNIQ_KEY')).toBe('id-yy');
+  });
+
+  test('refuses a batch whose lengths lie, and stores nothing of it', async () => {
+    const lying = Buffer.alloc(40);
+    lying.writeInt32BE(41, 0);
+    const request = sendRequest({ topic: 'TopicA', body: lying });
+    await client.request(sendRequest({ topic: 'TopicA', body: 'creates the topic' }));
+    const answer = await client.request({ ...request, code: 320 });
+    expect(answer.code).toBe(13);
+    const max = await client.request({ code: 30, fields: { topic: 'TopicA', queueId: 0 } });
+    expect(max.extFields.get('offset')).toBe('1');
+  });
+
+  test('takes a body of 4 MiB, gives it back, and refuses one byte more', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const body = Buffer.alloc(4 * 1024 * 1024, 'millrace ');
+    expect((await client.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
+    expect((await pullAll('group-a', 'TopicA', 0, 1))[0]?.body).toBe(body.toString());
+    const tooLong = await client.request(sendRequest({ topic: 'TopicA', body: Buffer.alloc(body.length + 1) }));
+    expect(tooLong.code).toBe(13);
+    expect(tooLong.remark).toContain('4194304');
+  });
+
+  test('delivers a delayed message after its delay, not before', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'now' }));
+    const startMs = Date.now();
+    await client.request(sendRequest({ topic: 'TopicA', body: 'later', properties: { DELAY: '1' } }));
+    const records = await pullAll('group-a', 'TopicA', 0, 2);
+    expect(records.map((record) => record.body)).toEqual(['now', 'later']);
+    expect((records[1] as Read).storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
+  });
+
+  test('redelivers what a consumer sent back through its retry topic', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const sent = await client.request(sendRequest({ topic: 'TopicA', body: 'again' }));
+    await pullAll('group-a', 'TopicA', 0, 1);
+    const offset = Number.parseInt((sent.extFields.get('msgId') as string).slice(16), 16);
+    const back = await client.request({
+      code: 36,
+      fields: { offset, group: 'group-a', delayLevel: 1, originMsgId: 'x', originTopic: 'TopicA', maxReconsumeTimes: 16 },
+    });
+    expect(back.code).toBe(0);
+    await client.request(heartbeatRequest('c1', 'group-a', '%RETRY%group-a'));
+    const [record] = await pullAll('group-a', '%RETRY%group-a', 0, 1);
+    expect(record?.body).toBe('again');
+    expect(record?.properties.get('RETRY_TOPIC')).toBe('TopicA');
+  });
+
+  test('finds messages by key, by id and by time', async () => {
+    const sent = await client.request(
+      sendRequest({ topic: 'TopicA', body: 'wanted', properties: { KEYS: 'order-1 order-2', UNIQ_KEY: 'THE-ID' } }),
+    );
+    await client.request(sendRequest({ topic: 'TopicA', body: 'other', properties: { KEYS: 'order-3' } }));
+    const query = async (key: string): Promise<string[]> => {
+      const answer = await client.request({
+        code: 12,
+        fields: { topic: 'TopicA', key, maxNum: 32, beginTimestamp: 0, endTimestamp: Number.MAX_SAFE_INTEGER },
+      });
+      return answer.code === 0 ? readRecords(answer.body).map((record) => record.body) : [];
+    };
+    await expect.poll(() => query('order-2')).toEqual(['wanted']);
+    expect(await query('THE-ID')).toEqual(['wanted']);
+    expect(await query('order-9')).toEqual([]);
+    const offset = Number.parseInt((sent.extFields.get('msgId') as string).slice(16), 16);
+    const viewed = await client.request({ code: 33, fields: { offset } });
+    expect(readRecords(viewed.body)[0]?.body).toBe('wanted');
+    const byTime = await client.request({ code: 29, fields: { topic: 'TopicA', queueId: 0, timestamp: 0 } });
+    expect(byTime.extFields.get('offset')).toBe('0');
+  });
+
+  test('keeps messages and committed offsets over an orderly restart', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    for (let index = 0; index < 10; index++) {
+      await client.request(sendRequest({ topic: 'TopicA', body: `body ${index}`, properties: { KEYS: `key-${index}` } }));
+    }
+    await pullAll('group-a', 'TopicA', 0, 10);
+    client.oneway({ code: 15, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0, commitOffset: 7 } });
+    await expect
+      .poll(async () => (await client.request({ code: 14, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 } })).extFields.get('offset'))
+      .toBe('7');
+    client.close();
+    await broker.close();
+    expect(fs.existsSync(path.join(root, 'abort'))).toBe(false);
+    await start();
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    expect((await pullAll('group-a', 'TopicA', 0, 10)).map((record) => record.queueOffset)).toEqual([...Array(10).keys()]);
+    const offset = await client.request({ code: 14, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 } });
+    expect(offset.extFields.get('offset')).toBe('7');
+    const next = await client.request(sendRequest({ topic: 'TopicA', body: 'after' }));
+    expect(next.extFields.get('queueOffset')).toBe('10');
+  });
+
+  test('says what it does not know, and never answers a oneway request', async () => {
+    const answer = await client.request({ code: 9999 });
+    expect(answer.code).toBe(3);
+    expect(answer.remark).toContain('9999');
+    client.oneway({ code: 9999 });
+    client.oneway(sendRequest({ topic: 'bad topic!', body: 'x' }));
+    const after = await client.request({ code: 9998 });
+    expect(after.code).toBe(3);
+  });
+
+  test('closes a connection whose frame is no frame, and serves the others', async () => {
+    const bad = await RawClient.connect(broker.ready.brokerPort);
+    bad.socket.write(Buffer.from([0x7f, 0xff, 0xff, 0xff]));
+    await bad.closed;
+    const garbled = await RawClient.connect(broker.ready.brokerPort);
+    garbled.socket.write(Buffer.from([0, 0, 0, 8, 0, 0, 0, 99, 1, 2, 3, 4]));
+    await garbled.closed;
+    expect((await client.request(sendRequest({ topic: 'TopicA', body: 'fine' }))).code).toBe(0);
+  });
+
+  test('gives clients the address by which they reached the name server', async () => {
+    await client.request(sendRequest({ topic: 'TopicA', body: 'creates the topic' }));
+    const names = await RawClient.connect(broker.ready.nameServerPort as number);
+    const route = await names.request({ code: 105, fields: { topic: 'TopicA' } });
+    const body = JSON.parse(route.body.toString()) as { brokerDatas: { brokerAddrs: Record<string, string> }[] };
+    expect(body.brokerDatas[0]?.brokerAddrs).toEqual({ '0': `127.0.0.1:${broker.ready.brokerPort}` });
+    names.close();
+  });
+});
