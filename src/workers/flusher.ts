@@ -74,7 +74,7 @@ export class Flusher implements Agent {
     if (this.#tasks.length > 0 && nowMs >= this.#retryAtMs) work += this.#runTask(nowMs);
     if (this.#isCheckpointStale && nowMs >= this.#nextCheckpointMs) {
       this.#nextCheckpointMs = nowMs + CHECKPOINT_INTERVAL_MS;
-      this.#writeCheckpoint();
+      this.#whereSpace(() => this.#writeCheckpoint());
     }
     if (nowMs >= this.#nextRetentionMs) {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
@@ -95,7 +95,8 @@ export class Flusher implements Agent {
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
     this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
-    this.#writeCheckpoint();
+    // Without it the next start only has more to look through.
+    this.#whereSpace(() => this.#writeCheckpoint());
   }
 
   /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */
@@ -150,21 +151,29 @@ export class Flusher implements Agent {
 
   #runTask(nowMs: number): number {
     const task = this.#tasks[0] as FlusherTask;
-    try {
+    const isDone = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
       else this.#syncDerived(task);
+    });
+    if (isDone) this.#tasks.shift();
+    else this.#retryAtMs = nowMs + RETRY_MS;
+    return isDone ? 1 : 0;
+  }
+
+  /** Runs a call that may find the disk full; then says so once, and false: it is tried again. */
+  #whereSpace(call: () => void): boolean {
+    try {
+      call();
       this.#spaceWarned = false;
+      return true;
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       if (!this.#spaceWarned) {
         this.#options.logger.warn({ error: error.message }, 'no space to write metadata; trying again each second');
       }
       this.#spaceWarned = true;
-      this.#retryAtMs = nowMs + RETRY_MS;
-      return 0;
+      return false;
     }
-    this.#tasks.shift();
-    return 1;
   }
 
   #syncDerived(task: Extract<FlusherTask, { kind: 'sync' }>): void {
@@ -178,10 +187,10 @@ export class Flusher implements Agent {
 
   #writeCheckpoint(): void {
     const { positions, checkpoint, files, checkpointPath } = this.#options;
-    this.#isCheckpointStale = false;
     checkpoint.physicTimestampMs = positions.load(PositionSlot.FLUSHED_TIMESTAMP);
     checkpoint.flushedPosition = positions.load(PositionSlot.FLUSHED);
     checkpoint.write(files, checkpointPath);
+    this.#isCheckpointStale = false;
   }
 }
 
