@@ -10,7 +10,6 @@
  *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
  * ```
  */
-import net from 'node:net';
 import os from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
@@ -35,6 +34,7 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor, workerCountFor } from './placement.ts';
 
 export interface ReadyInfo {
@@ -290,38 +290,16 @@ async function start(
   };
 }
 
-interface OpenListener {
-  server: net.Server;
-  listener: number;
-  /** Sockets accepted before the broker was ready; they wait, paused. */
-  early: net.Socket[];
-  onSocket: (socket: net.Socket) => void;
-}
-
 /** Opens every port, or none. */
 async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
   const opened: OpenListener[] = [];
-  const open = async (port: number, listener: number, what: string): Promise<void> => {
-    const server = net.createServer({ pauseOnConnect: true, noDelay: true });
-    const early: net.Socket[] = [];
-    const result: OpenListener = { server, listener, early, onSocket: (socket) => early.push(socket) };
-    server.on('connection', (socket) => result.onSocket(socket));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (cause: NodeJS.ErrnoException) => {
-        const why =
-          cause.code === 'EADDRINUSE'
-            ? `is taken; stop what listens there, or choose another port with --${what}-port`
-            : `can not be opened: ${cause.message}`;
-        reject(new BrokerError('LISTEN_FAILED', `${config.listenAddress}:${port} ${why}`, { cause }));
-      });
-      server.listen(port, config.listenAddress, 4096, resolve);
-    });
-    opened.push(result);
+  const open = async (port: number, listener: number, flag: string): Promise<void> => {
+    opened.push(await openListener(config.listenAddress, port, listener, flag));
   };
   try {
-    await open(config.brokerPort, Listener.BROKER, 'broker');
-    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, 'broker');
-    if (config.embeddedNameServer) await open(config.nameServerPort, Listener.NAME_SERVER, 'name-server');
+    await open(config.brokerPort, Listener.BROKER, '--broker-port');
+    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
+    if (config.embeddedNameServer) await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
   } catch (error) {
     for (const { server } of opened) server.close();
     throw error;
@@ -330,8 +308,7 @@ async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
 }
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {
-  const address = listeners.find((open) => open.listener === listener)?.server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  return listeners.find((open) => open.listener === listener)?.port ?? 0;
 }
 
 function splitAdvertised(advertise: string | null, brokerPort: number): [string | null, number] {

@@ -1,0 +1,100 @@
+/**
+ * @agent reactor
+ *
+ * A name server alone: sockets and framing of the reactor, the control agent behind it, no store.
+ */
+import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import type { Logger } from '../base/logging.ts';
+import { NameServer } from '../nameserver/name-server.ts';
+import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
+import { AnswerEncoder } from '../reactor/answer-encoder.ts';
+import { Reactor } from '../reactor/reactor.ts';
+import { EventLoopRunner } from '../ring/agent-runner.ts';
+import type { Agent } from '../ring/agent.ts';
+import { Doorbell } from '../ring/doorbell.ts';
+import { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { QueuedProducer } from '../ring/queued-producer.ts';
+import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { Control } from '../workers/control.ts';
+import { FrameProxy } from '../workers/frame-proxy.ts';
+import { Listener } from '../workers/ring-messages.ts';
+import { openListener } from './listeners.ts';
+
+const RING_BYTES = 1024 * 1024;
+const IDLE_CLOSE_MS = 120_000;
+
+export interface NameServerProcess {
+  ready: { nameServerPort: number };
+  close(): Promise<void>;
+  failed: Promise<Error>;
+}
+
+export async function startNameServerProcess(
+  options: { listenAddress: string; port: number },
+  logger: Logger,
+): Promise<NameServerProcess> {
+  const slotBytes = FRAME_BYTES_MAX + 4096;
+  const pool = new LargeMessagePool(LargeMessagePool.allocate(2, slotBytes), slotBytes);
+  const toControl = allocateRing(RING_BYTES);
+  const toReactor = allocateRing(RING_BYTES);
+  const control = new Control({
+    requests: new SpscRingConsumer(toControl),
+    requestPool: pool,
+    toReactor: new QueuedProducer(new SpscRingProducer(toReactor, null)),
+    workers: [],
+    fromDispatcher: null,
+    toDispatcher: null,
+    toWriter: null,
+    toFlusher: null,
+    segments: null,
+    positions: null,
+    configFile: (name) => name,
+    registerEmbedded: () => {},
+    registersOutside: false,
+    logger,
+  });
+  control.attach(
+    null,
+    new NameServer({ monotonicClock: systemMonotonicClock, wallClock: systemWallClock, logger }),
+  );
+  let fail: (error: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const agents: Agent[] = [];
+  const runner = new EventLoopRunner(
+    agents,
+    new Doorbell(Doorbell.allocate(), null),
+    systemMonotonicClock.nowMs,
+    (error) => fail(error instanceof Error ? error : new Error(String(error))),
+  );
+  const reactor = new Reactor({
+    inbound: [new SpscRingConsumer(toReactor)],
+    toWorkers: [],
+    toControl: new FrameProxy(new SpscRingProducer(toControl, null), pool),
+    toDispatcher: null,
+    segments: null,
+    positions: null,
+    encoder: new AnswerEncoder(new Uint8Array(8), '', false),
+    logger,
+    schedule: () => runner.schedule(),
+    nowMs: systemMonotonicClock.nowMs,
+    connectionCountMax: 100_000,
+    idleCloseMs: IDLE_CLOSE_MS,
+    onTopicsChanged: () => {},
+  });
+  agents.push(control, reactor);
+  const listener = await openListener(options.listenAddress, options.port, Listener.NAME_SERVER, '--port');
+  listener.onSocket = (socket) => reactor.accept(socket, Listener.NAME_SERVER);
+  runner.schedule();
+  return {
+    ready: { nameServerPort: listener.port },
+    failed,
+    close: async () => {
+      listener.server.close();
+      reactor.stopReading();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      runner.close();
+    },
+  };
+}
