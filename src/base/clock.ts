@@ -7,12 +7,12 @@
 
 /** Calendar time in milliseconds since the epoch: store timestamps, delays, retention. */
 export interface WallClock {
-  nowMs(): number;
+  readonly nowMs: () => number;
 }
 
 /** Milliseconds that only rise, from an arbitrary zero: liveness, long polls, queue locks. */
 export interface MonotonicClock {
-  nowMs(): number;
+  readonly nowMs: () => number;
 }
 
 export const systemWallClock: WallClock = {

@@ -31,7 +31,9 @@ export function layout<const Fields extends Record<string, FieldSpec>>(
     offset += typeof spec === 'number' ? spec : typeBytes[spec];
   }
   if (expectedBytes !== undefined && expectedBytes !== offset) {
-    throw new Error(`layout is ${offset} bytes, not ${expectedBytes}: ${Object.keys(fields).join(' ')}`);
+    throw new Error(
+      `layout is ${offset} bytes, not ${expectedBytes}: ${Object.keys(fields).join(' ')}`,
+    );
   }
   offsets['totalBytes'] = offset;
   return Object.freeze(offsets) as Layout<Fields>;

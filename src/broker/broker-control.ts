@@ -228,7 +228,7 @@ export class BrokerControl {
     const { pendingAppends, effects } = this.#state;
     let count = 0;
     while (count < pendingAppends.length) {
-      const pending = pendingAppends[count] as (typeof pendingAppends)[number];
+      const pending = pendingAppends[count];
       if (!effects.append(pending.draft, pending.answerTo)) break;
       count++;
     }

@@ -164,7 +164,7 @@ export class DelayDelivery {
     let work = 0;
     this.#isBlocked = false;
     for (let turn = 0; turn < levelCount; turn++) {
-      const state = this.#levels[this.#nextLevel] as LevelState;
+      const state = this.#levels[this.#nextLevel];
       work += this.#deliverLevel(state, DELIVERIES_PER_TURN_MAX - work);
       // The same level goes on next time, so that a busy one holds up none behind it for long.
       if (this.#isBlocked || work >= DELIVERIES_PER_TURN_MAX) return work;

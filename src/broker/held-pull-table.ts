@@ -31,8 +31,8 @@ export class HeldPullTable<Pull extends HeldPull> {
     heap.push(pull);
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      if ((heap[parent] as Pull).deadlineMs <= pull.deadlineMs) break;
-      heap[index] = heap[parent] as Pull;
+      if (heap[parent].deadlineMs <= pull.deadlineMs) break;
+      heap[index] = heap[parent];
       index = parent;
     }
     heap[index] = pull;
@@ -63,13 +63,9 @@ export class HeldPullTable<Pull extends HeldPull> {
     for (;;) {
       let child = index * 2 + 1;
       if (child >= heap.length) break;
-      if (
-        child + 1 < heap.length &&
-        (heap[child + 1] as Pull).deadlineMs < (heap[child] as Pull).deadlineMs
-      )
-        child++;
-      if ((heap[child] as Pull).deadlineMs >= last.deadlineMs) break;
-      heap[index] = heap[child] as Pull;
+      if (child + 1 < heap.length && heap[child + 1].deadlineMs < heap[child].deadlineMs) child++;
+      if (heap[child].deadlineMs >= last.deadlineMs) break;
+      heap[index] = heap[child];
       index = child;
     }
     heap[index] = last;

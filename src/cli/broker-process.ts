@@ -56,13 +56,20 @@ export interface BrokerProcess {
 }
 
 /** Without the functions, which do not cross threads. */
-const { visibleConfig: _visible, runtimeInfo: _runtime, ...plainControlConfig } = defaultControlConfig;
+const {
+  visibleConfig: _visible,
+  runtimeInfo: _runtime,
+  ...plainControlConfig
+} = defaultControlConfig;
 
 /** Time in which clients are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
 const SETTLE_TIMEOUT_MS = 10_000;
 
-export async function startBrokerProcess(config: BrokerConfig, logger: Logger): Promise<BrokerProcess> {
+export async function startBrokerProcess(
+  config: BrokerConfig,
+  logger: Logger,
+): Promise<BrokerProcess> {
   const files = storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
@@ -87,7 +94,10 @@ async function start(
 ): Promise<BrokerProcess> {
   const files = storeFilesOf(config.storeKind);
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
-  const fittingBytes = segmentBytesFor(config.segmentBytes, files.space(directory.root).availableBytes);
+  const fittingBytes = segmentBytesFor(
+    config.segmentBytes,
+    files.space(directory.root).availableBytes,
+  );
   const segmentBytes = existingBytes ?? fittingBytes;
   if (segmentBytes !== config.segmentBytes) {
     const why =
@@ -182,11 +192,14 @@ async function start(
   });
   let isStopping = false;
   const die = (what: string, cause: unknown): void => {
-    if (!isStopping) fail(new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }));
+    if (!isStopping)
+      fail(
+        new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }),
+      );
   };
 
   const agents: Agent[] = [];
-  const mainDoorbell = new Doorbell(memory.doorbells['main'] as SharedArrayBuffer, null);
+  const mainDoorbell = new Doorbell(memory.doorbells['main'], null);
   const runner = new EventLoopRunner(agents, mainDoorbell, systemMonotonicClock.nowMs, (error) =>
     die('the main thread', error),
   );
@@ -199,7 +212,8 @@ async function start(
     ].map((name) => factory.consumer(name)),
     toWorkers: Array.from(
       { length: workerCount },
-      (_, index) => new FrameProxy(factory.producer(`reactor→worker${index}`), factory.pool('reactor')),
+      (_, index) =>
+        new FrameProxy(factory.producer(`reactor→worker${index}`), factory.pool('reactor')),
     ),
     toControl: new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor')),
     toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
@@ -217,18 +231,22 @@ async function start(
     agents.push(name === 'reactor' ? reactor : factory.make(name));
   }
 
-  const threads = await startThreads(placement, (thread): ThreadStart => ({
-    thread,
-    placement: [...placement].map(([name, names]) => [name, [...names]]),
-    memory,
-    settings,
-    derivedPosition: derived.position,
-    damage: derived.damage,
-  }), {
-    logger,
-    onWake: () => runner.schedule(),
-    onDeath: (thread, error) => die(`thread ${thread}`, error),
-  });
+  const threads = await startThreads(
+    placement,
+    (thread): ThreadStart => ({
+      thread,
+      placement: [...placement].map(([name, names]) => [name, [...names]]),
+      memory,
+      settings,
+      derivedPosition: derived.position,
+      damage: derived.damage,
+    }),
+    {
+      logger,
+      onWake: () => runner.schedule(),
+      onDeath: (thread, error) => die(`thread ${thread}`, error),
+    },
+  );
   runner.schedule();
 
   const rings = Object.values(memory.rings).map((ring) => new SpscRingConsumer(ring));
@@ -256,7 +274,8 @@ async function start(
     for (const { server } of listeners) server.close();
     reactor.stopReading();
     await settle();
-    for (const [thread, cell] of Object.entries(memory.lifecycles)) setLifecycle(thread, cell, Lifecycle.PREPARING);
+    for (const [thread, cell] of Object.entries(memory.lifecycles))
+      setLifecycle(thread, cell, Lifecycle.PREPARING);
     runner.prepareClose();
     await settle();
     await waitUntil(() => {
@@ -266,7 +285,7 @@ async function start(
     runner.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      setLifecycle(thread, memory.lifecycles[thread] as SharedArrayBuffer, Lifecycle.STOPPING);
+      setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
       await ended;
     }
     directory.markClean();
@@ -274,14 +293,15 @@ async function start(
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
     Atomics.store(new Int32Array(cell), 0, value);
-    new Doorbell(memory.doorbells[thread] as SharedArrayBuffer, thread === 'main' ? () => {} : null).ring();
+    new Doorbell(memory.doorbells[thread], thread === 'main' ? () => {} : null).ring();
   };
 
   return {
     ready: {
       brokerPort,
       nameServerPort: hasNameServer ? portOf(listeners, Listener.NAME_SERVER) : null,
-      clientAddress: settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
+      clientAddress:
+        settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
       storeDirectory: directory.root,
       threads: [...placement.keys()],
     },
@@ -299,7 +319,8 @@ async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
   try {
     await open(config.brokerPort, Listener.BROKER, '--broker-port');
     if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
-    if (config.embeddedNameServer) await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
+    if (config.embeddedNameServer)
+      await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
   } catch (error) {
     for (const { server } of opened) server.close();
     throw error;
@@ -358,7 +379,8 @@ async function startThreads(
       return new Promise<void>((resolve) => {
         worker.on('message', (message: ThreadMessage) => {
           if (message.kind === 'wake') events.onWake();
-          else if (message.kind === 'log') events.logger[message.level](message.fields, message.message);
+          else if (message.kind === 'log')
+            events.logger[message.level](message.fields, message.message);
           else resolve();
         });
       });
@@ -384,4 +406,3 @@ async function settled(rings: readonly SpscRingConsumer[], runner: EventLoopRunn
     return quiet > 2;
   });
 }
-

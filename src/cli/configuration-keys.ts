@@ -4,7 +4,7 @@
  * The table of settings: each key of BrokerConfig with its flag, environment variable, names in a
  * broker.conf, schema and one line of help. Everything that reads or explains a setting reads this.
  */
-import Type, { type TSchema } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import type { BrokerConfig } from '../base/broker-config.ts';
 
 export interface SettingKey {
@@ -237,9 +237,14 @@ export const settingKeys: readonly SettingKey[] = [
       ['traceOn', 'clients are told to trace'],
       ['traceTopicEnable', 'create the topic for traces at start'],
     ] as const
-  ).map(
-    ([key, help]): SettingKey => ({ key, names: [key], schema: yes, allowed: 'true or false', help, parse: boolean }),
-  ),
+  ).map(([key, help]): SettingKey => ({
+    key,
+    names: [key],
+    schema: yes,
+    allowed: 'true or false',
+    help,
+    parse: boolean,
+  })),
   {
     key: 'checkCrcOnRecover',
     names: ['checkCRCOnRecover'],
@@ -316,6 +321,7 @@ export const settingKeys: readonly SettingKey[] = [
 
 /** The environment variable of a setting. */
 export function environmentName(setting: SettingKey): string {
-  const words = setting.flag ?? setting.key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const words =
+    setting.flag ?? setting.key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return `MILLRACE_${words.replaceAll('-', '_').toUpperCase()}`;
 }

@@ -26,7 +26,11 @@ export interface Configuration {
 }
 
 /** MILLRACE_ variables that are no settings. */
-const otherVariables: ReadonlySet<string> = new Set(['MILLRACE_LOG_LEVEL', 'MILLRACE_LOG_FORMAT', 'MILLRACE_CONFIG']);
+const otherVariables: ReadonlySet<string> = new Set([
+  'MILLRACE_LOG_LEVEL',
+  'MILLRACE_LOG_FORMAT',
+  'MILLRACE_CONFIG',
+]);
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */
 export function loadConfiguration(sources: ConfigurationSources): Configuration {
@@ -35,7 +39,10 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
   const ignoredKeys: string[] = [];
   const take = (setting: SettingKey, text: string, where: string): void => {
     const value = setting.parse(text);
-    if (Check(setting.schema, value) && (setting.key !== 'segmentBytes' || Number(value) % 4096 === 0)) {
+    if (
+      Check(setting.schema, value) &&
+      (setting.key !== 'segmentBytes' || Number(value) % 4096 === 0)
+    ) {
       values[setting.key] = value;
     } else problems.push(`${where}: ${JSON.stringify(text)} is not ${setting.allowed}`);
   };
@@ -53,7 +60,10 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     if (!name.startsWith('MILLRACE_') || text === undefined || otherVariables.has(name)) continue;
     const setting = variables.get(name);
     if (setting !== undefined) take(setting, text, `environment variable ${name}`);
-    else problems.push(`environment variable ${name} is no setting; ${nearest(name, [...variables.keys()])}`);
+    else
+      problems.push(
+        `environment variable ${name} is no setting; ${nearest(name, [...variables.keys()])}`,
+      );
   }
   for (const setting of settingKeys) {
     const text = setting.flag === undefined ? undefined : sources.flags[setting.flag];
@@ -65,7 +75,10 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     problems.push('storeKind plain works only with threads inline');
   }
   if (problems.length > 0) {
-    throw new BrokerError('CONFIG_INVALID', `the configuration can not be used:\n  ${problems.join('\n  ')}`);
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `the configuration can not be used:\n  ${problems.join('\n  ')}`,
+    );
   }
   return { config, ignoredKeys };
 }
@@ -82,16 +95,20 @@ function readProperties(file: string): Property[] {
   try {
     content = fs.readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new BrokerError('CONFIG_INVALID', `the configuration file ${file} can not be read: ${String(cause)}`, { cause });
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `the configuration file ${file} can not be read: ${String(cause)}`,
+      { cause },
+    );
   }
   const properties: Property[] = [];
   const lines = content.split(/\r\n|\r|\n/);
   for (let index = 0; index < lines.length; index++) {
     const line = index + 1;
-    let logical = (lines[index] as string).trimStart();
+    let logical = lines[index].trimStart();
     if (logical === '' || logical.startsWith('#') || logical.startsWith('!')) continue;
     while (/(?:^|[^\\])(?:\\\\)*\\$/.test(logical) && index + 1 < lines.length) {
-      logical = logical.slice(0, -1) + (lines[++index] as string).trimStart();
+      logical = logical.slice(0, -1) + lines[++index].trimStart();
     }
     const [, name = '', text = ''] = /^((?:\\.|[^\\=:\s])*)\s*[=:\s]?\s*(.*)$/.exec(logical) ?? [];
     properties.push({ name: unescape(name), text: unescape(text).trim(), line });
@@ -101,7 +118,8 @@ function readProperties(file: string): Property[] {
 
 function unescape(text: string): string {
   return text.replace(/\\(u[0-9a-fA-F]{4}|.)/g, (_all, escape: string) => {
-    if (escape.startsWith('u') && escape.length === 5) return String.fromCharCode(parseInt(escape.slice(1), 16));
+    if (escape.startsWith('u') && escape.length === 5)
+      return String.fromCharCode(parseInt(escape.slice(1), 16));
     return { n: '\n', t: '\t', r: '\r', f: '\f' }[escape] ?? escape;
   });
 }
@@ -121,7 +139,9 @@ export function nearest(name: string, candidates: readonly string[]): string {
       bestDistance = distance;
     }
   }
-  return bestDistance <= Math.max(3, name.length / 3) ? `did you mean ${best}?` : 'see millrace start --help';
+  return bestDistance <= Math.max(3, name.length / 3)
+    ? `did you mean ${best}?`
+    : 'see millrace start --help';
 }
 
 /** Insertions, deletions and substitutions between two texts (Levenshtein). */
@@ -130,10 +150,10 @@ function editDistance(left: string, right: string): number {
   for (let row = 1; row <= left.length; row++) {
     const current = [row];
     for (let column = 1; column <= right.length; column++) {
-      const substitution = (previous[column - 1] as number) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min((previous[column] as number) + 1, (current[column - 1] as number) + 1, substitution));
+      const substitution = previous[column - 1] + (left[row - 1] === right[column - 1] ? 0 : 1);
+      current.push(Math.min(previous[column] + 1, current[column - 1] + 1, substitution));
     }
     previous = current;
   }
-  return previous[right.length] as number;
+  return previous[right.length];
 }

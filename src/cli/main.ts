@@ -34,15 +34,24 @@ Flags win over environment variables, those over the file, that over defaults.`;
 async function main(): Promise<void> {
   checkNode();
   const program = new Command('millrace')
-    .description('A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.')
+    .description(
+      'A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.',
+    )
     .version(version());
   const start = withLogOptions(program.command('start'))
     .description('run a broker, with a name server beside it')
     .option('--config <FILE>', 'read settings from a broker.conf')
     .option('--no-name-server', 'run no name server in this process')
-    .addHelpText('after', `\nEnvironment: ${settingKeys.map(environmentName).join(' ')}\n${examples}`);
+    .addHelpText(
+      'after',
+      `\nEnvironment: ${settingKeys.map(environmentName).join(' ')}\n${examples}`,
+    );
   for (const setting of settingKeys) {
-    if (setting.flag !== undefined) start.option(`--${setting.flag} <${setting.value ?? 'VALUE'}>`, `${setting.help} [${environmentName(setting)}]`);
+    if (setting.flag !== undefined)
+      start.option(
+        `--${setting.flag} <${setting.value ?? 'VALUE'}>`,
+        `${setting.help} [${environmentName(setting)}]`,
+      );
   }
   start.action(async (options: Record<string, unknown>) => startBroker(options));
   withLogOptions(program.command('nameserver'))
@@ -78,7 +87,8 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
   const file = (options['config'] as string | undefined) ?? process.env['MILLRACE_CONFIG'];
   const { config, ignoredKeys } = loadConfiguration({ flags, environment: process.env, file });
   const logger = await createLogger(options as unknown as LogOptions);
-  if (ignoredKeys.length > 0) logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
+  if (ignoredKeys.length > 0)
+    logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
   const { startBrokerProcess } = await import('./broker-process.ts');
   await run(logger, await startBrokerProcess(config, logger));
 }
@@ -86,11 +96,17 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
 async function startNameServer(options: Record<string, unknown>): Promise<void> {
   const port = Number(options['port']);
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new BrokerError('CONFIG_INVALID', `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`);
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`,
+    );
   }
   const logger = await createLogger(options as unknown as LogOptions);
   const { startNameServerProcess } = await import('./name-server-process.ts');
-  await run(logger, await startNameServerProcess({ listenAddress: String(options['listenAddress']), port }, logger));
+  await run(
+    logger,
+    await startNameServerProcess({ listenAddress: String(options['listenAddress']), port }, logger),
+  );
 }
 
 /** Runs until a signal or a failure ends the process. */
@@ -115,20 +131,24 @@ async function run(logger: Logger, running: Running): Promise<void> {
 }
 
 function die(logger: Logger, error: unknown): never {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : undefined;
-  const detail = cause instanceof Error && !BrokerError.is(cause) ? cause.stack : String(cause ?? '');
-  logger.error({ cause: detail }, error instanceof Error ? error.message : String(error));
+  const cause = error instanceof Error ? error.cause : undefined;
+  const fields = cause instanceof Error ? { cause: cause.stack ?? cause.message } : {};
+  logger.error(fields, error instanceof Error ? error.message : String(error));
   process.exit(1);
 }
 
 function checkNode(): void {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
-    console.error(`millrace needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.versions.node}`);
+    console.error(
+      `millrace needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.versions.node}`,
+    );
     process.exit(1);
   }
   if (major < TESTED_NODE_MAJOR) {
-    console.error(`millrace is tested on Node ${TESTED_NODE_MAJOR}; this is ${process.versions.node}, which may be slower`);
+    console.error(
+      `millrace is tested on Node ${TESTED_NODE_MAJOR}; this is ${process.versions.node}, which may be slower`,
+    );
   }
 }
 

@@ -84,7 +84,12 @@ export async function startNameServerProcess(
     onTopicsChanged: () => {},
   });
   agents.push(control, reactor);
-  const listener = await openListener(options.listenAddress, options.port, Listener.NAME_SERVER, '--port');
+  const listener = await openListener(
+    options.listenAddress,
+    options.port,
+    Listener.NAME_SERVER,
+    '--port',
+  );
   listener.onSocket = (socket) => reactor.accept(socket, Listener.NAME_SERVER);
   runner.schedule();
   return {

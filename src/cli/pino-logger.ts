@@ -18,7 +18,9 @@ export async function createLogger(options: LogOptions): Promise<Logger> {
   if (!isPretty) return adapt(pino(settings, pino.destination({ fd: 1, sync: true })));
   // Loaded only where people read: it takes some tens of milliseconds.
   const { default: pretty } = await import('pino-pretty');
-  return adapt(pino(settings, pretty({ sync: true, translateTime: 'HH:MM:ss.l', singleLine: true })));
+  return adapt(
+    pino(settings, pretty({ sync: true, translateTime: 'HH:MM:ss.l', singleLine: true })),
+  );
 }
 
 function adapt(logger: PinoLogger): Logger {

@@ -16,7 +16,9 @@ export function workerCountFor(threads: ThreadsOption): number {
 export function placementFor(threads: ThreadsOption, workerCount: number): Placement {
   const workers = Array.from({ length: workerCount }, (_, index): AgentName => `worker${index}`);
   if (threads === 'inline') {
-    return new Map([['main', ['control', ...workers, 'writer', 'dispatcher', 'flusher', 'preparer', 'reactor']]]);
+    return new Map([
+      ['main', ['control', ...workers, 'writer', 'dispatcher', 'flusher', 'preparer', 'reactor']],
+    ]);
   }
   if (threads === 'pipelined') {
     return new Map<string, readonly AgentName[]>([

@@ -18,7 +18,12 @@ import { parseFastjson } from '../protocol/fastjson.ts';
 import { crc32Masked } from '../protocol/message-record.ts';
 import { decodeRegisterBody } from '../protocol/register-body.ts';
 import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
-import { type DataVersion, dataVersionEquals, decodeDataVersion, type TopicConfig } from '../protocol/topic-config.ts';
+import {
+  type DataVersion,
+  dataVersionEquals,
+  decodeDataVersion,
+  type TopicConfig,
+} from '../protocol/topic-config.ts';
 import { type BrokerGroup, type QueueData, type Registration, RouteTable } from './route-table.ts';
 
 export interface NameServerConnection {
@@ -83,25 +88,47 @@ export class NameServer {
       [RequestCode.UNREGISTER_BROKER, (request) => this.#unregister(request)],
       [RequestCode.BROKER_HEARTBEAT, (request) => this.#heartbeat(request)],
       [RequestCode.QUERY_DATA_VERSION, (request) => this.#queryDataVersion(request)],
-      [RequestCode.GET_ROUTEINFO_BY_TOPIC, (request, connection) => this.#route(request, connection)],
-      [RequestCode.GET_BROKER_CLUSTER_INFO, (_request, connection) => this.#clusterInfo(connection)],
-      [RequestCode.GET_BROKER_MEMBER_GROUP, (request, connection) => this.#memberGroup(request, connection)],
-      [RequestCode.WIPE_WRITE_PERM_OF_BROKER, (request) => this.#setWritePermission(request, false)],
+      [
+        RequestCode.GET_ROUTEINFO_BY_TOPIC,
+        (request, connection) => this.#route(request, connection),
+      ],
+      [
+        RequestCode.GET_BROKER_CLUSTER_INFO,
+        (_request, connection) => this.#clusterInfo(connection),
+      ],
+      [
+        RequestCode.GET_BROKER_MEMBER_GROUP,
+        (request, connection) => this.#memberGroup(request, connection),
+      ],
+      [
+        RequestCode.WIPE_WRITE_PERM_OF_BROKER,
+        (request) => this.#setWritePermission(request, false),
+      ],
       [RequestCode.ADD_WRITE_PERM_OF_BROKER, (request) => this.#setWritePermission(request, true)],
       [RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, () => topicList(this.#routes.topics.keys())],
       [RequestCode.GET_TOPICS_BY_CLUSTER, (request) => this.#topicsByCluster(request)],
-      [RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS, (_request, connection) => this.#systemTopics(connection)],
+      [
+        RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS,
+        (_request, connection) => this.#systemTopics(connection),
+      ],
       [RequestCode.GET_UNIT_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & 1) !== 0)],
       [RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & 2) !== 0)],
-      [RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & 3) === 2)],
+      [
+        RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST,
+        () => this.#unitTopics((flag) => (flag & 3) === 2),
+      ],
       [RequestCode.DELETE_TOPIC_IN_NAMESRV, (request) => this.#deleteTopic(request)],
       [RequestCode.REGISTER_TOPIC_IN_NAMESRV, (request) => this.#registerTopic(request)],
-      [RequestCode.GET_NAMESRV_CONFIG, () => ({ code: ResponseCode.SUCCESS, body: Buffer.from(this.#configText()) })],
+      [
+        RequestCode.GET_NAMESRV_CONFIG,
+        () => ({ code: ResponseCode.SUCCESS, body: Buffer.from(this.#configText()) }),
+      ],
       [
         RequestCode.UPDATE_NAMESRV_CONFIG,
         () => ({
           code: ResponseCode.NO_PERMISSION,
-          remark: 'the configuration of the name server can not be changed over the network; restart it with other flags',
+          remark:
+            'the configuration of the name server can not be changed over the network; restart it with other flags',
         }),
       ],
     ]);
@@ -126,7 +153,10 @@ export class NameServer {
 
   onConnectionClosed(connectionId: number): void {
     for (const broker of this.#routes.onConnectionClosed(connectionId)) {
-      this.#options.logger.info({ brokerName: broker.brokerName, address: broker.address }, 'broker has closed its connection and is removed');
+      this.#options.logger.info(
+        { brokerName: broker.brokerName, address: broker.address },
+        'broker has closed its connection and is removed',
+      );
     }
   }
 
@@ -178,10 +208,15 @@ export class NameServer {
   #register(request: RemotingCommand, connection: NameServerConnection): Answer {
     const fields = request.extFields;
     const crc = Number(fields.get('bodyCrc32') ?? 0);
-    if (crc !== 0 && crc !== crc32Masked(request.body)) return { code: ResponseCode.SYSTEM_ERROR, remark: 'crc32 not match' };
+    if (crc !== 0 && crc !== crc32Masked(request.body))
+      return { code: ResponseCode.SYSTEM_ERROR, remark: 'crc32 not match' };
     const brokerName = required(request, 'brokerName');
     const address = required(request, 'brokerAddr');
-    const body = decodeRegisterBody(request.body, fields.get('compressed') === 'true', request.version);
+    const body = decodeRegisterBody(
+      request.body,
+      fields.get('compressed') === 'true',
+      request.version,
+    );
     const isNew = this.#routes.liveBroker(required(request, 'clusterName'), address) === undefined;
     const result = this.#routes.register(
       {
@@ -198,14 +233,23 @@ export class NameServer {
       },
       this.#options.monotonicClock.nowMs(),
     );
-    if (result === null) return { code: ResponseCode.SYSTEM_ERROR, remark: 'register broker failed' };
-    if (isNew) this.#options.logger.info({ brokerName, address, topics: body.topics.length }, 'broker registered');
+    if (result === null)
+      return { code: ResponseCode.SYSTEM_ERROR, remark: 'register broker failed' };
+    if (isNew)
+      this.#options.logger.info(
+        { brokerName, address, topics: body.topics.length },
+        'broker registered',
+      );
     const extFields: [string, string][] = [];
     if (result.haServerAddress !== null) extFields.push(['haServerAddr', result.haServerAddress]);
     if (result.masterAddress !== null) extFields.push(['masterAddr', result.masterAddress]);
     const order = this.#kv.get(ORDER_NAMESPACE);
     if (order === undefined) return { code: ResponseCode.SUCCESS, extFields };
-    return { code: ResponseCode.SUCCESS, extFields, body: json({ table: Object.fromEntries(order) }) };
+    return {
+      code: ResponseCode.SUCCESS,
+      extFields,
+      body: json({ table: Object.fromEntries(order) }),
+    };
   }
 
   #unregister(request: RemotingCommand): Answer {
@@ -221,14 +265,21 @@ export class NameServer {
   }
 
   #heartbeat(request: RemotingCommand): Answer {
-    const broker = this.#routes.liveBroker(required(request, 'clusterName'), required(request, 'brokerAddr'));
+    const broker = this.#routes.liveBroker(
+      required(request, 'clusterName'),
+      required(request, 'brokerAddr'),
+    );
     if (broker !== undefined) broker.lastSeenMs = this.#options.monotonicClock.nowMs();
     return { code: ResponseCode.SUCCESS };
   }
 
   #queryDataVersion(request: RemotingCommand): Answer {
-    const broker = this.#routes.liveBroker(required(request, 'clusterName'), required(request, 'brokerAddr'));
-    if (broker === undefined) return { code: ResponseCode.SUCCESS, extFields: [['changed', 'true']] };
+    const broker = this.#routes.liveBroker(
+      required(request, 'clusterName'),
+      required(request, 'brokerAddr'),
+    );
+    if (broker === undefined)
+      return { code: ResponseCode.SUCCESS, extFields: [['changed', 'true']] };
     const asked = decodeDataVersion(parseFastjson(request.body.toString('utf8')));
     const hasChanged = !dataVersionEquals(asked, broker.dataVersion);
     if (!hasChanged) broker.lastSeenMs = this.#options.monotonicClock.nowMs();
@@ -241,7 +292,10 @@ export class NameServer {
 
   #setWritePermission(request: RemotingCommand, isWritable: boolean): Answer {
     const count = this.#routes.setWritePermission(required(request, 'brokerName'), isWritable);
-    return { code: ResponseCode.SUCCESS, extFields: [[isWritable ? 'addTopicCount' : 'wipeTopicCount', String(count)]] };
+    return {
+      code: ResponseCode.SUCCESS,
+      extFields: [[isWritable ? 'addTopicCount' : 'wipeTopicCount', String(count)]],
+    };
   }
 
   // Routes
@@ -249,7 +303,11 @@ export class NameServer {
   #route(request: RemotingCommand, connection: NameServerConnection): Answer {
     const topic = required(request, 'topic');
     let queues = this.#routes.topics.get(topic);
-    if (queues === undefined && topic.startsWith('%RETRY%') && this.#options.onMissingRetryTopic?.(topic) === true) {
+    if (
+      queues === undefined &&
+      topic.startsWith('%RETRY%') &&
+      this.#options.onMissingRetryTopic?.(topic) === true
+    ) {
       queues = this.#routes.topics.get(topic);
     }
     const brokers: unknown[] = [];
@@ -265,7 +323,10 @@ export class NameServer {
         remark: `No topic route info in name server for the topic: ${topic}\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.`,
       };
     }
-    const order = this.#options.orderMessageEnable === true ? this.#kv.get(ORDER_NAMESPACE)?.get(topic) : undefined;
+    const order =
+      this.#options.orderMessageEnable === true
+        ? this.#kv.get(ORDER_NAMESPACE)?.get(topic)
+        : undefined;
     return {
       code: ResponseCode.SUCCESS,
       body: json({
@@ -279,7 +340,9 @@ export class NameServer {
 
   #addressFor(address: string, connection: NameServerConnection): string {
     if (address !== EMBEDDED_ADDRESS || this.#embedded === null) return address;
-    const host = connection.localAddress.startsWith('::ffff:') ? connection.localAddress.slice(7) : connection.localAddress;
+    const host = connection.localAddress.startsWith('::ffff:')
+      ? connection.localAddress.slice(7)
+      : connection.localAddress;
     return `${host.includes(':') ? `[${host}]` : host}:${this.#embedded.brokerPort}`;
   }
 
@@ -294,15 +357,24 @@ export class NameServer {
 
   #addressesJson(group: BrokerGroup, connection: NameServerConnection): object {
     const entries = [...group.addresses].sort(([left], [right]) => left - right);
-    return Object.fromEntries(entries.map(([id, address]) => [String(id), this.#addressFor(address, connection)]));
+    return Object.fromEntries(
+      entries.map(([id, address]) => [String(id), this.#addressFor(address, connection)]),
+    );
   }
 
   #clusterInfo(connection: NameServerConnection): Answer {
-    const brokers = [...this.#routes.groups.values()].map((group) => [group.brokerName, this.#groupJson(group, connection)] as const);
-    const clusters = [...this.#routes.clusters].map(([cluster, names]) => [cluster, [...names]] as const);
+    const brokers = [...this.#routes.groups.values()].map(
+      (group) => [group.brokerName, this.#groupJson(group, connection)] as const,
+    );
+    const clusters = [...this.#routes.clusters].map(
+      ([cluster, names]) => [cluster, [...names]] as const,
+    );
     return {
       code: ResponseCode.SUCCESS,
-      body: json({ brokerAddrTable: Object.fromEntries(brokers), clusterAddrTable: Object.fromEntries(clusters) }),
+      body: json({
+        brokerAddrTable: Object.fromEntries(brokers),
+        clusterAddrTable: Object.fromEntries(clusters),
+      }),
     };
   }
 
@@ -311,7 +383,10 @@ export class NameServer {
     const brokerName = required(request, 'brokerName');
     const group = this.#routes.groups.get(brokerName);
     const brokerAddrs = group === undefined ? {} : this.#addressesJson(group, connection);
-    return { code: ResponseCode.SUCCESS, body: json({ brokerMemberGroup: { brokerAddrs, brokerName, cluster } }) };
+    return {
+      code: ResponseCode.SUCCESS,
+      body: json({ brokerMemberGroup: { brokerAddrs, brokerName, cluster } }),
+    };
   }
 
   // Topics
@@ -351,7 +426,9 @@ export class NameServer {
   #registerTopic(request: RemotingCommand): Answer {
     const topic = required(request, 'topic');
     const body = parseFastjson(request.body.toString('utf8')) as { queueDatas?: unknown };
-    for (const value of Array.isArray(body.queueDatas) ? (body.queueDatas as Record<string, unknown>[]) : []) {
+    for (const value of Array.isArray(body.queueDatas)
+      ? (body.queueDatas as Record<string, unknown>[])
+      : []) {
       const brokerName = String(value['brokerName']);
       if (!this.#routes.groups.has(brokerName)) continue;
       this.#routes.putQueueData(topic, brokerName, {
@@ -373,7 +450,8 @@ export class NameServer {
       table = new Map();
       this.#kv.set(namespace, table);
     }
-    if (table.size >= KV_COUNT_MAX) return { code: ResponseCode.SYSTEM_ERROR, remark: `namespace ${namespace} is full` };
+    if (table.size >= KV_COUNT_MAX)
+      return { code: ResponseCode.SYSTEM_ERROR, remark: `namespace ${namespace} is full` };
     table.set(required(request, 'key'), required(request, 'value'));
     this.#persistKv();
     return { code: ResponseCode.SUCCESS };
@@ -384,7 +462,10 @@ export class NameServer {
     const key = required(request, 'key');
     const value = this.#kv.get(namespace)?.get(key);
     if (value !== undefined) return { code: ResponseCode.SUCCESS, extFields: [['value', value]] };
-    return { code: ResponseCode.QUERY_NOT_FOUND, remark: `No config item, Namespace: ${namespace} Key: ${key}` };
+    return {
+      code: ResponseCode.QUERY_NOT_FOUND,
+      remark: `No config item, Namespace: ${namespace} Key: ${key}`,
+    };
   }
 
   #deleteKv(request: RemotingCommand): Answer {
@@ -396,19 +477,28 @@ export class NameServer {
   #kvList(request: RemotingCommand): Answer {
     const namespace = required(request, 'namespace');
     const table = this.#kv.get(namespace);
-    if (table !== undefined) return { code: ResponseCode.SUCCESS, body: json({ table: Object.fromEntries(table) }) };
-    return { code: ResponseCode.QUERY_NOT_FOUND, remark: `No config item, Namespace: ${namespace}` };
+    if (table !== undefined)
+      return { code: ResponseCode.SUCCESS, body: json({ table: Object.fromEntries(table) }) };
+    return {
+      code: ResponseCode.QUERY_NOT_FOUND,
+      remark: `No config item, Namespace: ${namespace}`,
+    };
   }
 
   #loadKv(text: string): void {
     const root = parseFastjson(text) as { configTable?: Record<string, Record<string, unknown>> };
     for (const [namespace, table] of Object.entries(root.configTable ?? {})) {
-      this.#kv.set(namespace, new Map(Object.entries(table).map(([key, value]) => [key, String(value)])));
+      this.#kv.set(
+        namespace,
+        new Map(Object.entries(table).map(([key, value]) => [key, String(value)])),
+      );
     }
   }
 
   #persistKv(): void {
-    const configTable = Object.fromEntries([...this.#kv].map(([namespace, table]) => [namespace, Object.fromEntries(table)]));
+    const configTable = Object.fromEntries(
+      [...this.#kv].map(([namespace, table]) => [namespace, Object.fromEntries(table)]),
+    );
     this.#options.persistKv?.(JSON.stringify({ configTable }));
   }
 
@@ -419,7 +509,8 @@ export class NameServer {
 
 function required(request: RemotingCommand, name: string): string {
   const value = request.extFields.get(name);
-  if (value === undefined) throw new BrokerError('FRAME_INVALID', `the custom field <${name}> is null`);
+  if (value === undefined)
+    throw new BrokerError('FRAME_INVALID', `the custom field <${name}> is null`);
   return value;
 }
 

@@ -93,8 +93,10 @@ export class RouteTable {
     const decidesTopics =
       brokerId === 0 ||
       (registration.enableActingMaster && brokerId === Math.min(...group.addresses.keys()));
-    const hasChanged = known === undefined || !dataVersionEquals(known.dataVersion, registration.dataVersion);
-    if (topics !== null && decidesTopics && (isFirst || hasChanged)) this.#replaceTopics(brokerName, topics, registration);
+    const hasChanged =
+      known === undefined || !dataVersionEquals(known.dataVersion, registration.dataVersion);
+    if (topics !== null && decidesTopics && (isFirst || hasChanged))
+      this.#replaceTopics(brokerName, topics, registration);
     this.#live.set(liveKey(cluster, address), {
       cluster,
       brokerName,
@@ -104,11 +106,15 @@ export class RouteTable {
       connectionId: registration.connectionId,
       timeoutMs: registration.timeoutMs,
       lastSeenMs: nowMs,
-      dataVersion: topics === null ? (known?.dataVersion ?? registration.dataVersion) : registration.dataVersion,
+      dataVersion:
+        topics === null
+          ? (known?.dataVersion ?? registration.dataVersion)
+          : registration.dataVersion,
     });
     if (brokerId === 0) return { masterAddress: null, haServerAddress: null };
     const masterAddress = group.addresses.get(0) ?? null;
-    const master = masterAddress === null ? undefined : this.#live.get(liveKey(cluster, masterAddress));
+    const master =
+      masterAddress === null ? undefined : this.#live.get(liveKey(cluster, masterAddress));
     return { masterAddress, haServerAddress: master?.haServerAddress ?? null };
   }
 
@@ -141,14 +147,16 @@ export class RouteTable {
     const dead = [...this.#live.values()].filter(
       (broker) => broker.connectionId !== null && nowMs - broker.lastSeenMs > broker.timeoutMs,
     );
-    for (const broker of dead) this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
+    for (const broker of dead)
+      this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
     return dead;
   }
 
   /** Removes brokers that registered by this connection; returns them. */
   onConnectionClosed(connectionId: number): LiveBroker[] {
     const gone = [...this.#live.values()].filter((broker) => broker.connectionId === connectionId);
-    for (const broker of gone) this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
+    for (const broker of gone)
+      this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
     return gone;
   }
 
@@ -178,7 +186,11 @@ export class RouteTable {
   }
 
   /** A broker's registration is the whole truth of its topics: those it has no more lose its queues. */
-  #replaceTopics(brokerName: string, topics: readonly TopicConfig[], registration: Registration): void {
+  #replaceTopics(
+    brokerName: string,
+    topics: readonly TopicConfig[],
+    registration: Registration,
+  ): void {
     const names = new Set(topics.map((topic) => topic.topicName));
     for (const [topic, queues] of this.topics) {
       if (!queues.has(brokerName) || names.has(topic)) continue;

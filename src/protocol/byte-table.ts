@@ -15,7 +15,7 @@ interface Entry<Value> {
 
 export class ByteTable<Value> {
   readonly #seed: number;
-  #slots: (Entry<Value> | null)[] = new Array<Entry<Value> | null>(64).fill(null);
+  #slots: (Entry<Value> | null)[] = emptySlots(64);
   #count = 0;
 
   constructor(seed: number) {
@@ -56,7 +56,7 @@ export class ByteTable<Value> {
     if (this.get(key, 0, key.length) === undefined) return;
     const kept = this.#entries().filter((entry) => !keyIs(entry.key, key, 0, key.length));
     this.#count = kept.length;
-    this.#slots = new Array<Entry<Value> | null>(this.#slots.length).fill(null);
+    this.#slots = emptySlots(this.#slots.length);
     for (const entry of kept) this.#insert(entry);
   }
 
@@ -70,7 +70,7 @@ export class ByteTable<Value> {
 
   #rehash(slotCount: number): void {
     const entries = this.#entries();
-    this.#slots = new Array<Entry<Value> | null>(slotCount).fill(null);
+    this.#slots = emptySlots(slotCount);
     for (const entry of entries) this.#insert(entry);
   }
 
@@ -82,10 +82,14 @@ export class ByteTable<Value> {
   }
 }
 
+function emptySlots(slotCount: number): null[] {
+  return Array.from({ length: slotCount }, () => null);
+}
+
 /** FNV-1a. */
 function hashBytes(seed: number, bytes: Uint8Array, start: number, end: number): number {
   let hash = seed ^ 0x811c9dc5;
-  for (let index = start; index < end; index++) hash = Math.imul(hash ^ (bytes[index] as number), 0x01000193);
+  for (let index = start; index < end; index++) hash = Math.imul(hash ^ bytes[index], 0x01000193);
   return hash ^ (hash >>> 15);
 }
 

@@ -111,6 +111,19 @@ export const MILLRACE_PROTOCOL_VERSION = Version.V5_3_3;
 
 /** LanguageCode.java, by number. */
 export const languages = [
-  'JAVA', 'CPP', 'DOTNET', 'PYTHON', 'DELPHI', 'ERLANG', 'RUBY', 'OTHER', 'HTTP', 'GO', 'PHP', 'OMS', 'RUST', 'NODE_JS',
+  'JAVA',
+  'CPP',
+  'DOTNET',
+  'PYTHON',
+  'DELPHI',
+  'ERLANG',
+  'RUBY',
+  'OTHER',
+  'HTTP',
+  'GO',
+  'PHP',
+  'OMS',
+  'RUST',
+  'NODE_JS',
 ] as const;
 export const LANGUAGE_OTHER = 7;

@@ -1,7 +1,7 @@
 /**
  * @agent any
  *
- * Reads JSON as fastjson 1.x writes it: besides the standard, map keys may be bare numbers
+ * Reads and prints JSON as fastjson 1.x writes it: besides the standard, map keys may be bare numbers
  * (`{0:12}`) or whole objects (`{{"brokerName":"b"}:1}`). Objects come back without a prototype, so
  * that no name from outside can reach one; a map with object keys comes back as an array of
  * [key, value] pairs. Depth is bounded.
@@ -9,9 +9,17 @@
 import { BrokerError } from '../base/errors.ts';
 
 const DEPTH_MAX = 64;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
 
 /** @throws BrokerError FRAME_INVALID where the text is not of that form, with the place. */
 export function parseFastjson(text: string): unknown {
+  if (isTooDeep(text))
+    throw new BrokerError('FRAME_INVALID', `JSON is nested deeper than ${DEPTH_MAX} levels`);
   try {
     // The standard parser is many times quicker, and most bodies are standard.
     return JSON.parse(text, withoutPrototype) as unknown;
@@ -19,6 +27,39 @@ export function parseFastjson(text: string): unknown {
     const parser = new Parser(text);
     return parser.parse();
   }
+}
+
+/**
+ * Prints a table whose keys are numbers or objects, which no standard JSON has: `{0:12}`,
+ * `{{"brokerName":"b","queueId":0,"topic":"t"}:12}`. Fields of a key are sorted by name, as fastjson
+ * sorts those of a bean. Values come as JSON text, so that tables can be nested.
+ */
+export function printFastjsonTable(
+  entries: Iterable<readonly [key: object | number | string, value: string]>,
+): string {
+  const fields: string[] = [];
+  for (const [key, value] of entries) {
+    const keyText =
+      typeof key === 'object' ? JSON.stringify(key, Object.keys(key).sort()) : JSON.stringify(key);
+    fields.push(`${keyText}:${value}`);
+  }
+  return `{${fields.join(',')}}`;
+}
+
+/** Whether brackets outside of strings nest beyond the limit. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  let isInString = false;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit === QUOTE) isInString = !isInString;
+    else if (unit === BACKSLASH && isInString) index++;
+    else if (isInString) continue;
+    else if (unit === OPEN_OBJECT || unit === OPEN_ARRAY) {
+      if (++depth > DEPTH_MAX) return true;
+    } else if (unit === CLOSE_OBJECT || unit === CLOSE_ARRAY) depth--;
+  }
+  return false;
 }
 
 function withoutPrototype(_key: string, value: unknown): unknown {
@@ -46,7 +87,8 @@ class Parser {
   }
 
   #skipSpace(): void {
-    while (this.#at < this.#text.length && ' \n\r\t'.includes(this.#text.charAt(this.#at))) this.#at++;
+    while (this.#at < this.#text.length && ' \n\r\t'.includes(this.#text.charAt(this.#at)))
+      this.#at++;
   }
 
   #next(): string {

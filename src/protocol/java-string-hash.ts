@@ -10,21 +10,54 @@ export function javaStringHash(bytes: Uint8Array, start: number, end: number, se
   let hash = seed;
   let at = start;
   while (at < end) {
-    const byte = bytes[at++] as number;
+    const byte = bytes[at];
     if (byte < 0x80) {
       hash = (Math.imul(hash, 31) + byte) | 0;
+      at++;
       continue;
     }
-    const extra = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
-    let codePoint = extra === 0 ? 0xfffd : byte & (0x3f >> extra);
-    for (let index = 0; index < extra && at < end; index++) codePoint = (codePoint << 6) | ((bytes[at++] as number) & 0x3f);
+    const codePoint = decodeCodePoint(bytes, at, end);
+    if (codePoint < 0) return javaTextHash(decodeLossy(bytes, at, end), hash);
     if (codePoint > 0xffff) {
       hash = (Math.imul(hash, 31) + 0xd800 + ((codePoint - 0x10000) >> 10)) | 0;
-      codePoint = 0xdc00 + ((codePoint - 0x10000) & 0x3ff);
+      hash = (Math.imul(hash, 31) + 0xdc00 + ((codePoint - 0x10000) & 0x3ff)) | 0;
+      at += 4;
+    } else {
+      hash = (Math.imul(hash, 31) + codePoint) | 0;
+      at += codePoint > 0x7ff ? 3 : 2;
     }
-    hash = (Math.imul(hash, 31) + codePoint) | 0;
   }
   return hash;
+}
+
+/** The same of a string. */
+export function javaTextHash(text: string, seed = 0): number {
+  let hash = seed;
+  for (let index = 0; index < text.length; index++)
+    hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0;
+  return hash;
+}
+
+/** The code point of the sequence of two to four bytes at a place, or -1 where it is not well-formed. */
+function decodeCodePoint(bytes: Uint8Array, at: number, end: number): number {
+  const lead = bytes[at];
+  const byteCount = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || at + byteCount > end) return -1;
+  let codePoint = lead & (0x7f >> byteCount);
+  for (let index = 1; index < byteCount; index++) {
+    const byte = bytes[at + index];
+    if ((byte & 0xc0) !== 0x80) return -1;
+    codePoint = (codePoint << 6) | (byte & 0x3f);
+  }
+  const isSurrogate = codePoint >= 0xd800 && codePoint <= 0xdfff;
+  const isOverlong =
+    (byteCount === 3 && codePoint < 0x800) || (byteCount === 4 && codePoint < 0x10000);
+  return isSurrogate || isOverlong || codePoint > 0x10ffff ? -1 : codePoint;
+}
+
+/** Text with U+FFFD for what is no UTF-8, as a decoder of strings makes it. */
+function decodeLossy(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
 }
 
 /** The hash under which IndexFile keeps a key: never negative. Source: IndexFile.java (indexKeyHashMethod). */

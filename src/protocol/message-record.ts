@@ -67,9 +67,21 @@ export function storeHostBytes(sysFlag: number): number {
 }
 
 /** Bytes of a whole record. A topic above 127 bytes makes it v2. */
-export function recordBytes(sysFlag: number, bodyBytes: number, topicBytes: number, propertiesBytes: number): number {
+export function recordBytes(
+  sysFlag: number,
+  bodyBytes: number,
+  topicBytes: number,
+  propertiesBytes: number,
+): number {
   const hosts = bornHostBytes(sysFlag) + storeHostBytes(sysFlag) - 2 * HOST_V4_BYTES;
-  return RECORD_FIXED_BYTES + hosts + bodyBytes + topicBytes + (topicBytes > 127 ? 1 : 0) + propertiesBytes;
+  return (
+    RECORD_FIXED_BYTES +
+    hosts +
+    bodyBytes +
+    topicBytes +
+    (topicBytes > 127 ? 1 : 0) +
+    propertiesBytes
+  );
 }
 
 /** CRC-32 (IEEE) with the sign bit cleared, as RocketMQ stores it everywhere (UtilAll.crc32). */
@@ -127,7 +139,8 @@ export class RecordView {
     this.start = start;
     this.totalBytes = totalBytes;
     this.magic = magic;
-    if (magic === BLANK_MAGIC) return totalBytes >= BLANK_BYTES ? RecordKind.BLANK : RecordKind.INVALID;
+    if (magic === BLANK_MAGIC)
+      return totalBytes >= BLANK_BYTES ? RecordKind.BLANK : RecordKind.INVALID;
     if (magic !== MAGIC_V1 && magic !== MAGIC_V2) return RecordKind.INVALID;
     if (totalBytes < RECORD_FIXED_BYTES || totalBytes > limit - start) return RecordKind.INVALID;
     const end = start + totalBytes;

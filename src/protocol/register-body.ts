@@ -27,13 +27,21 @@ export interface RegisterBody {
 const INFLATED_BYTES_MAX = 64 * 1024 * 1024;
 
 /** @throws BrokerError FRAME_INVALID where the body is not of the announced form. */
-export function decodeRegisterBody(body: Buffer, isCompressed: boolean, version: number): RegisterBody {
-  if (body.length === 0) return { dataVersion: decodeDataVersion(null), topics: [], filterServers: [] };
+export function decodeRegisterBody(
+  body: Buffer,
+  isCompressed: boolean,
+  version: number,
+): RegisterBody {
+  if (body.length === 0)
+    return { dataVersion: decodeDataVersion(null), topics: [], filterServers: [] };
   return isCompressed ? decodeCompressed(body, version) : decodeJson(body);
 }
 
 /** The JSON form. */
-export function encodeRegisterBody(dataVersion: DataVersion, topics: Iterable<TopicConfig>): Buffer {
+export function encodeRegisterBody(
+  dataVersion: DataVersion,
+  topics: Iterable<TopicConfig>,
+): Buffer {
   const table: [string, unknown][] = [];
   for (const topic of topics) table.push([topic.topicName, topicConfigJson(topic)]);
   return Buffer.from(
@@ -70,17 +78,21 @@ function decodeCompressed(body: Buffer, version: number): RegisterBody {
   try {
     bytes = inflateSync(body, { maxOutputLength: INFLATED_BYTES_MAX });
   } catch (cause) {
-    throw new BrokerError('FRAME_INVALID', 'the registration is no zlib stream, or too large', { cause });
+    throw new BrokerError('FRAME_INVALID', 'the registration is no zlib stream, or too large', {
+      cause,
+    });
   }
   let at = 0;
   const takeInt = (): number => {
-    if (at + 4 > bytes.length) throw new BrokerError('FRAME_INVALID', 'the registration is cut short');
+    if (at + 4 > bytes.length)
+      throw new BrokerError('FRAME_INVALID', 'the registration is cut short');
     at += 4;
     return bytes.readInt32BE(at - 4);
   };
   const takeText = (): string => {
     const length = takeInt();
-    if (length < 0 || length > bytes.length - at) throw new BrokerError('FRAME_INVALID', 'the registration is cut short');
+    if (length < 0 || length > bytes.length - at)
+      throw new BrokerError('FRAME_INVALID', 'the registration is cut short');
     at += length;
     return bytes.toString('utf8', at - length, at);
   };
@@ -97,9 +109,13 @@ function decodeCompressed(body: Buffer, version: number): RegisterBody {
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }
 
 function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
+  return Array.isArray(value)
+    ? value.filter((item): item is string => typeof item === 'string')
+    : [];
 }

@@ -57,7 +57,10 @@ export function decodeFrame(frame: Buffer): RemotingCommand {
   const type = frame[0];
   const headerBytes = frame.readUIntBE(1, 3);
   if (headerBytes > frame.length - 4) {
-    throw new BrokerError('FRAME_INVALID', `header of ${headerBytes} bytes in a frame of ${frame.length}`);
+    throw new BrokerError(
+      'FRAME_INVALID',
+      `header of ${headerBytes} bytes in a frame of ${frame.length}`,
+    );
   }
   const header = frame.subarray(4, 4 + headerBytes);
   const body = frame.subarray(4 + headerBytes);
@@ -116,7 +119,8 @@ interface FrameParts {
 }
 
 function encodeFrame(parts: FrameParts, serializeType: SerializeType): Buffer {
-  const header = serializeType === SERIALIZE_JSON ? encodeJsonHeader(parts) : encodeBinaryHeader(parts);
+  const header =
+    serializeType === SERIALIZE_JSON ? encodeJsonHeader(parts) : encodeBinaryHeader(parts);
   const bodyBytes = parts.body?.length ?? 0;
   const frame = Buffer.allocUnsafe(8 + header.length + bodyBytes);
   frame.writeInt32BE(4 + header.length + bodyBytes, 0);
@@ -181,11 +185,14 @@ function decodeJsonHeader(header: Buffer, body: Buffer): RemotingCommand {
   const ext = fields.get('extFields');
   if (typeof ext === 'object' && ext !== null) {
     const entries = Object.entries(ext);
-    if (entries.length > MAXIMUM_EXT_FIELDS) throw new BrokerError('FRAME_INVALID', `${entries.length} extFields`);
+    if (entries.length > MAXIMUM_EXT_FIELDS)
+      throw new BrokerError('FRAME_INVALID', `${entries.length} extFields`);
     for (const [name, value] of entries) {
       if (typeof value === 'string') extFields.set(name, value);
-      else if (typeof value === 'number' || typeof value === 'boolean') extFields.set(name, String(value));
-      else if (value !== null) throw new BrokerError('FRAME_INVALID', `extField ${name.slice(0, 64)} is not a string`);
+      else if (typeof value === 'number' || typeof value === 'boolean')
+        extFields.set(name, String(value));
+      else if (value !== null)
+        throw new BrokerError('FRAME_INVALID', `extField ${name.slice(0, 64)} is not a string`);
     }
   }
   const remark = fields.get('remark');
@@ -248,6 +255,7 @@ function decodeBinaryHeader(header: Buffer, body: Buffer): RemotingCommand {
 }
 
 function take(header: Buffer, start: number, bytes: number): string {
-  if (bytes < 0 || start + bytes > header.length) throw new RangeError('field runs past the header');
+  if (bytes < 0 || start + bytes > header.length)
+    throw new RangeError('field runs past the header');
   return header.toString('utf8', start, start + bytes);
 }

@@ -59,9 +59,8 @@ export class RequestScanner {
     this.fieldCount = 0;
     this.letter.fill(-1);
     if (end - start < 4) return false;
-    const type = bytes[start] as number;
-    const headerBytes =
-      ((bytes[start + 1] as number) << 16) | ((bytes[start + 2] as number) << 8) | (bytes[start + 3] as number);
+    const type = bytes[start];
+    const headerBytes = (bytes[start + 1] << 16) | (bytes[start + 2] << 8) | bytes[start + 3];
     const headerStart = start + 4;
     const headerEnd = headerStart + headerBytes;
     if (headerEnd > end) return false;
@@ -86,7 +85,7 @@ export class RequestScanner {
     into.fill(-1);
     for (let field = 0; field < this.fieldCount; field++) {
       for (let index = 0; index < names.length; index++) {
-        if (into[index] === -1 && this.#nameIs(field, names[index] as Uint8Array)) {
+        if (into[index] === -1 && this.#nameIs(field, names[index])) {
           into[index] = field;
           break;
         }
@@ -97,15 +96,15 @@ export class RequestScanner {
   /** The field as a decimal integer, exact to 2^53; `absent` where there is none, NaN where it is not one. */
   integer(field: number, absent: number): number {
     if (field < 0) return absent;
-    let at = this.valueStart[field] as number;
-    const end = this.valueEnd[field] as number;
+    let at = this.valueStart[field];
+    const end = this.valueEnd[field];
     if (at === end) return absent;
     const negative = this.bytes[at] === MINUS;
     if (negative) at++;
     if (at === end || end - at > 19) return NaN;
     let value = 0;
     for (; at < end; at++) {
-      const digit = (this.bytes[at] as number) - ZERO;
+      const digit = this.bytes[at] - ZERO;
       if (digit < 0 || digit > 9) return NaN;
       value = value * 10 + digit;
     }
@@ -115,20 +114,20 @@ export class RequestScanner {
   /** True where the field is "true", in any case, as Java's parseBoolean has it. */
   isTrue(field: number): boolean {
     if (field < 0) return false;
-    const start = this.valueStart[field] as number;
+    const start = this.valueStart[field];
     return (
-      (this.valueEnd[field] as number) - start === 4 &&
-      ((this.bytes[start] as number) | 0x20) === 0x74 &&
-      ((this.bytes[start + 1] as number) | 0x20) === 0x72 &&
-      ((this.bytes[start + 2] as number) | 0x20) === 0x75 &&
-      ((this.bytes[start + 3] as number) | 0x20) === 0x65
+      this.valueEnd[field] - start === 4 &&
+      (this.bytes[start] | 0x20) === 0x74 &&
+      (this.bytes[start + 1] | 0x20) === 0x72 &&
+      (this.bytes[start + 2] | 0x20) === 0x75 &&
+      (this.bytes[start + 3] | 0x20) === 0x65
     );
   }
 
   /** The field as a string, unescaped; `null` where absent. Makes a string: off the hot path. */
   text(field: number): string | null {
     if (field < 0) return null;
-    const raw = this.bytes.toString('utf8', this.valueStart[field] as number, this.valueEnd[field] as number);
+    const raw = this.bytes.toString('utf8', this.valueStart[field], this.valueEnd[field]);
     if (this.valueEscaped[field] === 0) return raw;
     try {
       return JSON.parse(`"${raw}"`) as string;
@@ -138,9 +137,9 @@ export class RequestScanner {
   }
 
   #nameIs(field: number, name: Uint8Array): boolean {
-    const start = this.nameStart[field] as number;
+    const start = this.nameStart[field];
     const length = name.length;
-    if ((this.nameEnd[field] as number) - start !== length) return false;
+    if (this.nameEnd[field] - start !== length) return false;
     for (let index = 0; index < length; index++) {
       if (this.bytes[start + index] !== name[index]) return false;
     }
@@ -148,7 +147,13 @@ export class RequestScanner {
   }
 
   /** Takes note of one extField; false when there are too many. */
-  #addField(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number, escaped: number): boolean {
+  #addField(
+    nameStart: number,
+    nameEnd: number,
+    valueStart: number,
+    valueEnd: number,
+    escaped: number,
+  ): boolean {
     const field = this.fieldCount;
     if (field === FIELD_COUNT_MAX) return false;
     this.nameStart[field] = nameStart;
@@ -158,7 +163,7 @@ export class RequestScanner {
     this.valueEscaped[field] = escaped;
     this.fieldCount = field + 1;
     if (nameEnd - nameStart === 1) {
-      const letter = (this.bytes[nameStart] as number) - LETTER_A;
+      const letter = this.bytes[nameStart] - LETTER_A;
       if (letter >= 0 && letter < 26) this.letter[letter] = field;
     }
     return true;
@@ -181,7 +186,7 @@ export class RequestScanner {
       if (at >= end || bytes[at] !== COLON) return false;
       at = skipSpace(bytes, at + 1, end);
       if (at >= end) return false;
-      const first = bytes[at] as number;
+      const first = bytes[at];
       if (first === QUOTE) {
         const valueEnd = stringEnd(bytes, at + 1, end);
         if (valueEnd < 0) return false;
@@ -197,7 +202,7 @@ export class RequestScanner {
         let value = 0;
         let digits = 0;
         for (; at < end; at++) {
-          const digit = (bytes[at] as number) - ZERO;
+          const digit = bytes[at] - ZERO;
           if (digit < 0 || digit > 9) break;
           value = value * 10 + digit;
           digits++;
@@ -206,7 +211,7 @@ export class RequestScanner {
         if (negative) value = -value;
         if ((value | 0) !== value) return false;
         const nameBytes = nameEnd - nameStart;
-        const initial = bytes[nameStart] as number;
+        const initial = bytes[nameStart];
         if (nameBytes === 4 && initial === 0x63) {
           this.code = value;
           sawCode = true;
@@ -221,7 +226,8 @@ export class RequestScanner {
       }
       at = skipSpace(bytes, at, end);
       if (at >= end) return false;
-      if (bytes[at] === BRACE_CLOSE) return sawCode && sawOpaque && skipSpace(bytes, at + 1, end) === end;
+      if (bytes[at] === BRACE_CLOSE)
+        return sawCode && sawOpaque && skipSpace(bytes, at + 1, end) === end;
       if (bytes[at] !== COMMA) return false;
       at = skipSpace(bytes, at + 1, end);
     }
@@ -246,7 +252,7 @@ export class RequestScanner {
         let escaped = 0;
         for (;;) {
           if (at >= end) return -1;
-          const byte = bytes[at] as number;
+          const byte = bytes[at];
           if (byte === QUOTE) break;
           if (byte === BACKSLASH) {
             escaped = 1;
@@ -296,7 +302,8 @@ export class RequestScanner {
       if (valueBytes < 0 || valueBytes > fieldsEnd - valueStart) return false;
       at = valueStart + valueBytes;
       // An empty value is null to RocketMQ's own decoder, so it is as good as absent.
-      if (valueBytes > 0 && !this.#addField(nameStart, nameStart + nameBytes, valueStart, at, 0)) return false;
+      if (valueBytes > 0 && !this.#addField(nameStart, nameStart + nameBytes, valueStart, at, 0))
+        return false;
     }
     return true;
   }
@@ -304,7 +311,7 @@ export class RequestScanner {
 
 function skipSpace(bytes: Buffer, at: number, end: number): number {
   while (at < end) {
-    const byte = bytes[at] as number;
+    const byte = bytes[at];
     if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
     at++;
   }
@@ -314,7 +321,7 @@ function skipSpace(bytes: Buffer, at: number, end: number): number {
 /** Place of the closing quote, or -1. */
 function stringEnd(bytes: Buffer, at: number, end: number): number {
   while (at < end) {
-    const byte = bytes[at] as number;
+    const byte = bytes[at];
     if (byte === QUOTE) return at;
     at += byte === BACKSLASH ? 2 : 1;
   }
@@ -325,9 +332,14 @@ function stringEnd(bytes: Buffer, at: number, end: number): number {
 function skipWord(bytes: Buffer, at: number, end: number): number {
   const start = at;
   while (at < end) {
-    const byte = bytes[at] as number;
+    const byte = bytes[at];
     const isWord =
-      (byte >= 0x61 && byte <= 0x7a) || (byte >= ZERO && byte <= NINE) || byte === MINUS || byte === 0x2e || byte === 0x2b || byte === 0x45;
+      (byte >= 0x61 && byte <= 0x7a) ||
+      (byte >= ZERO && byte <= NINE) ||
+      byte === MINUS ||
+      byte === 0x2e ||
+      byte === 0x2b ||
+      byte === 0x45;
     if (!isWord) break;
     at++;
   }
@@ -338,7 +350,12 @@ function skipWord(bytes: Buffer, at: number, end: number): number {
  * The request code of a frame (bytes after the length word), or -1 where the frame is bad. Quick
  * where `code` is the first JSON member, as every official client sends it.
  */
-export function peekRequestCode(bytes: Buffer, start: number, end: number, scanner: RequestScanner): number {
+export function peekRequestCode(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  scanner: RequestScanner,
+): number {
   if (end - start >= 6 && bytes[start] === SERIALIZE_ROCKETMQ) return bytes.readInt16BE(start + 4);
   let at = start + 12;
   if (
@@ -353,7 +370,7 @@ export function peekRequestCode(bytes: Buffer, start: number, end: number, scann
     let code = 0;
     const first = at;
     for (; at < end; at++) {
-      const digit = (bytes[at] as number) - ZERO;
+      const digit = bytes[at] - ZERO;
       if (digit < 0 || digit > 9) break;
       code = code * 10 + digit;
     }

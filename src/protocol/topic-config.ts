@@ -31,7 +31,9 @@ export function nextDataVersion(version: DataVersion, nowMs: number): DataVersio
 
 export function dataVersionEquals(left: DataVersion, right: DataVersion): boolean {
   return (
-    left.counter === right.counter && left.stateVersion === right.stateVersion && left.timestamp === right.timestamp
+    left.counter === right.counter &&
+    left.stateVersion === right.stateVersion &&
+    left.timestamp === right.timestamp
   );
 }
 
@@ -82,13 +84,15 @@ export function topicConfigJson(config: TopicConfig): Record<string, unknown> {
 
 /** The text form of a compressed registration: fields between single spaces. */
 export function encodeTopicConfigText(config: TopicConfig): string {
-  const attributes = config.attributes.size === 0 ? '' : ` ${JSON.stringify(Object.fromEntries(config.attributes))}`;
+  const attributes =
+    config.attributes.size === 0 ? '' : ` ${JSON.stringify(Object.fromEntries(config.attributes))}`;
   return `${config.topicName} ${config.readQueueNums} ${config.writeQueueNums} ${config.perm} ${config.topicFilterType}${attributes}`;
 }
 
 /** Reads the text form; null where it is none. */
 export function decodeTopicConfigText(text: string): TopicConfig | null {
-  const [topicName = '', readQueueNums, writeQueueNums, perm, topicFilterType, ...rest] = text.split(' ');
+  const [topicName = '', readQueueNums, writeQueueNums, perm, topicFilterType, ...rest] =
+    text.split(' ');
   let attributes: unknown = {};
   try {
     if (rest.length > 0) attributes = JSON.parse(rest.join(' '));
@@ -114,7 +118,9 @@ function queueCountOf(value: unknown): number {
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }
 
 function integerOf(value: unknown, absent: number): number {

@@ -20,8 +20,12 @@ const jsonOpen = ascii('{"code":');
 const jsonFields = ascii(',"extFields":{');
 const jsonOpaque = ascii('},"flag":1,"language":"OTHER","opaque":');
 const jsonRemark = ascii(',"remark":"');
-const jsonClose = ascii(`,"serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`);
-const jsonRemarkClose = ascii(`","serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`);
+const jsonClose = ascii(
+  `,"serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`,
+);
+const jsonRemarkClose = ascii(
+  `","serializeTypeCurrentRPC":"JSON","version":${MILLRACE_PROTOCOL_VERSION}}`,
+);
 
 /** Name of a pull's outcome, its remark. Source: GetMessageStatus.java. */
 function pullRemark(code: number): Buffer {
@@ -110,7 +114,8 @@ export class AnswerEncoder {
   /** Writes a whole frame at `start`; returns its end. */
   writeSend(target: Buffer, start: number, answer: SendAnswer): number {
     const headerStart = start + 8;
-    const hasHeader = answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT;
+    const hasHeader =
+      answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT;
     const end =
       answer.serializeType === SERIALIZE_ROCKETMQ
         ? this.#writeBinarySend(target, headerStart, answer, hasHeader)
@@ -156,7 +161,7 @@ export class AnswerEncoder {
     for (let index = answer.first; index < last; index++) {
       if (index > answer.first) target[at++] = 0x2c;
       at = put(target, at, this.#hostHex);
-      at = putHex64(target, at, answer.offsets[index] as number);
+      at = putHex64(target, at, answer.offsets[index]);
     }
     return at;
   }
@@ -220,7 +225,13 @@ function writeJsonPull(target: Buffer, start: number, answer: PullAnswer): numbe
 }
 
 function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): number {
-  const fieldsLengthAt = writeBinaryHead(target, start, answer.code, answer.opaque, pullRemark(answer.code));
+  const fieldsLengthAt = writeBinaryHead(
+    target,
+    start,
+    answer.code,
+    answer.opaque,
+    pullRemark(answer.code),
+  );
   let at = putNumberField(target, fieldsLengthAt + 4, nameMaxOffset, answer.maxOffset);
   at = putNumberField(target, at, nameMinOffset, answer.minOffset);
   at = putNumberField(target, at, nameNextBegin, answer.nextBeginOffset);
@@ -229,13 +240,25 @@ function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): num
   return at;
 }
 
-function writeLengths(target: Buffer, start: number, serializeType: number, headerBytes: number, bodyBytes: number): void {
+function writeLengths(
+  target: Buffer,
+  start: number,
+  serializeType: number,
+  headerBytes: number,
+  bodyBytes: number,
+): void {
   target.writeInt32BE(4 + headerBytes + bodyBytes, start);
   target.writeInt32BE((serializeType << 24) | headerBytes, start + 4);
 }
 
 /** Writes the fixed part of a ROCKETMQ header; returns where the length of its fields goes. */
-function writeBinaryHead(target: Buffer, start: number, code: number, opaque: number, remark: Buffer): number {
+function writeBinaryHead(
+  target: Buffer,
+  start: number,
+  code: number,
+  opaque: number,
+  remark: Buffer,
+): number {
   target.writeInt16BE(code, start);
   target[start + 2] = LANGUAGE_OTHER;
   target.writeInt16BE(MILLRACE_PROTOCOL_VERSION, start + 3);
@@ -268,7 +291,7 @@ function putNumberField(target: Buffer, at: number, name: Buffer, value: number)
 function put(target: Buffer, at: number, bytes: Buffer): number {
   const length = bytes.length;
   if (length > 32) bytes.copy(target, at);
-  else for (let index = 0; index < length; index++) target[at + index] = bytes[index] as number;
+  else for (let index = 0; index < length; index++) target[at + index] = bytes[index];
   return at + length;
 }
 
@@ -294,7 +317,7 @@ function putNumber(target: Buffer, at: number, value: number): number {
     digits[count++] = small - quotient * 10;
     small = quotient;
   } while (small > 0);
-  while (count > 0) target[at++] = ZERO + (digits[--count] as number);
+  while (count > 0) target[at++] = ZERO + digits[--count];
   return at;
 }
 
@@ -302,7 +325,7 @@ function putNumber(target: Buffer, at: number, value: number): number {
 function putHex64(target: Buffer, at: number, value: number): number {
   const high = Math.floor(value / 0x1_0000_0000);
   const low = value - high * 0x1_0000_0000;
-  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(high >>> shift) & 15] as number;
-  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(low >>> shift) & 15] as number;
+  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(high >>> shift) & 15];
+  for (let shift = 28; shift >= 0; shift -= 4) target[at++] = HEX_DIGITS[(low >>> shift) & 15];
   return at;
 }

@@ -43,12 +43,7 @@ export class Connection implements FrameSource {
   /** Called by the socket when it has taken a write. */
   onWritten: () => void = () => {};
 
-  constructor(
-    id: number,
-    listener: number,
-    socket: Socket,
-    nowMs: number,
-  ) {
+  constructor(id: number, listener: number, socket: Socket, nowMs: number) {
     this.id = id;
     this.listener = listener;
     this.socket = socket;
@@ -117,17 +112,18 @@ export class Connection implements FrameSource {
 /** An IPv4 address that came as IPv6 (::ffff:a.b.c.d) in its plain form, and no zone. */
 function plainAddress(address: string): string {
   const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-  return plain.split('%')[0] as string;
+  return plain.split('%')[0];
 }
 
 /** 4 or 16 bytes of an address. */
 export function addressBytes(address: string): Uint8Array {
   if (!address.includes(':')) return Uint8Array.from(address.split('.').map(Number));
   const [headText = '', tailText] = address.split('::');
-  const groups = (text: string): number[] => (text === '' ? [] : text.split(':').map((group) => parseInt(group, 16)));
+  const groups = (text: string): number[] =>
+    text === '' ? [] : text.split(':').map((group) => parseInt(group, 16));
   const head = groups(headText);
   const tail = tailText === undefined ? [] : groups(tailText);
-  const middle = new Array<number>(Math.max(0, 8 - head.length - tail.length)).fill(0);
+  const middle = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => 0);
   const bytes = new Uint8Array(16);
   [...head, ...middle, ...tail].slice(0, 8).forEach((group, index) => {
     bytes[index * 2] = group >> 8;

@@ -98,7 +98,7 @@ export class Reactor implements Agent {
     code: 0,
     queueId: 0,
     queueOffset: 0,
-    offsets: new Float64Array(0) as Float64Array<ArrayBufferLike>,
+    offsets: new Float64Array(0) as Float64Array,
     first: 0,
     count: 0,
   };
@@ -125,7 +125,8 @@ export class Reactor implements Agent {
   accept(socket: Socket, listener: number): void {
     const { connectionCountMax, logger, nowMs, schedule } = this.#options;
     if (!this.#isReading || this.#connections.size >= connectionCountMax) {
-      if (this.#isReading) logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
+      if (this.#isReading)
+        logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
       socket.destroy();
       return;
     }
@@ -174,7 +175,7 @@ export class Reactor implements Agent {
     if (this.#closed.length > 0) work += this.#tellClosed();
     const inbound = this.#options.inbound;
     for (let index = 0; index < inbound.length; index++) {
-      work += this.#drain(inbound[index] as SpscRingConsumer, this.#assemblers[index] as PartAssembler);
+      work += this.#drain(inbound[index], this.#assemblers[index]);
     }
     this.#publish();
     if (this.#dirty.length > 0) this.#flush();
@@ -192,7 +193,7 @@ export class Reactor implements Agent {
 
   #publish(): void {
     const { toWorkers, toControl, toDispatcher } = this.#options;
-    for (let index = 0; index < toWorkers.length; index++) (toWorkers[index] as FrameProxy).publish();
+    for (let index = 0; index < toWorkers.length; index++) toWorkers[index].publish();
     toControl.publish();
     toDispatcher?.publish();
   }
@@ -221,7 +222,9 @@ export class Reactor implements Agent {
     }
     connection.endInput();
     const isPartial = connection.inputEnd > connection.inputStart;
-    connection.partialSinceMs = isPartial ? Math.min(connection.partialSinceMs, connection.lastReadMs) : Infinity;
+    connection.partialSinceMs = isPartial
+      ? Math.min(connection.partialSinceMs, connection.lastReadMs)
+      : Infinity;
   }
 
   /** Hands one frame to the agent that serves it; false when there is no room. */
@@ -240,7 +243,7 @@ export class Reactor implements Agent {
         case RequestCode.SEND_MESSAGE:
         case RequestCode.SEND_MESSAGE_V2:
         case RequestCode.SEND_BATCH_MESSAGE:
-          return (toWorkers[connection.id % toWorkers.length] as FrameProxy).offer(
+          return toWorkers[connection.id % toWorkers.length].offer(
             connection,
             arrivalMs,
             bytes,
@@ -261,7 +264,9 @@ export class Reactor implements Agent {
         default:
       }
     }
-    return this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end);
+    return (
+      this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
+    );
   }
 
   /** Control hears of a connection with the first request that it serves for it. */
@@ -284,10 +289,14 @@ export class Reactor implements Agent {
   #answerGoAway(connection: Connection, start: number, end: number): boolean {
     try {
       const request = decodeFrame(connection.input.subarray(start, end));
-      if (request.version <= Version.V5_3_1 || (request.flag & (FLAG_RESPONSE | FLAG_ONEWAY)) !== 0) return false;
+      if (request.version <= Version.V5_3_1 || (request.flag & (FLAG_RESPONSE | FLAG_ONEWAY)) !== 0)
+        return false;
       this.#write(
         connection,
-        encodeAnswer(request, { code: ResponseCode.GO_AWAY, remark: 'the broker is shutting down' }),
+        encodeAnswer(request, {
+          code: ResponseCode.GO_AWAY,
+          remark: 'the broker is shutting down',
+        }),
       );
       return true;
     } catch {
@@ -299,7 +308,10 @@ export class Reactor implements Agent {
     const nowMs = this.#options.nowMs();
     if (nowMs - this.#badFrameLoggedMs > 1000) {
       this.#badFrameLoggedMs = nowMs;
-      this.#options.logger.warn({ remoteAddress: connection.remoteAddress, what }, 'closed a connection: bad frame');
+      this.#options.logger.warn(
+        { remoteAddress: connection.remoteAddress, what },
+        'closed a connection: bad frame',
+      );
     }
     connection.socket.destroy();
     this.#onClose(connection);
@@ -325,7 +337,8 @@ export class Reactor implements Agent {
   }
 
   #resume(connection: Connection): void {
-    if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity) connection.socket.resume();
+    if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity)
+      connection.socket.resume();
   }
 
   #onClose(connection: Connection): void {
@@ -340,8 +353,11 @@ export class Reactor implements Agent {
     const { toControl } = this.#options;
     let count = 0;
     while (this.#closed.length > 0) {
-      const connection = this.#closed[0] as Connection;
-      if (!offerBytes(toControl.ring, MessageType.CONNECTION_CLOSED, connectionPayload(connection.id))) break;
+      const connection = this.#closed[0];
+      if (
+        !offerBytes(toControl.ring, MessageType.CONNECTION_CLOSED, connectionPayload(connection.id))
+      )
+        break;
       this.#closed.shift();
       count++;
     }
@@ -373,23 +389,29 @@ export class Reactor implements Agent {
   #onAppendAnswer(ring: SpscRingConsumer): void {
     const offset = ring.payloadOffset;
     const int32 = ring.int32;
-    const connection = this.#connections.get(int32[(offset + appendAnswerMessage.connectionId) >> 2] as number);
+    const connection = this.#connections.get(
+      int32[(offset + appendAnswerMessage.connectionId) >> 2],
+    );
     if (connection === undefined) return;
     const answer = this.#send;
-    answer.opaque = int32[(offset + appendAnswerMessage.opaque) >> 2] as number;
-    answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2] as number;
-    answer.code = int32[(offset + appendAnswerMessage.code) >> 2] as number;
+    answer.opaque = int32[(offset + appendAnswerMessage.opaque) >> 2];
+    answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2];
+    answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
     if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
-      const remark = answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
+      const remark =
+        answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
       const serializeType = answer.serializeType === 1 ? 1 : 0;
-      this.#write(connection, encodeAnswer({ opaque: answer.opaque, serializeType }, { code: answer.code, remark }));
+      this.#write(
+        connection,
+        encodeAnswer({ opaque: answer.opaque, serializeType }, { code: answer.code, remark }),
+      );
       return;
     }
-    answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2] as number;
-    answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3] as number;
-    answer.offsets = ring.float64 as Float64Array<ArrayBufferLike>;
+    answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2];
+    answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3];
+    answer.offsets = ring.float64;
     answer.first = (offset + appendAnswerMessage.totalBytes) >> 3;
-    answer.count = int32[(offset + appendAnswerMessage.offsetCount) >> 2] as number;
+    answer.count = int32[(offset + appendAnswerMessage.offsetCount) >> 2];
     const { encoder } = this.#options;
     connection.reserveOutput(encoder.sendBytesMax(answer.count));
     connection.outputBytes = encoder.writeSend(connection.output, connection.outputBytes, answer);
@@ -398,7 +420,9 @@ export class Reactor implements Agent {
 
   #onPullAnswer(ring: SpscRingConsumer): void {
     const offset = ring.payloadOffset;
-    const connection = this.#connections.get(ring.int32[(offset + pullAnswerMessage.connectionId) >> 2] as number);
+    const connection = this.#connections.get(
+      ring.int32[(offset + pullAnswerMessage.connectionId) >> 2],
+    );
     if (connection === undefined) return;
     if (connection.deferredPulls.length > 0 || pendingBytes(connection) > PULL_OUTPUT_BYTES_MAX) {
       // An aligned copy, to be read as the ring would be.
@@ -411,23 +435,28 @@ export class Reactor implements Agent {
   }
 
   /** Writes the pull answer whose PULL_ANSWER stands at `offset` of the arrays. */
-  #writePull(connection: Connection, int32: Int32Array, float64: Float64Array, offset: number): void {
+  #writePull(
+    connection: Connection,
+    int32: Int32Array,
+    float64: Float64Array,
+    offset: number,
+  ): void {
     const answer = this.#pull;
-    answer.opaque = int32[(offset + pullAnswerMessage.opaque) >> 2] as number;
-    answer.serializeType = int32[(offset + pullAnswerMessage.serializeType) >> 2] as number;
-    answer.code = int32[(offset + pullAnswerMessage.code) >> 2] as number;
-    answer.nextBeginOffset = float64[(offset + pullAnswerMessage.nextBeginOffset) >> 3] as number;
-    answer.minOffset = float64[(offset + pullAnswerMessage.minOffset) >> 3] as number;
-    answer.maxOffset = float64[(offset + pullAnswerMessage.maxOffset) >> 3] as number;
-    answer.bodyBytes = int32[(offset + pullAnswerMessage.bodyBytes) >> 2] as number;
-    const rangeCount = int32[(offset + pullAnswerMessage.rangeCount) >> 2] as number;
+    answer.opaque = int32[(offset + pullAnswerMessage.opaque) >> 2];
+    answer.serializeType = int32[(offset + pullAnswerMessage.serializeType) >> 2];
+    answer.code = int32[(offset + pullAnswerMessage.code) >> 2];
+    answer.nextBeginOffset = float64[(offset + pullAnswerMessage.nextBeginOffset) >> 3];
+    answer.minOffset = float64[(offset + pullAnswerMessage.minOffset) >> 3];
+    answer.maxOffset = float64[(offset + pullAnswerMessage.maxOffset) >> 3];
+    answer.bodyBytes = int32[(offset + pullAnswerMessage.bodyBytes) >> 2];
+    const rangeCount = int32[(offset + pullAnswerMessage.rangeCount) >> 2];
     connection.reserveOutput(PULL_HEADER_BYTES_MAX + answer.bodyBytes);
     const start = connection.outputBytes;
     let at = this.#options.encoder.writePull(connection.output, start, answer);
     let range = offset + pullAnswerMessage.totalBytes;
     for (let index = 0; index < rangeCount; index++) {
-      const physicalOffset = float64[(range + logRange.physicalOffset) >> 3] as number;
-      const bytes = float64[(range + logRange.bytes) >> 3] as number;
+      const physicalOffset = float64[(range + logRange.physicalOffset) >> 3];
+      const bytes = float64[(range + logRange.bytes) >> 3];
       const segments = this.#options.segments as CommitLogSegments;
       const segment = segments.segmentAt(physicalOffset);
       if (segment === null) {
@@ -451,7 +480,8 @@ export class Reactor implements Agent {
       if (whole === null) return;
       const connectionId = whole.readInt32LE(answerBytesMessage.connectionId);
       const connection = this.#connections.get(connectionId);
-      if (connection !== undefined) this.#write(connection, whole.subarray(answerBytesMessage.totalBytes));
+      if (connection !== undefined)
+        this.#write(connection, whole.subarray(answerBytesMessage.totalBytes));
       return;
     }
     const payload = assembler.take(ring);
@@ -484,7 +514,7 @@ export class Reactor implements Agent {
   #flush(): void {
     const dirty = this.#dirty;
     this.#dirty = [];
-    for (let index = 0; index < dirty.length; index++) this.#flushConnection(dirty[index] as Connection);
+    for (let index = 0; index < dirty.length; index++) this.#flushConnection(dirty[index]);
   }
 
   #flushConnection(connection: Connection): void {
@@ -494,7 +524,8 @@ export class Reactor implements Agent {
     if (connection.outputBytes > 0 && socket.writableLength === 0) {
       socket.write(connection.output.subarray(0, connection.outputBytes), connection.onWritten);
       // The kernel has taken all of it unless the stream still counts bytes as waiting.
-      if (socket.writableLength === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX) connection.outputBytes = 0;
+      if (socket.writableLength === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
+        connection.outputBytes = 0;
       else connection.replaceOutput();
     }
     const isStalled = pendingBytes(connection) > OUTPUT_BYTES_MAX;
@@ -509,7 +540,10 @@ export class Reactor implements Agent {
   /** The peer has read what was written: the next answers go. */
   #onWritten(connection: Connection): void {
     if (connection.isClosed) return;
-    while (connection.deferredPulls.length > 0 && pendingBytes(connection) <= PULL_OUTPUT_BYTES_MAX) {
+    while (
+      connection.deferredPulls.length > 0 &&
+      pendingBytes(connection) <= PULL_OUTPUT_BYTES_MAX
+    ) {
       const copy = connection.deferredPulls.shift() as Buffer;
       this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
     }
@@ -528,12 +562,14 @@ export class Reactor implements Agent {
     for (const connection of this.#connections.values()) {
       let reason = '';
       if (nowMs - connection.lastReadMs > idleCloseMs) reason = 'idle';
-      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS) reason = 'its frame did not arrive in time';
+      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS)
+        reason = 'its frame did not arrive in time';
       else if (connection.stalledSinceMs !== Infinity) {
         if (connection.socket.bytesWritten !== connection.stalledBytes) {
           connection.stalledBytes = connection.socket.bytesWritten;
           connection.stalledSinceMs = nowMs;
-        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS) reason = 'the peer does not read';
+        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS)
+          reason = 'the peer does not read';
       }
       if (reason === '') continue;
       logger.info({ remoteAddress: connection.remoteAddress, reason }, 'closed a connection');

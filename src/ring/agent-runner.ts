@@ -15,7 +15,7 @@ const IDLE_CYCLES_BEFORE_SLEEP = 16;
 
 function runAll(agents: readonly Agent[], nowMs: number): number {
   let work = 0;
-  for (let index = 0; index < agents.length; index++) work += (agents[index] as Agent).doWork(nowMs);
+  for (let index = 0; index < agents.length; index++) work += agents[index].doWork(nowMs);
   return work;
 }
 
@@ -40,7 +40,12 @@ export class ThreadRunner {
   readonly #lifecycle: Int32Array;
   readonly #nowMs: () => number;
 
-  constructor(agents: readonly Agent[], doorbell: Doorbell, lifecycle: Int32Array, nowMs: () => number) {
+  constructor(
+    agents: readonly Agent[],
+    doorbell: Doorbell,
+    lifecycle: Int32Array,
+    nowMs: () => number,
+  ) {
     this.#agents = agents;
     this.#doorbell = doorbell;
     this.#lifecycle = lifecycle;
@@ -72,10 +77,7 @@ export class ThreadRunner {
 
   #sleep(lifecycle: number): void {
     const sequence = this.#doorbell.prepareToSleep();
-    if (
-      Atomics.load(this.#lifecycle, 0) !== lifecycle ||
-      runAll(this.#agents, this.#nowMs()) > 0
-    ) {
+    if (Atomics.load(this.#lifecycle, 0) !== lifecycle || runAll(this.#agents, this.#nowMs()) > 0) {
       this.#doorbell.stayAwake();
       return;
     }

@@ -64,7 +64,10 @@ export class QueuedProducer {
       const pieceBytes = Math.min(leftBytes, ring.payloadBytesMax);
       const offset = ring.claim(pieceBytes === leftBytes ? message.type : PART_TYPE, pieceBytes);
       if (offset === BACK_PRESSURED) return false;
-      ring.bytes.set(message.payload.subarray(message.sentBytes, message.sentBytes + pieceBytes), offset);
+      ring.bytes.set(
+        message.payload.subarray(message.sentBytes, message.sentBytes + pieceBytes),
+        offset,
+      );
       ring.commit(pieceBytes);
       message.sentBytes += pieceBytes;
     } while (message.sentBytes < message.payload.length);
@@ -78,7 +81,9 @@ export class PartAssembler {
 
   /** The whole payload, a copy, or `null` while parts are missing. */
   take(ring: SpscRingConsumer): Buffer | null {
-    const piece = Buffer.from(ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes));
+    const piece = Buffer.from(
+      ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes),
+    );
     if (ring.type === PART_TYPE) {
       this.#parts.push(piece);
       return null;

@@ -41,7 +41,11 @@ const align8 = (bytes: number): number => (bytes + 7) & ~7;
 
 /** Memory of a ring with `capacityBytes` of data, a power of two between 1 KiB and 4 MiB. */
 export function allocateRing(capacityBytes: number): SharedArrayBuffer {
-  if (capacityBytes < 1024 || capacityBytes > 4 << 20 || (capacityBytes & (capacityBytes - 1)) !== 0) {
+  if (
+    capacityBytes < 1024 ||
+    capacityBytes > 4 << 20 ||
+    (capacityBytes & (capacityBytes - 1)) !== 0
+  ) {
     throw new Error(`ring capacity ${capacityBytes} is not a power of two from 1 KiB to 4 MiB`);
   }
   return new SharedArrayBuffer(DATA_OFFSET + capacityBytes);
@@ -103,7 +107,9 @@ export class SpscRingProducer {
    */
   claim(type: number, payloadBytes: number): number {
     if (payloadBytes > this.payloadBytesMax) {
-      throw new Error(`a record of ${payloadBytes} bytes is too long for a ring of ${this.capacityBytes}`);
+      throw new Error(
+        `a record of ${payloadBytes} bytes is too long for a ring of ${this.capacityBytes}`,
+      );
     }
     const recordBytes = align8(RECORD_HEADER_BYTES + payloadBytes);
     const index = this.#plainTail & this.#mask;
@@ -181,8 +187,8 @@ export class SpscRingConsumer {
         if (this.#plainHead === this.#cachedTail) return false;
       }
       const record = DATA_OFFSET + (this.#plainHead & this.#mask);
-      const payloadBytes = this.int32[record >> 2] as number;
-      const type = this.int32[(record >> 2) + 1] as number;
+      const payloadBytes = this.int32[record >> 2];
+      const type = this.int32[(record >> 2) + 1];
       if (type !== PADDING_TYPE) {
         this.type = type;
         this.payloadOffset = record + RECORD_HEADER_BYTES;

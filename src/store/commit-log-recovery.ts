@@ -14,7 +14,13 @@
  * Apache RocketMQ ends the log at damage and so loses what is behind it.
  */
 import type { Logger } from '../base/logging.ts';
-import { BLANK_MAGIC, MAGIC_V1, MAGIC_V2, RecordKind, RecordView } from '../protocol/message-record.ts';
+import {
+  BLANK_MAGIC,
+  MAGIC_V1,
+  MAGIC_V2,
+  RecordKind,
+  RecordView,
+} from '../protocol/message-record.ts';
 import type { CommitLogSegments } from './commit-log-segments.ts';
 
 export interface DamagedRange {
@@ -53,14 +59,24 @@ export function recoverCommitLog(options: RecoverOptions): RecoveredLog {
   const segmentBytes = segments.segmentBytes;
   const allocated = bases.length === 0 ? 0 : (bases.at(-1) as number) + segmentBytes;
   const scanner = new LogScanner(segments, allocated, checkCrc);
-  const result: RecoveredLog = { minimum, end: Math.max(options.scanFrom, minimum), allocated, lastStoreTimestampMs: 0, damage: [] };
+  const result: RecoveredLog = {
+    minimum,
+    end: Math.max(options.scanFrom, minimum),
+    allocated,
+    lastStoreTimestampMs: 0,
+    damage: [],
+  };
   let position = Math.min(result.end, allocated);
   while (position < allocated) {
     const next = scanner.next(position);
     if (next > position) {
       position = next;
       result.end = scanner.wasRecord ? position : result.end;
-      if (scanner.wasRecord) result.lastStoreTimestampMs = Math.max(result.lastStoreTimestampMs, scanner.storeTimestampMs);
+      if (scanner.wasRecord)
+        result.lastStoreTimestampMs = Math.max(
+          result.lastStoreTimestampMs,
+          scanner.storeTimestampMs,
+        );
       continue;
     }
     const resumed = position < flushedPosition ? scanner.findNext(position, flushedPosition) : -1;
@@ -137,7 +153,9 @@ class LogScanner {
     const kind = view.read(segment.bytes, at, segmentBytes, this.#checkCrc);
     if (kind === RecordKind.BLANK) {
       // A blank counts only when it fills its segment and another segment follows.
-      return view.totalBytes === segmentBytes - at && base + segmentBytes < this.#allocated ? base + segmentBytes : position;
+      return view.totalBytes === segmentBytes - at && base + segmentBytes < this.#allocated
+        ? base + segmentBytes
+        : position;
     }
     if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position) return position;
     this.wasRecord = true;

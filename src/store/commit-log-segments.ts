@@ -51,7 +51,10 @@ export class CommitLogSegments {
       const file = path.join(this.#directory, name);
       const base = Number(name);
       if (!/^\d{20}$/.test(name) || base % this.segmentBytes !== 0) {
-        throw new BrokerError('STORE_DAMAGED', `${file} is no segment of this log; move it elsewhere`);
+        throw new BrokerError(
+          'STORE_DAMAGED',
+          `${file} is no segment of this log; move it elsewhere`,
+        );
       }
       const previous = bases.at(-1);
       if (previous !== undefined && base !== previous + this.segmentBytes) {
@@ -61,7 +64,10 @@ export class CommitLogSegments {
         );
       }
       if (this.#files.sizeOf(file) !== this.segmentBytes) {
-        throw new BrokerError('STORE_DAMAGED', `${file} has not ${this.segmentBytes} bytes; restore it from a copy`);
+        throw new BrokerError(
+          'STORE_DAMAGED',
+          `${file} has not ${this.segmentBytes} bytes; restore it from a copy`,
+        );
       }
       bases.push(base);
     }
@@ -98,7 +104,7 @@ export class CommitLogSegments {
 
   /** Closes what this thread has open wholly below `minimum`. */
   forgetBelow(minimum: number): void {
-    for (const base of [...this.#open.keys()]) {
+    for (const base of this.#open.keys()) {
       if (base + this.segmentBytes <= minimum) this.#close(base);
     }
   }
@@ -110,7 +116,7 @@ export class CommitLogSegments {
   }
 
   close(): void {
-    for (const base of [...this.#open.keys()]) this.#close(base);
+    for (const base of this.#open.keys()) this.#close(base);
   }
 
   #close(base: number): void {

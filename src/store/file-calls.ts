@@ -13,10 +13,17 @@ export type FileCalls = Omit<StoreFiles, 'kind' | 'createSegment' | 'openSegment
 
 /** The store's error for a failed call: STORE_NO_SPACE for a full disk or quota, else STORE_IO. */
 export function storeError(cause: unknown, what: string): BrokerError {
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : String(cause);
+  const code =
+    typeof cause === 'object' && cause !== null && 'code' in cause
+      ? String(cause.code)
+      : String(cause);
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  const advice = isFull ? 'free space on the file system of the store' : 'check the device, permissions and limits';
-  return new BrokerError(isFull ? 'STORE_NO_SPACE' : 'STORE_IO', `${what}: ${code}; ${advice}`, { cause });
+  const advice = isFull
+    ? 'free space on the file system of the store'
+    : 'check the device, permissions and limits';
+  return new BrokerError(isFull ? 'STORE_NO_SPACE' : 'STORE_IO', `${what}: ${code}; ${advice}`, {
+    cause,
+  });
 }
 
 function attempt<Result>(what: string, call: () => Result): Result {
@@ -100,7 +107,10 @@ export const fileCalls: FileCalls = {
   space(file) {
     return attempt(`statfs ${file}`, () => {
       const status = fs.statfsSync(file);
-      return { totalBytes: status.blocks * status.bsize, availableBytes: status.bavail * status.bsize };
+      return {
+        totalBytes: status.blocks * status.bsize,
+        availableBytes: status.bavail * status.bsize,
+      };
     });
   },
 };
@@ -114,7 +124,14 @@ function syncDirectory(directory: string): void {
   }
 }
 
-function writeAll(descriptor: number, source: Uint8Array, from: number, to: number, position: number): void {
+function writeAll(
+  descriptor: number,
+  source: Uint8Array,
+  from: number,
+  to: number,
+  position: number,
+): void {
   let written = from;
-  while (written < to) written += fs.writeSync(descriptor, source, written, to - written, position + written - from);
+  while (written < to)
+    written += fs.writeSync(descriptor, source, written, to - written, position + written - from);
 }

@@ -20,7 +20,10 @@ export function createMappedFiles(): StoreFiles {
     ...fileCalls,
     kind: 'mapped',
     createSegment(file, capacityBytes) {
-      const descriptor = openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL);
+      const descriptor = openSync(
+        file,
+        fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+      );
       try {
         const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
         if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
@@ -40,7 +43,10 @@ export function createMappedFiles(): StoreFiles {
       try {
         const { size, blocks } = fs.fstatSync(descriptor);
         if (size !== capacityBytes) {
-          throw new BrokerError('STORE_DAMAGED', `${file} has ${size} bytes, not ${capacityBytes}; restore it from a copy or remove it`);
+          throw new BrokerError(
+            'STORE_DAMAGED',
+            `${file} has ${size} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
+          );
         }
         // A sparse file, as another broker may have left it, is made whole before a hole can fault.
         if (blocks * 512 < size) {
@@ -87,7 +93,9 @@ class MappedSegment implements Segment {
   prepare(from: number, to: number): void {
     if (posix().advise(this.#address, from, to, Advice.POPULATE_WRITE) !== 0) {
       // Kernels before 5.14: write each page what it holds.
-      for (let at = from - (from % PAGE_BYTES); at < to; at += PAGE_BYTES) this.bytes[at] = this.bytes[at] as number;
+      for (let at = from - (from % PAGE_BYTES); at < to; at += PAGE_BYTES) {
+        this.bytes.writeUInt8(this.bytes.readUInt8(at), at);
+      }
     }
     // Populated pages are dirty: written now, they do not burden the next group commit.
     this.sync(from, to);

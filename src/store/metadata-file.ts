@@ -25,6 +25,12 @@ export function readMetadata(files: StoreFiles, path: string): string | undefine
 /** Replaces the file; after a crash it is the old one or the new one. */
 export function writeMetadata(files: StoreFiles, path: string, text: string): void {
   const previous = files.readFile(path);
-  if (previous !== undefined && previous.length > 0) files.replaceFile(`${path}.bak`, previous);
+  if (previous !== undefined && looksWhole(previous)) files.replaceFile(`${path}.bak`, previous);
   files.replaceFile(path, Buffer.from(text));
+}
+
+/** A cut or blanked file does not end like JSON; it must not take the place of a good `.bak`. */
+function looksWhole(content: Buffer): boolean {
+  const text = content.toString('latin1').trim();
+  return text.startsWith('{') && text.endsWith('}');
 }

@@ -46,7 +46,10 @@ export function createPlainFiles(): StoreFiles {
       share(file, () => {
         const bytes = fileCalls.sizeOf(file);
         if (bytes !== capacityBytes) {
-          throw new BrokerError('STORE_DAMAGED', `${file} has ${bytes} bytes, not ${capacityBytes}; restore it from a copy or remove it`);
+          throw new BrokerError(
+            'STORE_DAMAGED',
+            `${file} has ${bytes} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
+          );
         }
         const segment = new PlainSegment(fileCalls.open(file, false), file, capacityBytes);
         segment.load();
@@ -76,8 +79,15 @@ class PlainSegment implements Segment {
   load(): void {
     const piece = Buffer.alloc(LOAD_BYTES);
     for (let at = 0; at < this.capacityBytes; at += LOAD_BYTES) {
-      const count = fileCalls.readAt(this.#descriptor, piece, 0, Math.min(LOAD_BYTES, this.capacityBytes - at), at);
-      const isEmpty = piece.readInt32BE(0) === 0 && piece.subarray(0, count).every((byte) => byte === 0);
+      const count = fileCalls.readAt(
+        this.#descriptor,
+        piece,
+        0,
+        Math.min(LOAD_BYTES, this.capacityBytes - at),
+        at,
+      );
+      const isEmpty =
+        piece.readInt32BE(0) === 0 && piece.subarray(0, count).every((byte) => byte === 0);
       if (!isEmpty) piece.copy(this.bytes, at, 0, count);
     }
   }

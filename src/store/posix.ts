@@ -65,7 +65,9 @@ function load(): Posix {
   return {
     posixFallocate: (descriptor, offset, bytes) => fallocate(descriptor, offset, bytes) as number,
     map(descriptor, bytes) {
-      const address = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, descriptor, 0) as bigint | null;
+      const address = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, descriptor, 0) as
+        | bigint
+        | null;
       if (address === null || address === failed || address === -1n) {
         throw new Error(`mmap of ${bytes} bytes: ${errorName(koffi.errno())}`);
       }

@@ -40,7 +40,11 @@ export interface RetentionState {
   availableBytes: number;
 }
 
-export type RetentionRule = 'none' | 'age' | 'age, disk above diskMaxUsedSpaceRatio' | 'disk above diskSpaceCleanForciblyRatio';
+export type RetentionRule =
+  | 'none'
+  | 'age'
+  | 'age, disk above diskMaxUsedSpaceRatio'
+  | 'disk above diskSpaceCleanForciblyRatio';
 
 export interface RetentionPlan {
   deleteBases: number[];
@@ -54,7 +58,8 @@ export interface RetentionPlan {
 const DELETE_COUNT_MAX = 10;
 
 export function planRetention(state: RetentionState, policy: RetentionPolicy): RetentionPlan {
-  const usedRatio = state.totalBytes === 0 ? 0 : 100 - (state.availableBytes * 100) / state.totalBytes;
+  const usedRatio =
+    state.totalBytes === 0 ? 0 : 100 - (state.availableBytes * 100) / state.totalBytes;
   const isForced = usedRatio > policy.diskSpaceCleanForciblyRatio;
   const isCrowded = usedRatio > policy.diskMaxUsedSpaceRatio;
   const isTime = policy.deleteHours.includes(state.hour);
@@ -67,11 +72,21 @@ export function planRetention(state: RetentionState, policy: RetentionPolicy): R
     for (const { base, modifiedMs } of state.segments) {
       const hasExpired = state.nowMs - modifiedMs >= policy.fileReservedTimeMs;
       // From the oldest on: the log stays one piece.
-      if (base >= state.activeBase || deleteBases.length === DELETE_COUNT_MAX || !(isForced || hasExpired)) break;
+      if (
+        base >= state.activeBase ||
+        deleteBases.length === DELETE_COUNT_MAX ||
+        !(isForced || hasExpired)
+      )
+        break;
       deleteBases.push(base);
     }
   }
-  return { deleteBases, rule, isDiskFull: usedRatio > policy.diskSpaceWarningLevelRatio, usedRatio };
+  return {
+    deleteBases,
+    rule,
+    isDiskFull: usedRatio > policy.diskSpaceWarningLevelRatio,
+    usedRatio,
+  };
 }
 
 /** Hours named by deleteWhen, "04" or "04;16". */

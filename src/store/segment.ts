@@ -54,7 +54,13 @@ export interface StoreFiles {
   closeDescriptor(descriptor: number): void;
   truncate(descriptor: number, bytes: number): void;
   /** Reads up to `bytes` at `position` into `target` at `targetOffset`; returns the count, short at the end. */
-  readAt(descriptor: number, target: Uint8Array, targetOffset: number, bytes: number, position: number): number;
+  readAt(
+    descriptor: number,
+    target: Uint8Array,
+    targetOffset: number,
+    bytes: number,
+    position: number,
+  ): number;
   /** Writes all of `source[from, to)` at `position`. */
   writeAt(descriptor: number, source: Uint8Array, from: number, to: number, position: number): void;
   syncDescriptor(descriptor: number): void;

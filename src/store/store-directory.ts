@@ -39,7 +39,13 @@ export class StoreDirectory {
    */
   acquire(): void {
     if (heldRoots.has(this.root)) throw this.#locked();
-    for (const directory of [this.root, this.commitLog, this.consumeQueue, this.index, this.config]) {
+    for (const directory of [
+      this.root,
+      this.commitLog,
+      this.consumeQueue,
+      this.index,
+      this.config,
+    ]) {
       this.#files.makeDirectory(directory);
     }
     const lockFile = path.join(this.root, 'lock');

@@ -58,13 +58,13 @@ export class StorePositions {
   /** The newest published value, with everything that was written before it. */
   load(slot: PositionSlot): number {
     Atomics.load(this.#versions, slot * (SLOT_BYTES / 4) + 2);
-    return this.#values[slot * (SLOT_BYTES / 8)] as number;
+    return this.#values[slot * (SLOT_BYTES / 8)];
   }
 
   /** Publishes a value after all earlier writes of this thread. Only the slot's owner calls it. */
   publish(slot: PositionSlot, value: number): void {
     this.#values[slot * (SLOT_BYTES / 8)] = value;
     const version = slot * (SLOT_BYTES / 4) + 2;
-    Atomics.store(this.#versions, version, ((this.#versions[version] as number) + 1) | 0);
+    Atomics.store(this.#versions, version, (this.#versions[version] + 1) | 0);
   }
 }

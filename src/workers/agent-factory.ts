@@ -102,7 +102,10 @@ export class AgentFactory {
   readonly #pools = new Map<string, LargeMessagePool>();
   #segments: CommitLogSegments | null = null;
 
-  constructor(context: ThreadContext, files: StoreFiles = storeFilesOf(context.settings.storeKind)) {
+  constructor(
+    context: ThreadContext,
+    files: StoreFiles = storeFilesOf(context.settings.storeKind),
+  ) {
     this.#context = context;
     this.files = files;
     this.positions = new StorePositions(context.memory.positions);
@@ -131,7 +134,11 @@ export class AgentFactory {
       case 'flusher':
         return this.#makeFlusher();
       case 'preparer':
-        return new Preparer({ segments: this.segments, positions: this.positions, logger: this.#context.logger });
+        return new Preparer({
+          segments: this.segments,
+          positions: this.positions,
+          logger: this.#context.logger,
+        });
       default:
         throw new Error(`the ${name} is made by the main thread itself`);
     }
@@ -145,13 +152,16 @@ export class AgentFactory {
     const to = name.split('→')[1] as AgentName;
     const thread = this.#threadOf(to);
     // Agents on one thread see each other's records in the same turn.
-    return new SpscRingProducer(this.#ringMemory(name), thread === this.#context.thread ? null : this.#doorbell(thread));
+    return new SpscRingProducer(
+      this.#ringMemory(name),
+      thread === this.#context.thread ? null : this.#doorbell(thread),
+    );
   }
 
   pool(owner: string): LargeMessagePool {
     let pool = this.#pools.get(owner);
     if (pool === undefined) {
-      const { memory, slotBytes } = this.#context.memory.pools[owner] as { memory: SharedArrayBuffer; slotBytes: number };
+      const { memory, slotBytes } = this.#context.memory.pools[owner];
       pool = new LargeMessagePool(memory, slotBytes);
       this.#pools.set(owner, pool);
     }
@@ -164,12 +174,13 @@ export class AgentFactory {
   }
 
   #threadOf(agent: AgentName): string {
-    for (const [thread, agents] of this.#context.placement) if (agents.includes(agent)) return thread;
+    for (const [thread, agents] of this.#context.placement)
+      if (agents.includes(agent)) return thread;
     throw new Error(`no thread runs ${agent}`);
   }
 
   #doorbell(thread: string): Doorbell {
-    const memory = this.#context.memory.doorbells[thread] as SharedArrayBuffer;
+    const memory = this.#context.memory.doorbells[thread];
     return new Doorbell(memory, thread === 'main' ? this.#context.wakeMain : null);
   }
 
@@ -180,7 +191,10 @@ export class AgentFactory {
   }
 
   get #workerNames(): AgentName[] {
-    return Array.from({ length: this.#context.settings.workerCount }, (_, index): AgentName => `worker${index}`);
+    return Array.from(
+      { length: this.#context.settings.workerCount },
+      (_, index): AgentName => `worker${index}`,
+    );
   }
 
   #makeWorker(name: AgentName): Agent {
@@ -210,7 +224,11 @@ export class AgentFactory {
     return new CommitLogWriter({
       sources: [
         { ring: this.consumer('control→writer'), pool: this.pool('control'), waitsForSpace: false },
-        { ring: this.consumer('dispatcher→writer'), pool: this.pool('dispatcher'), waitsForSpace: true },
+        {
+          ring: this.consumer('dispatcher→writer'),
+          pool: this.pool('dispatcher'),
+          waitsForSpace: true,
+        },
         ...this.#workerNames.map((name) => ({
           ring: this.consumer(`${name}→writer`),
           pool: this.pool(name),
@@ -248,9 +266,9 @@ export class AgentFactory {
         maxOffset: (queueId) => queueOf(queueId)?.maxOffset ?? 0,
         read(queueId, offset, into) {
           if ((queueOf(queueId)?.read(offset, 1, units) ?? 0) === 0) return false;
-          into.physicalOffset = units.physicalOffset[0] as number;
-          into.bytes = units.bytes[0] as number;
-          into.dueMs = (units.tagsHigh[0] as number) * 0x1_0000_0000 + ((units.tagsLow[0] as number) >>> 0);
+          into.physicalOffset = units.physicalOffset[0];
+          into.bytes = units.bytes[0];
+          into.dueMs = units.tagsHigh[0] * 0x1_0000_0000 + (units.tagsLow[0] >>> 0);
           return true;
         },
         record: (physicalOffset, bytes) => {
@@ -270,7 +288,14 @@ export class AgentFactory {
     const delayOffsetsPath = this.directory.configFile('delayOffset.json');
     const stored = readMetadata(this.files, delayOffsetsPath);
     if (stored !== undefined) delays.load(stored);
-    const records = new RecordDispatcher({ segments: this.segments, topics, index, delayLevels, position, damage });
+    const records = new RecordDispatcher({
+      segments: this.segments,
+      topics,
+      index,
+      delayLevels,
+      position,
+      damage,
+    });
     return new Dispatcher({
       control: this.consumer('control→dispatcher'),
       requests: this.consumer('reactor→dispatcher'),
@@ -290,9 +315,15 @@ export class AgentFactory {
         segments: this.segments,
         toReactor,
         longPollingEnable: settings.longPollingEnable,
-        commitOffset: (commit) => toControl.offer(MessageType.COMMIT_OFFSET, Buffer.from(JSON.stringify(commit))),
+        commitOffset: (commit) =>
+          toControl.offer(MessageType.COMMIT_OFFSET, Buffer.from(JSON.stringify(commit))),
       }),
-      queries: new QueueQueries({ topics, segments: this.segments, positions: this.positions, index }),
+      queries: new QueueQueries({
+        topics,
+        segments: this.segments,
+        positions: this.positions,
+        index,
+      }),
       delays,
       delayOffsetsPath,
       wallNowMs: systemWallClock.nowMs,
@@ -365,7 +396,8 @@ export class AgentFactory {
       registersOutside: settings.registersOutside,
       logger,
     });
-    const read = (name: string): string | undefined => readMetadata(this.files, this.directory.configFile(name));
+    const read = (name: string): string | undefined =>
+      readMetadata(this.files, this.directory.configFile(name));
     const broker = new BrokerControl({
       config: {
         ...settings.control,
@@ -392,9 +424,11 @@ export class AgentFactory {
   *#runtimeInfo(): Generator<readonly [string, string]> {
     yield ['commitLogMinOffset', String(this.positions.load(PositionSlot.MINIMUM))];
     yield ['commitLogMaxOffset', String(this.positions.load(PositionSlot.APPENDED))];
-    const behind = this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.DISPATCHED);
+    const behind =
+      this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.DISPATCHED);
     yield ['dispatchBehindBytes', String(behind)];
-    const unflushed = this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.FLUSHED);
+    const unflushed =
+      this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.FLUSHED);
     yield ['remainHowManyDataToFlush', String(unflushed)];
   }
 }

@@ -32,8 +32,12 @@ export class AppendProxy {
     const { ring } = this;
     const recordBytes = draft.record.length;
     const isPooled = appendMessage.totalBytes + recordBytes > ring.payloadBytesMax;
-    const payloadBytes = appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
-    const offset = ring.claim(isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND, payloadBytes);
+    const payloadBytes =
+      appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
+    const offset = ring.claim(
+      isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND,
+      payloadBytes,
+    );
     if (offset === BACK_PRESSURED) return false;
     if (isPooled) {
       const slot = this.#pool.claim();
@@ -46,7 +50,11 @@ export class AppendProxy {
     const { int32 } = ring;
     const request = answerTo?.request;
     const answerKind =
-      request === undefined ? AnswerKind.NONE : sendCodes.has(request.code) ? AnswerKind.SEND : AnswerKind.PLAIN;
+      request === undefined
+        ? AnswerKind.NONE
+        : sendCodes.has(request.code)
+          ? AnswerKind.SEND
+          : AnswerKind.PLAIN;
     int32[(offset + appendMessage.connectionId) >> 2] = answerTo?.connectionId ?? 0;
     int32[(offset + appendMessage.opaque) >> 2] = request?.opaque ?? 0;
     int32[(offset + appendMessage.serializeType) >> 2] = request?.serializeType ?? 0;

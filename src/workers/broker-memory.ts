@@ -14,7 +14,14 @@ import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { StorePositions } from '../store/store-positions.ts';
 
 /** Agents by name; `worker` is one request worker of several. */
-export type AgentName = 'reactor' | 'control' | 'writer' | 'dispatcher' | 'flusher' | 'preparer' | `worker${number}`;
+export type AgentName =
+  | 'reactor'
+  | 'control'
+  | 'writer'
+  | 'dispatcher'
+  | 'flusher'
+  | 'preparer'
+  | `worker${number}`;
 
 /** Which thread runs which agents, in the order of a turn. `main` has the reactor. */
 export type Placement = ReadonlyMap<string, readonly AgentName[]>;
@@ -73,11 +80,14 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
     control: pool(1),
     dispatcher: pool(1),
   };
-  for (let index = 0; index < workerCount; index++) pools[`worker${index}`] = pool(RECORD_SLOT_COUNT);
+  for (let index = 0; index < workerCount; index++)
+    pools[`worker${index}`] = pool(RECORD_SLOT_COUNT);
   const threads = [...placement.keys()];
   return {
     positions: new StorePositions().memory,
-    rings: Object.fromEntries(ringSizes(workerCount).map(([name, bytes]) => [name, allocateRing(bytes)])),
+    rings: Object.fromEntries(
+      ringSizes(workerCount).map(([name, bytes]) => [name, allocateRing(bytes)]),
+    ),
     pools,
     doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),
     lifecycles: Object.fromEntries(threads.map((thread) => [thread, new SharedArrayBuffer(4)])),

@@ -94,9 +94,10 @@ export class CommitLogWriter implements Agent {
     const { positions, sources } = this.#options;
     let work = this.#options.flushesSynchronously ? this.#answerFlushed(nowMs) : 0;
     this.#isDiskFull =
-      positions.load(PositionSlot.DISK_FULL) !== 0 || positions.load(PositionSlot.DERIVED_FULL) !== 0;
+      positions.load(PositionSlot.DISK_FULL) !== 0 ||
+      positions.load(PositionSlot.DERIVED_FULL) !== 0;
     for (let index = 0; index < sources.length; index++) {
-      work += this.#drain(sources[index] as AppendSource, nowMs);
+      work += this.#drain(sources[index], nowMs);
     }
     this.#publish();
     return work;
@@ -131,7 +132,8 @@ export class CommitLogWriter implements Agent {
     const { queueOffsets } = this.#options;
     if (snapshot.kind === 'topicDeleted') queueOffsets.delete(snapshot.topicId);
     if (snapshot.kind !== 'queueOffsets') return;
-    for (const [queueId, nextOffset] of snapshot.nextOffsets) queueOffsets.set(snapshot.topicId, queueId, nextOffset);
+    for (const [queueId, nextOffset] of snapshot.nextOffsets)
+      queueOffsets.set(snapshot.topicId, queueId, nextOffset);
   }
 
   /** Appends the records of the message at the head; false when it has to stay there. */
@@ -145,8 +147,8 @@ export class CommitLogWriter implements Agent {
     let recordsBytes = ring.payloadBytes - appendMessage.totalBytes;
     let slot = -1;
     if (ring.type === MessageType.APPEND_POOLED) {
-      slot = int32[at >> 2] as number;
-      recordsBytes = int32[(at >> 2) + 1] as number;
+      slot = int32[at >> 2];
+      recordsBytes = int32[(at >> 2) + 1];
       records = pool.bytes;
       at = pool.offsetOf(slot);
     }
@@ -156,8 +158,8 @@ export class CommitLogWriter implements Agent {
     if (recordsBytes + BLANK_BYTES > segments.segmentBytes) {
       return this.#refuse(source, ResponseCode.MESSAGE_ILLEGAL);
     }
-    const answerKind = int32[(head + appendMessage.answerKind) >> 2] as number;
-    const recordCount = int32[(head + appendMessage.recordCount) >> 2] as number;
+    const answerKind = int32[(head + appendMessage.answerKind) >> 2];
+    const recordCount = int32[(head + appendMessage.recordCount) >> 2];
     const waits =
       flushesSynchronously &&
       answerKind !== AnswerKind.NONE &&
@@ -167,17 +169,22 @@ export class CommitLogWriter implements Agent {
     const answerRing = waits ? this.#waiting.producer : toReactor;
     let answer = 0;
     if (waits) answer = this.#waiting.claim(answerBytes);
-    else if (answerKind !== AnswerKind.NONE) answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
+    else if (answerKind !== AnswerKind.NONE)
+      answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
     if (answer === BACK_PRESSURED) return false;
     if (!this.#makeRoom(recordsBytes)) {
-      if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0) return false;
+      if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0)
+        return false;
       return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
 
     const segmentBytes = (this.#segment as Segment).bytes;
-    const queueId = int32[(head + appendMessage.queueId) >> 2] as number;
-    const queues = this.#options.queueOffsets.of(int32[(head + appendMessage.topicId) >> 2] as number, queueId);
-    const queueOffset = queues[queueId] as number;
+    const queueId = int32[(head + appendMessage.queueId) >> 2];
+    const queues = this.#options.queueOffsets.of(
+      int32[(head + appendMessage.topicId) >> 2],
+      queueId,
+    );
+    const queueOffset = queues[queueId];
     const nowWallMs = this.#options.wallNowMs();
     if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
     const firstPosition = this.#appended - this.#segmentBase;
@@ -202,7 +209,8 @@ export class CommitLogWriter implements Agent {
 
   /** Makes sure that so many bytes fit the current segment, rolling to the next; false while there is none. */
   #makeRoom(recordsBytes: number): boolean {
-    if (this.#segment !== null && this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd) return true;
+    if (this.#segment !== null && this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd)
+      return true;
     const { segments, positions, preparerDoorbell } = this.#options;
     const segmentBytes = segments.segmentBytes;
     if (this.#segment === null) {
@@ -246,7 +254,7 @@ export class CommitLogWriter implements Agent {
       toReactor.commit(appendAnswerMessage.totalBytes);
     }
     if (ring.type === MessageType.APPEND_POOLED) {
-      pool.release(ring.int32[(head + appendMessage.totalBytes) >> 2] as number);
+      pool.release(ring.int32[(head + appendMessage.totalBytes) >> 2]);
     }
     return true;
   }
@@ -260,7 +268,10 @@ export class CommitLogWriter implements Agent {
   #publish(): void {
     const { positions, toReactor, flusherDoorbell, flushesSynchronously } = this.#options;
     if (this.#appended !== this.#published && this.#segment !== null) {
-      this.#segment.publish(this.#published - this.#segmentBase, this.#appended - this.#segmentBase);
+      this.#segment.publish(
+        this.#published - this.#segmentBase,
+        this.#appended - this.#segmentBase,
+      );
       this.#published = this.#appended;
       positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
       positions.publish(PositionSlot.APPENDED, this.#appended);
@@ -301,12 +312,14 @@ function writeAnswer(
   const head = source.payloadOffset;
   const from = source.int32;
   const to = target.int32;
-  to[(answer + appendAnswerMessage.connectionId) >> 2] = from[(head + appendMessage.connectionId) >> 2] as number;
-  to[(answer + appendAnswerMessage.opaque) >> 2] = from[(head + appendMessage.opaque) >> 2] as number;
-  to[(answer + appendAnswerMessage.serializeType) >> 2] = from[(head + appendMessage.serializeType) >> 2] as number;
-  to[(answer + appendAnswerMessage.answerKind) >> 2] = from[(head + appendMessage.answerKind) >> 2] as number;
+  to[(answer + appendAnswerMessage.connectionId) >> 2] =
+    from[(head + appendMessage.connectionId) >> 2];
+  to[(answer + appendAnswerMessage.opaque) >> 2] = from[(head + appendMessage.opaque) >> 2];
+  to[(answer + appendAnswerMessage.serializeType) >> 2] =
+    from[(head + appendMessage.serializeType) >> 2];
+  to[(answer + appendAnswerMessage.answerKind) >> 2] = from[(head + appendMessage.answerKind) >> 2];
   to[(answer + appendAnswerMessage.code) >> 2] = code;
-  to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.queueId) >> 2] as number;
+  to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.queueId) >> 2];
   target.float64[(answer + appendAnswerMessage.queueOffset) >> 3] = queueOffset;
   to[(answer + appendAnswerMessage.offsetCount) >> 2] = offsetCount;
 }

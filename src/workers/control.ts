@@ -11,12 +11,23 @@
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { BrokerControl } from '../broker/broker-control.ts';
-import type { AppendAnswer, ControlEffects, GroupSnapshot, PersistedFile, TopicEntry } from '../broker/control-effects.ts';
+import type {
+  AppendAnswer,
+  ControlEffects,
+  GroupSnapshot,
+  PersistedFile,
+  TopicEntry,
+} from '../broker/control-effects.ts';
 import type { NameServer } from '../nameserver/name-server.ts';
 import { RequestCode } from '../protocol/codes.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
-import { decodeFrame, encodeAnswer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
+import {
+  decodeFrame,
+  encodeAnswer,
+  FLAG_ONEWAY,
+  type RemotingCommand,
+} from '../protocol/remoting-command.ts';
 import { type DataVersion, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -85,7 +96,8 @@ export class Control implements Agent, ControlEffects {
 
   constructor(options: ControlOptions) {
     this.#options = options;
-    this.#toWriterSnapshots = options.toWriter === null ? null : new QueuedProducer(options.toWriter.ring);
+    this.#toWriterSnapshots =
+      options.toWriter === null ? null : new QueuedProducer(options.toWriter.ring);
     this.#frame = new FrameReader(options.requestPool);
     this.#assemblers = [...options.workers, null].map(() => new PartAssembler());
   }
@@ -104,16 +116,23 @@ export class Control implements Agent, ControlEffects {
   recover(queues: readonly RecoveredQueue[]): void {
     const broker = this.#broker as BrokerControl;
     const byTopic = new Map<string, RecoveredQueue[]>();
-    for (const queue of queues) byTopic.set(queue.topic, [...(byTopic.get(queue.topic) ?? []), queue]);
+    for (const queue of queues)
+      byTopic.set(queue.topic, [...(byTopic.get(queue.topic) ?? []), queue]);
     const ends = new Map<string, number>();
     for (const [topic, topicQueues] of byTopic) {
       const queueCount = Math.max(...topicQueues.map((queue) => queue.queueId)) + 1;
       const entry = broker.recoverTopic(topic, queueCount);
       if (!('topicId' in entry)) {
-        this.#options.logger.error({ topic, remark: entry.remark }, 'a topic found in the log could not be brought back');
+        this.#options.logger.error(
+          { topic, remark: entry.remark },
+          'a topic found in the log could not be brought back',
+        );
         continue;
       }
-      const nextOffsets: [number, number][] = topicQueues.map((queue) => [queue.queueId, queue.maxOffset]);
+      const nextOffsets: [number, number][] = topicQueues.map((queue) => [
+        queue.queueId,
+        queue.maxOffset,
+      ]);
       this.#publish({ kind: 'queueOffsets', topicId: entry.topicId, nextOffsets });
       for (const queue of topicQueues) ends.set(`${topic} ${queue.queueId}`, queue.maxOffset);
     }
@@ -123,7 +142,7 @@ export class Control implements Agent, ControlEffects {
   doWork(nowMs: number): number {
     const { workers, fromDispatcher } = this.#options;
     let work = this.#drainRequests();
-    for (let index = 0; index < workers.length; index++) work += this.#drainWorker(workers[index] as ControlWorkerDoor);
+    for (let index = 0; index < workers.length; index++) work += this.#drainWorker(workers[index]);
     if (fromDispatcher !== null) work += this.#drainDispatcher(fromDispatcher);
     work += (this.#broker?.doWork(nowMs) ?? 0) + (this.#nameServer?.doWork(nowMs) ?? 0);
     this.#followMinimum();
@@ -132,7 +151,10 @@ export class Control implements Agent, ControlEffects {
   }
 
   nextDeadlineMs(): number {
-    return Math.min(this.#broker?.nextDeadlineMs() ?? Infinity, this.#nameServer?.nextDeadlineMs() ?? Infinity);
+    return Math.min(
+      this.#broker?.nextDeadlineMs() ?? Infinity,
+      this.#nameServer?.nextDeadlineMs() ?? Infinity,
+    );
   }
 
   prepareClose(): void {
@@ -153,11 +175,16 @@ export class Control implements Agent, ControlEffects {
         this.#onFrame();
         this.#frame.free();
       } else if (ring.type === MessageType.CONNECTION_OPENED) {
-        const payload = ring.bytes.toString('utf8', ring.payloadOffset, ring.payloadOffset + ring.payloadBytes);
+        const payload = ring.bytes.toString(
+          'utf8',
+          ring.payloadOffset,
+          ring.payloadOffset + ring.payloadBytes,
+        );
         const opened = JSON.parse(payload) as ConnectionOpened;
         this.#connections.set(opened.id, opened);
         if (opened.listener !== Listener.NAME_SERVER) this.#broker?.onConnectionOpened(opened);
-      } else if (ring.type === MessageType.CONNECTION_CLOSED) this.#onClosed(ring.int32[ring.payloadOffset >> 2] as number);
+      } else if (ring.type === MessageType.CONNECTION_CLOSED)
+        this.#onClosed(ring.int32[ring.payloadOffset >> 2]);
       ring.skip();
       count++;
     }
@@ -168,7 +195,8 @@ export class Control implements Agent, ControlEffects {
   #onClosed(connectionId: number): void {
     const connection = this.#connections.get(connectionId);
     this.#connections.delete(connectionId);
-    if (connection?.listener === Listener.NAME_SERVER) this.#nameServer?.onConnectionClosed(connectionId);
+    if (connection?.listener === Listener.NAME_SERVER)
+      this.#nameServer?.onConnectionClosed(connectionId);
     else this.#broker?.onConnectionClosed(connectionId);
   }
 
@@ -180,7 +208,10 @@ export class Control implements Agent, ControlEffects {
       request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
     } catch (error) {
       if (!BrokerError.is(error)) throw error;
-      this.#options.logger.warn({ connectionId, error: error.message }, 'closed a connection: bad frame');
+      this.#options.logger.warn(
+        { connectionId, error: error.message },
+        'closed a connection: bad frame',
+      );
       this.closeConnection(connectionId);
       return;
     }
@@ -191,7 +222,8 @@ export class Control implements Agent, ControlEffects {
     const connection = this.#connections.get(connectionId);
     if (connection === undefined || this.#nameServer === null) return;
     const answer = this.#nameServer.onRequest(request, connection);
-    if (answer !== null && (request.flag & FLAG_ONEWAY) === 0) this.answer(connectionId, encodeAnswer(request, answer));
+    if (answer !== null && (request.flag & FLAG_ONEWAY) === 0)
+      this.answer(connectionId, encodeAnswer(request, answer));
   }
 
   /** A send whose topic the worker does not know, or a client's own retry. */
@@ -214,7 +246,8 @@ export class Control implements Agent, ControlEffects {
     const connectionId = frame.connectionId;
     const request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
     const isV2 = request.code !== RequestCode.SEND_MESSAGE;
-    const field = (long: string, short: string): string | undefined => request.extFields.get(isV2 ? short : long);
+    const field = (long: string, short: string): string | undefined =>
+      request.extFields.get(isV2 ? short : long);
     const topic = field('topic', 'b') ?? '';
     if (topic.startsWith('%RETRY%') && SEND_CODES.has(request.code)) {
       this.#onRetrySend(broker, request);
@@ -227,11 +260,14 @@ export class Control implements Agent, ControlEffects {
     });
     if (refusal === null) {
       // Back to the worker, behind the snapshot of the topic; a pooled frame keeps its slot.
-      const payload = Buffer.from(ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes));
+      const payload = Buffer.from(
+        ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes),
+      );
       door.to.offer(ring.type, payload);
       return;
     }
-    if ((request.flag & FLAG_ONEWAY) === 0) this.answer(connectionId, encodeAnswer(request, refusal));
+    if ((request.flag & FLAG_ONEWAY) === 0)
+      this.answer(connectionId, encodeAnswer(request, refusal));
     door.to.offer(MessageType.CONNECTION_CLOSED, connectionPayload(connectionId));
     frame.free();
   }
@@ -243,8 +279,15 @@ export class Control implements Agent, ControlEffects {
     const isAnnounced = this.#connections.has(id);
     if (!isAnnounced) {
       const host = frame.hostSource.subarray(frame.hostStart, frame.hostStart + frame.hostBytes);
-      const address = frame.hostBytes === 4 ? host.join('.') : (host.toString('hex').match(/.{4}/g) ?? []).join(':');
-      broker.onConnectionOpened({ id, remoteAddress: `${address}:${frame.bornPort}`, localAddress: '' });
+      const address =
+        frame.hostBytes === 4
+          ? host.join('.')
+          : (host.toString('hex').match(/.{4}/g) ?? []).join(':');
+      broker.onConnectionOpened({
+        id,
+        remoteAddress: `${address}:${frame.bornPort}`,
+        localAddress: '',
+      });
     }
     broker.onRequest(id, request);
     if (!isAnnounced) broker.onConnectionClosed(id);
@@ -278,7 +321,7 @@ export class Control implements Agent, ControlEffects {
   #flush(): number {
     const { workers, toDispatcher, toWriter, toFlusher, toReactor } = this.#options;
     let sent = 0;
-    for (let index = 0; index < workers.length; index++) sent += (workers[index] as ControlWorkerDoor).to.flush();
+    for (let index = 0; index < workers.length; index++) sent += workers[index].to.flush();
     sent += (toDispatcher?.flush() ?? 0) + (toFlusher?.flush() ?? 0);
     toWriter?.publish();
     return sent + toReactor.flush();
@@ -287,7 +330,10 @@ export class Control implements Agent, ControlEffects {
   // Effects of the control logic
 
   answer(connectionId: number, frame: Buffer): void {
-    this.#options.toReactor.offer(MessageType.ANSWER_BYTES, answerBytesPayload(connectionId, frame));
+    this.#options.toReactor.offer(
+      MessageType.ANSWER_BYTES,
+      answerBytesPayload(connectionId, frame),
+    );
   }
 
   requestClient(connectionId: number, frame: Buffer): void {
@@ -351,7 +397,10 @@ export class Control implements Agent, ControlEffects {
     const topics = [...broker.topicsForRegistration()];
     this.#options.registerEmbedded(topics, broker.dataVersion);
     if (!this.#options.registersOutside) return;
-    const message: TopicsChanged = { dataVersion: broker.dataVersion, topics: topics.map(topicConfigJson) };
+    const message: TopicsChanged = {
+      dataVersion: broker.dataVersion,
+      topics: topics.map(topicConfigJson),
+    };
     this.#options.toReactor.offer(MessageType.TOPICS_CHANGED, Buffer.from(JSON.stringify(message)));
   }
 
@@ -360,7 +409,10 @@ export class Control implements Agent, ControlEffects {
     question.writeInt32LE(connectionId);
     const { topic, queueId } = Object.fromEntries(request.extFields);
     const { opaque, serializeType } = request;
-    const payload = Buffer.concat([question, Buffer.from(JSON.stringify({ opaque, serializeType, topic, queueId }))]);
+    const payload = Buffer.concat([
+      question,
+      Buffer.from(JSON.stringify({ opaque, serializeType, topic, queueId })),
+    ]);
     this.#options.toDispatcher?.offer(MessageType.QUEUE_START, payload);
   }
 
@@ -368,12 +420,18 @@ export class Control implements Agent, ControlEffects {
     const { segments, positions } = this.#options;
     if (segments === null || positions === null) return null;
     const end = positions.load(PositionSlot.DISPATCHED);
-    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < end)) return null;
+    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < end))
+      return null;
     const segment = segments.segmentAt(physicalOffset);
     if (segment === null) return null;
     const base = physicalOffset - (physicalOffset % segments.segmentBytes);
     const view = this.#view;
-    const kind = view.read(segment.bytes, physicalOffset - base, Math.min(segments.segmentBytes, end - base), true);
+    const kind = view.read(
+      segment.bytes,
+      physicalOffset - base,
+      Math.min(segments.segmentBytes, end - base),
+      true,
+    );
     if (kind !== RecordKind.MESSAGE || view.physicalOffset !== physicalOffset) return null;
     return Buffer.from(segment.bytes.subarray(view.start, view.start + view.totalBytes));
   }

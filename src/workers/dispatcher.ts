@@ -23,7 +23,12 @@ import type { PullService } from './pull-service.ts';
 import type { QueueQueries } from './queue-queries.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import type { RecordDispatcher } from './record-dispatcher.ts';
-import { type FlusherTask, MessageType, type QueueStartQuestion, type Snapshot } from './ring-messages.ts';
+import {
+  type FlusherTask,
+  MessageType,
+  type QueueStartQuestion,
+  type Snapshot,
+} from './ring-messages.ts';
 import type { QueueState, TopicStates } from './topic-state.ts';
 
 export interface DispatcherOptions {
@@ -84,8 +89,17 @@ export class Dispatcher implements Agent {
   }
 
   doWork(nowMs: number): number {
-    const { positions, records, pulls, delays, toReactor, toControl, toWriter, toFlusher, readableSlot } =
-      this.#options;
+    const {
+      positions,
+      records,
+      pulls,
+      delays,
+      toReactor,
+      toControl,
+      toWriter,
+      toFlusher,
+      readableSlot,
+    } = this.#options;
     let work = this.#drainControl();
     // Before requests: whoever has the answer to a send finds the message counted.
     const dispatched = records.dispatch(positions.load(readableSlot), RECORDS_PER_TURN);
@@ -132,7 +146,8 @@ export class Dispatcher implements Agent {
       const type = ring.type;
       const payload = this.#assembler.take(ring);
       if (payload !== null) {
-        if (type === MessageType.SNAPSHOT) this.#options.topics.apply(JSON.parse(payload.toString()) as Snapshot);
+        if (type === MessageType.SNAPSHOT)
+          this.#options.topics.apply(JSON.parse(payload.toString()) as Snapshot);
         else if (!this.#answerQueueStart(payload)) break;
       }
       ring.skip();
@@ -169,7 +184,10 @@ export class Dispatcher implements Agent {
     const frame = this.#frame;
     const scanner = pulls.scanner;
     if (!scanner.scan(frame.bytes, frame.start, frame.end)) return true;
-    if (scanner.code === RequestCode.PULL_MESSAGE || scanner.code === RequestCode.LITE_PULL_MESSAGE) {
+    if (
+      scanner.code === RequestCode.PULL_MESSAGE ||
+      scanner.code === RequestCode.LITE_PULL_MESSAGE
+    ) {
       return pulls.onPull(frame, nowMs);
     }
     try {
@@ -209,7 +227,10 @@ export class Dispatcher implements Agent {
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       if (positions.load(PositionSlot.DERIVED_FULL) === 0) {
-        logger.warn({ error: error.message }, 'no space for consume queues; messages are refused (14) until space is freed');
+        logger.warn(
+          { error: error.message },
+          'no space for consume queues; messages are refused (14) until space is freed',
+        );
         positions.publish(PositionSlot.DERIVED_FULL, 1);
       }
       return;
@@ -262,6 +283,10 @@ export class Dispatcher implements Agent {
         toFlusher.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
       }
     }
-    this.#delayMark = { mark: delays.takeMark(), ringPosition: toWriter.ring.committedPosition, appended: -1 };
+    this.#delayMark = {
+      mark: delays.takeMark(),
+      ringPosition: toWriter.ring.committedPosition,
+      appended: -1,
+    };
   }
 }

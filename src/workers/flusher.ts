@@ -64,7 +64,8 @@ export class Flusher implements Agent {
     const { positions, flushIntervalMs } = this.#options;
     let work = 0;
     const flushed = positions.load(PositionSlot.FLUSHED);
-    const isWanted = this.#options.flushesSynchronously && positions.load(PositionSlot.SYNC_WANTED) > flushed;
+    const isWanted =
+      this.#options.flushesSynchronously && positions.load(PositionSlot.SYNC_WANTED) > flushed;
     if (isWanted || nowMs >= this.#nextFlushMs) {
       this.#nextFlushMs = nowMs + flushIntervalMs;
       work += this.#flush(flushed);
@@ -101,7 +102,8 @@ export class Flusher implements Agent {
 
   /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */
   #flush(flushed: number): number {
-    const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } = this.#options;
+    const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } =
+      this.#options;
     const timestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
     const appended = positions.load(PositionSlot.APPENDED);
     if (appended <= flushed) return 0;
@@ -129,9 +131,9 @@ export class Flusher implements Agent {
     let count = 0;
     const { inbound } = this.#options;
     for (let index = 0; index < inbound.length; index++) {
-      const ring = inbound[index] as SpscRingConsumer;
+      const ring = inbound[index];
       while (ring.peek()) {
-        const payload = (this.#assemblers[index] as PartAssembler).take(ring);
+        const payload = this.#assemblers[index].take(ring);
         if (payload !== null) this.#addTask(JSON.parse(payload.toString()) as FlusherTask);
         ring.skip();
         count++;
@@ -144,13 +146,15 @@ export class Flusher implements Agent {
   /** A newer content of the same file takes the place of one that was not written yet. */
   #addTask(task: FlusherTask): void {
     if (task.kind === 'replace') {
-      this.#tasks = this.#tasks.filter((other) => other.kind !== 'replace' || other.path !== task.path);
+      this.#tasks = this.#tasks.filter(
+        (other) => other.kind !== 'replace' || other.path !== task.path,
+      );
     }
     this.#tasks.push(task);
   }
 
   #runTask(nowMs: number): number {
-    const task = this.#tasks[0] as FlusherTask;
+    const task = this.#tasks[0];
     const isDone = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
       else this.#syncDerived(task);
@@ -169,7 +173,10 @@ export class Flusher implements Agent {
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       if (!this.#spaceWarned) {
-        this.#options.logger.warn({ error: error.message }, 'no space to write metadata; trying again each second');
+        this.#options.logger.warn(
+          { error: error.message },
+          'no space to write metadata; trying again each second',
+        );
       }
       this.#spaceWarned = true;
       return false;

@@ -29,14 +29,24 @@ export class FrameProxy {
   constructor(ring: SpscRingProducer, pool: LargeMessagePool) {
     this.ring = ring;
     this.#pool = pool;
-    this.#inRingBytesMax = Math.min(FRAME_IN_RING_BYTES_MAX, ring.payloadBytesMax - frameMessage.totalBytes);
+    this.#inRingBytesMax = Math.min(
+      FRAME_IN_RING_BYTES_MAX,
+      ring.payloadBytesMax - frameMessage.totalBytes,
+    );
   }
 
   /** Offers `bytes[start, end)`, a frame without its length word; false when there is no room. */
-  offer(source: FrameSource, arrivalMs: number, bytes: Buffer, start: number, end: number): boolean {
+  offer(
+    source: FrameSource,
+    arrivalMs: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
     const frameBytes = end - start;
     const ring = this.ring;
-    if (frameBytes > this.#inRingBytesMax) return this.#offerPooled(source, arrivalMs, bytes, start, end);
+    if (frameBytes > this.#inRingBytesMax)
+      return this.#offerPooled(source, arrivalMs, bytes, start, end);
     const payloadBytes = frameMessage.totalBytes + frameBytes;
     const offset = ring.claim(MessageType.FRAME, payloadBytes);
     if (offset === BACK_PRESSURED) return false;
@@ -50,7 +60,12 @@ export class FrameProxy {
   forward(from: SpscRingConsumer): boolean {
     const offset = this.ring.claim(from.type, from.payloadBytes);
     if (offset === BACK_PRESSURED) return false;
-    from.bytes.copy(this.ring.bytes, offset, from.payloadOffset, from.payloadOffset + from.payloadBytes);
+    from.bytes.copy(
+      this.ring.bytes,
+      offset,
+      from.payloadOffset,
+      from.payloadOffset + from.payloadBytes,
+    );
     this.ring.commit(from.payloadBytes);
     return true;
   }
@@ -59,7 +74,13 @@ export class FrameProxy {
     this.ring.publish();
   }
 
-  #offerPooled(source: FrameSource, arrivalMs: number, bytes: Buffer, start: number, end: number): boolean {
+  #offerPooled(
+    source: FrameSource,
+    arrivalMs: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): boolean {
     const ring = this.ring;
     const payloadBytes = frameMessage.totalBytes + pooledTail.totalBytes;
     const offset = ring.claim(MessageType.FRAME_POOLED, payloadBytes);
@@ -76,7 +97,12 @@ export class FrameProxy {
   }
 }
 
-function writeSource(ring: SpscRingProducer, offset: number, source: FrameSource, arrivalMs: number): void {
+function writeSource(
+  ring: SpscRingProducer,
+  offset: number,
+  source: FrameSource,
+  arrivalMs: number,
+): void {
   ring.int32[(offset + frameMessage.connectionId) >> 2] = source.id;
   ring.int32[(offset + frameMessage.bornPort) >> 2] = source.remotePort;
   ring.float64[(offset + frameMessage.arrivalMs) >> 3] = arrivalMs;
@@ -110,19 +136,19 @@ export class FrameReader {
 
   read(ring: SpscRingConsumer): void {
     const offset = ring.payloadOffset;
-    this.connectionId = ring.int32[(offset + frameMessage.connectionId) >> 2] as number;
-    this.arrivalMs = ring.float64[(offset + frameMessage.arrivalMs) >> 3] as number;
-    this.listener = ring.int32[(offset + frameMessage.listener) >> 2] as number;
-    this.bornPort = ring.int32[(offset + frameMessage.bornPort) >> 2] as number;
-    this.hostBytes = ring.int32[(offset + frameMessage.hostBytes) >> 2] as number;
+    this.connectionId = ring.int32[(offset + frameMessage.connectionId) >> 2];
+    this.arrivalMs = ring.float64[(offset + frameMessage.arrivalMs) >> 3];
+    this.listener = ring.int32[(offset + frameMessage.listener) >> 2];
+    this.bornPort = ring.int32[(offset + frameMessage.bornPort) >> 2];
+    this.hostBytes = ring.int32[(offset + frameMessage.hostBytes) >> 2];
     this.hostSource = ring.bytes;
     this.hostStart = offset + frameMessage.host;
     if (ring.type === MessageType.FRAME_POOLED) {
       const tail = (offset + frameMessage.totalBytes) >> 2;
-      this.#slot = ring.int32[tail] as number;
+      this.#slot = ring.int32[tail];
       this.bytes = this.#pool.bytes;
       this.start = this.#pool.offsetOf(this.#slot);
-      this.end = this.start + (ring.int32[tail + 1] as number);
+      this.end = this.start + ring.int32[tail + 1];
     } else {
       this.#slot = -1;
       this.bytes = ring.bytes;

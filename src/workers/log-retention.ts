@@ -61,7 +61,11 @@ export class LogRetention {
     const { segments, positions } = this.#options;
     const listed: { base: number; modifiedMs: number }[] = [];
     const appended = positions.load(PositionSlot.APPENDED);
-    for (let base = positions.load(PositionSlot.MINIMUM); base + segments.segmentBytes <= appended; base += segments.segmentBytes) {
+    for (
+      let base = positions.load(PositionSlot.MINIMUM);
+      base + segments.segmentBytes <= appended;
+      base += segments.segmentBytes
+    ) {
       listed.push({ base, modifiedMs: segments.modifiedMs(base) });
     }
     return listed;
@@ -71,9 +75,15 @@ export class LogRetention {
     const { positions, policy, logger } = this.#options;
     const isFull = plan.isDiskFull ? 1 : 0;
     if (positions.load(PositionSlot.DISK_FULL) === isFull) return;
-    const fields = { usedPercent: Math.round(plan.usedRatio), diskSpaceWarningLevelRatio: policy.diskSpaceWarningLevelRatio };
+    const fields = {
+      usedPercent: Math.round(plan.usedRatio),
+      diskSpaceWarningLevelRatio: policy.diskSpaceWarningLevelRatio,
+    };
     if (plan.isDiskFull) {
-      logger.warn(fields, 'the disk is fuller than diskSpaceWarningLevelRatio: messages are refused (14) until space is freed; pulls go on');
+      logger.warn(
+        fields,
+        'the disk is fuller than diskSpaceWarningLevelRatio: messages are refused (14) until space is freed; pulls go on',
+      );
     } else logger.info(fields, 'the disk has space again: messages are accepted');
     positions.publish(PositionSlot.DISK_FULL, isFull);
   }
@@ -86,8 +96,16 @@ export class LogRetention {
     if (rule === 'none') return;
     const { policy, logger } = this.#options;
     const usedPercent = Math.round(plan.usedRatio);
-    if (rule === 'age') logger.info({ fileReservedTimeMs: policy.fileReservedTimeMs }, 'deleting segments older than fileReservedTime');
-    else logger.warn({ usedPercent, rule, ...policy }, 'the disk is crowded: deleting the oldest segments of the log');
+    if (rule === 'age')
+      logger.info(
+        { fileReservedTimeMs: policy.fileReservedTimeMs },
+        'deleting segments older than fileReservedTime',
+      );
+    else
+      logger.warn(
+        { usedPercent, rule, ...policy },
+        'the disk is crowded: deleting the oldest segments of the log',
+      );
   }
 
   #delete(bases: readonly number[]): void {

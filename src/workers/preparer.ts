@@ -53,7 +53,8 @@ export class Preparer implements Agent {
     const segmentBytes = segments.segmentBytes;
     const appended = positions.load(PositionSlot.APPENDED);
     const allocated = positions.load(PositionSlot.ALLOCATED);
-    if (allocated >= appended + segmentBytes * (1 - NEXT_SEGMENT_AT) || nowMs < this.#retryAtMs) return 0;
+    if (allocated >= appended + segmentBytes * (1 - NEXT_SEGMENT_AT) || nowMs < this.#retryAtMs)
+      return 0;
     segments.forgetBelow(positions.load(PositionSlot.MINIMUM));
     try {
       segments.create(allocated);

@@ -65,15 +65,20 @@ export class PropertyCopier {
     let inName = true;
     let from = start;
     while (from < end) {
-      let byte = source[from++] as number;
+      let byte = source[from++];
       if (byte === BACKSLASH && escaped) {
-        const kind = source[from++] as number;
+        const kind = source[from++];
         byte = kind === 0x75 ? hexUnit(source, from, end) : simpleEscape(kind);
         if (byte < 0) return -1;
         if (kind === 0x75) from += 4;
         if (byte >= 0x80) {
           let codePoint = byte;
-          if (byte >= 0xd800 && byte <= 0xdbff && source[from] === BACKSLASH && source[from + 1] === 0x75) {
+          if (
+            byte >= 0xd800 &&
+            byte <= 0xdbff &&
+            source[from] === BACKSLASH &&
+            source[from + 1] === 0x75
+          ) {
             const low = hexUnit(source, from + 2, end);
             if (low >= 0xdc00 && low <= 0xdfff) {
               codePoint = 0x10000 + ((byte - 0xd800) << 10) + (low - 0xdc00);
@@ -148,9 +153,10 @@ function hexUnit(source: Buffer, at: number, end: number): number {
   if (at + 4 > end) return -1;
   let unit = 0;
   for (let index = at; index < at + 4; index++) {
-    const byte = source[index] as number;
+    const byte = source[index];
     const letter = (byte | 0x20) - 0x61;
-    const digit = byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : letter >= 0 && letter < 6 ? letter + 10 : -1;
+    const digit =
+      byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : letter >= 0 && letter < 6 ? letter + 10 : -1;
     if (digit < 0) return -1;
     unit = (unit << 4) | digit;
   }

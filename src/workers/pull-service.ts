@@ -22,7 +22,13 @@ import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import { type CommitOffset, logRange, MessageType, pullAnswerMessage } from './ring-messages.ts';
-import type { GroupState, QueueState, TopicState, TopicStates, WaitingPull } from './topic-state.ts';
+import type {
+  GroupState,
+  QueueState,
+  TopicState,
+  TopicStates,
+  WaitingPull,
+} from './topic-state.ts';
 
 export interface PullServiceOptions {
   topics: TopicStates;
@@ -95,15 +101,15 @@ export class PullService {
     const scanner = this.scanner;
     const fields = this.#fields;
     scanner.locate(fieldNames, fields);
-    const groupField = fields[Field.consumerGroup] as number;
-    const topicField = fields[Field.topic] as number;
+    const groupField = fields[Field.consumerGroup];
+    const topicField = fields[Field.topic];
     if (groupField < 0 || topicField < 0) {
       return this.#refuse(frame, ResponseCode.SYSTEM_ERROR, 'a pull needs consumerGroup and topic');
     }
     const { topics } = this.#options;
     const bytes = scanner.bytes;
-    const start = (field: number): number => scanner.valueStart[field] as number;
-    const end = (field: number): number => scanner.valueEnd[field] as number;
+    const start = (field: number): number => scanner.valueStart[field];
+    const end = (field: number): number => scanner.valueEnd[field];
     const group = topics.groupAt(bytes, start(groupField), end(groupField));
     if (group === undefined || !group.exists) {
       const remark = `subscription group [${scanner.text(groupField) ?? ''}] does not exist; start a consumer of the group, or create it`;
@@ -115,33 +121,48 @@ export class PullService {
     }
     const topic = topics.topicAt(bytes, start(topicField), end(topicField));
     if (topic === undefined || !topic.isConfigured) {
-      return this.#refuse(frame, ResponseCode.TOPIC_NOT_EXIST, `topic[${scanner.text(topicField) ?? ''}] not exist, apply first please!`);
+      return this.#refuse(
+        frame,
+        ResponseCode.TOPIC_NOT_EXIST,
+        `topic[${scanner.text(topicField) ?? ''}] not exist, apply first please!`,
+      );
     }
     if ((topic.perm & PERM_READ) === 0) {
-      return this.#refuse(frame, ResponseCode.NO_PERMISSION, `the topic[${topic.topic}] pulling message is forbidden`);
+      return this.#refuse(
+        frame,
+        ResponseCode.NO_PERMISSION,
+        `the topic[${topic.topic}] pulling message is forbidden`,
+      );
     }
-    const queueId = scanner.integer(fields[Field.queueId] as number, 0);
+    const queueId = scanner.integer(fields[Field.queueId], 0);
     if (!(queueId >= 0 && queueId < topic.readQueueNums)) {
       const remark = `queueId[${queueId}] is illegal, topic:[${topic.topic}] topicConfig.readQueueNums:[${topic.readQueueNums}]`;
       return this.#refuse(frame, ResponseCode.INVALID_PARAMETER, remark);
     }
-    const offset = scanner.integer(fields[Field.queueOffset] as number, 0);
-    const messageCountMax = scanner.integer(fields[Field.maxMsgNums] as number, MESSAGE_COUNT_MAX);
-    const sysFlag = scanner.integer(fields[Field.sysFlag] as number, 0);
-    const suspendMs = scanner.integer(fields[Field.suspendTimeoutMillis] as number, 0);
-    const commitOffset = scanner.integer(fields[Field.commitOffset] as number, -1);
+    const offset = scanner.integer(fields[Field.queueOffset], 0);
+    const messageCountMax = scanner.integer(fields[Field.maxMsgNums], MESSAGE_COUNT_MAX);
+    const sysFlag = scanner.integer(fields[Field.sysFlag], 0);
+    const suspendMs = scanner.integer(fields[Field.suspendTimeoutMillis], 0);
+    const commitOffset = scanner.integer(fields[Field.commitOffset], -1);
     if (Number.isNaN(offset + messageCountMax + sysFlag + suspendMs + commitOffset)) {
-      return this.#refuse(frame, ResponseCode.SYSTEM_ERROR, 'a number of the request header is not one');
+      return this.#refuse(
+        frame,
+        ResponseCode.SYSTEM_ERROR,
+        'a number of the request header is not one',
+      );
     }
     const filter = this.#filterOf(frame, group, topic, sysFlag);
     if (filter === null) return this.#wasRefused;
 
     this.#read(topic.queues[queueId], offset, messageCountMax, filter);
-    const maySuspend = (sysFlag & PullFlag.SUSPEND) !== 0 && this.#code === ResponseCode.PULL_NOT_FOUND;
+    const maySuspend =
+      (sysFlag & PullFlag.SUSPEND) !== 0 && this.#code === ResponseCode.PULL_NOT_FOUND;
     if (!maySuspend || this.#held.count >= HELD_COUNT_MAX) {
       if (!this.#answer(frame.connectionId, scanner.opaque, scanner.serializeType)) return false;
     } else {
-      const holdMs = this.#options.longPollingEnable ? Math.min(Math.max(suspendMs, 0), SUSPEND_MS_MAX) : SHORT_POLLING_MS;
+      const holdMs = this.#options.longPollingEnable
+        ? Math.min(Math.max(suspendMs, 0), SUSPEND_MS_MAX)
+        : SHORT_POLLING_MS;
       this.#hold({
         deadlineMs: nowMs + holdMs,
         isDone: false,
@@ -169,11 +190,13 @@ export class PullService {
     let kept = 0;
     let hasRoom = true;
     for (let index = 0; index < waiting.length; index++) {
-      const pull = waiting[index] as WaitingPull;
+      const pull = waiting[index];
       if (pull.isDone) continue;
       if (hasRoom) {
         this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
-        const isNothing = this.#code === ResponseCode.PULL_NOT_FOUND || this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY;
+        const isNothing =
+          this.#code === ResponseCode.PULL_NOT_FOUND ||
+          this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY;
         if (isNothing) pull.scannedTo = this.#next;
         else if (this.#answer(pull.connectionId, pull.opaque, pull.serializeType)) {
           this.#held.finish(pull);
@@ -212,10 +235,15 @@ export class PullService {
   #wasRefused = false;
 
   /** The filter of a pull; null where it was refused, with `#wasRefused` saying whether the refusal went out. */
-  #filterOf(frame: FrameReader, group: GroupState, topic: TopicState, sysFlag: number): TagFilter | null {
+  #filterOf(
+    frame: FrameReader,
+    group: GroupState,
+    topic: TopicState,
+    sysFlag: number,
+  ): TagFilter | null {
     const scanner = this.scanner;
     const fields = this.#fields;
-    const expressionType = scanner.text(fields[Field.expressionType] as number);
+    const expressionType = scanner.text(fields[Field.expressionType]);
     if (expressionType !== null && expressionType !== '' && expressionType !== 'TAG') {
       this.#wasRefused = this.#refuse(
         frame,
@@ -225,12 +253,14 @@ export class PullService {
       return null;
     }
     if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
-      return this.#compiled(scanner.text(fields[Field.subscription] as number) ?? '');
+      return this.#compiled(scanner.text(fields[Field.subscription]) ?? '');
     }
     const subscription = group.subscriptions?.get(topic.topic);
     if (subscription !== undefined) return subscription.filter;
     const what =
-      group.subscriptions === null ? "the consumer's group info not exist" : "the consumer's subscription not exist";
+      group.subscriptions === null
+        ? "the consumer's group info not exist"
+        : "the consumer's subscription not exist";
     this.#wasRefused = this.#refuse(frame, ResponseCode.SUBSCRIPTION_NOT_EXIST, what);
     return null;
   }
@@ -251,7 +281,13 @@ export class PullService {
     this.#held.add(pull);
   }
 
-  #commit(group: GroupState, groupName: string, topic: string, queueId: number, offset: number): void {
+  #commit(
+    group: GroupState,
+    groupName: string,
+    topic: string,
+    queueId: number,
+    offset: number,
+  ): void {
     const key = `${topic} ${queueId}`;
     if (group.reportedOffsets.get(key) === offset) return;
     group.reportedOffsets.set(key, offset);
@@ -259,7 +295,12 @@ export class PullService {
   }
 
   /** Reads at most one answer's worth; leaves code, next offset, bounds and ranges. */
-  #read(queue: QueueState | undefined, offset: number, messageCountMax: number, filter: TagFilter): void {
+  #read(
+    queue: QueueState | undefined,
+    offset: number,
+    messageCountMax: number,
+    filter: TagFilter,
+  ): void {
     this.#rangeCount = 0;
     this.#bodyBytes = 0;
     this.#min = queue?.consumeQueue.minOffset ?? 0;
@@ -282,19 +323,24 @@ export class PullService {
   #collect(queue: QueueState, offset: number, messageCountMax: number, filter: TagFilter): void {
     const countMax = Math.min(Math.max(messageCountMax, 1), MESSAGE_COUNT_MAX);
     const units = this.#units;
-    const unitCount = queue.consumeQueue.read(offset, filter.matchesAll ? countMax : SCAN_COUNT, units);
+    const unitCount = queue.consumeQueue.read(
+      offset,
+      filter.matchesAll ? countMax : SCAN_COUNT,
+      units,
+    );
     const ranges = this.#ranges;
     const segmentBytes = this.#options.segments.segmentBytes;
     let messageCount = 0;
     let rangeEnd = -1;
     let index = 0;
     for (; index < unitCount && messageCount < countMax; index++) {
-      if (!filter.matchesAll && !filter.matches(units.tagsHigh[index] as number, units.tagsLow[index] as number)) continue;
-      const bytes = units.bytes[index] as number;
+      if (!filter.matchesAll && !filter.matches(units.tagsHigh[index], units.tagsLow[index]))
+        continue;
+      const bytes = units.bytes[index];
       if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
-      const physicalOffset = units.physicalOffset[index] as number;
+      const physicalOffset = units.physicalOffset[index];
       if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
-        ranges[this.#rangeCount * 2 - 1] = (ranges[this.#rangeCount * 2 - 1] as number) + bytes;
+        ranges[this.#rangeCount * 2 - 1] = ranges[this.#rangeCount * 2 - 1] + bytes;
       } else {
         ranges[this.#rangeCount * 2] = physicalOffset;
         ranges[this.#rangeCount * 2 + 1] = bytes;
@@ -331,7 +377,8 @@ export class PullService {
     int32[(offset + pullAnswerMessage.rangeCount) >> 2] = this.#rangeCount;
     int32[(offset + pullAnswerMessage.bodyBytes) >> 2] = this.#bodyBytes;
     const rangesAt = (offset + pullAnswerMessage.totalBytes) >> 3;
-    for (let index = 0; index < this.#rangeCount * 2; index++) float64[rangesAt + index] = this.#ranges[index] as number;
+    for (let index = 0; index < this.#rangeCount * 2; index++)
+      float64[rangesAt + index] = this.#ranges[index];
     ring.commit(payloadBytes);
     return true;
   }

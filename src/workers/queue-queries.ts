@@ -48,7 +48,10 @@ export class QueueQueries {
       case RequestCode.SEARCH_OFFSET_BY_TIMESTAMP:
         return this.#searchByTime(request);
       case RequestCode.GET_EARLIEST_MSG_STORETIME:
-        return { code: ResponseCode.SUCCESS, extFields: [['timestamp', String(this.#earliestStoreTime(request))]] };
+        return {
+          code: ResponseCode.SUCCESS,
+          extFields: [['timestamp', String(this.#earliestStoreTime(request))]],
+        };
       case RequestCode.VIEW_MESSAGE_BY_ID:
         return this.#viewMessage(request);
       case RequestCode.QUERY_MESSAGE:
@@ -68,7 +71,8 @@ export class QueueQueries {
 
   /** A group without a stored offset starts at 0 where the queue still has its beginning. */
   queueStart(topic: string, queueId: number): Answer {
-    const minOffset = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue.minOffset ?? 0;
+    const minOffset =
+      this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue.minOffset ?? 0;
     if (minOffset <= 0) return offsetAnswer(0);
     return {
       code: ResponseCode.QUERY_NOT_FOUND,
@@ -79,10 +83,14 @@ export class QueueQueries {
   #searchByTime(request: RemotingCommand): Answer {
     const queue = this.#queueOf(request);
     const timestampMs = Number(request.extFields.get('timestamp') ?? NaN);
-    if (!Number.isFinite(timestampMs)) return { code: ResponseCode.SYSTEM_ERROR, remark: 'timestamp is not a number' };
+    if (!Number.isFinite(timestampMs))
+      return { code: ResponseCode.SYSTEM_ERROR, remark: 'timestamp is not a number' };
     if (queue === undefined) return offsetAnswer(0);
-    const boundary = request.extFields.get('boundaryType')?.toUpperCase() === 'UPPER' ? 'UPPER' : 'LOWER';
-    return offsetAnswer(queue.offsetByTime(timestampMs, boundary, (offset) => this.#storeTimestampOf(offset)));
+    const boundary =
+      request.extFields.get('boundaryType')?.toUpperCase() === 'UPPER' ? 'UPPER' : 'LOWER';
+    return offsetAnswer(
+      queue.offsetByTime(timestampMs, boundary, (offset) => this.#storeTimestampOf(offset)),
+    );
   }
 
   #earliestStoreTime(request: RemotingCommand): number {
@@ -99,7 +107,8 @@ export class QueueQueries {
   #recordAt(physicalOffset: number): boolean {
     const { segments, positions } = this.#options;
     const readable = positions.load(PositionSlot.DISPATCHED);
-    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < readable)) return false;
+    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < readable))
+      return false;
     const segment = segments.segmentAt(physicalOffset);
     if (segment === null) return false;
     const base = physicalOffset - (physicalOffset % segments.segmentBytes);
@@ -116,7 +125,10 @@ export class QueueQueries {
   #viewMessage(request: RemotingCommand): Answer {
     const offset = request.extFields.get('offset') ?? '';
     if (!this.#recordAt(Number(offset))) {
-      return { code: ResponseCode.SYSTEM_ERROR, remark: `can not find message by the offset: ${offset}` };
+      return {
+        code: ResponseCode.SYSTEM_ERROR,
+        remark: `can not find message by the offset: ${offset}`,
+      };
     }
     return { code: ResponseCode.SUCCESS, body: this.#recordBytes() };
   }
@@ -127,7 +139,9 @@ export class QueueQueries {
     const topic = fields.get('topic') ?? '';
     const key = fields.get('key') ?? '';
     const isUnique = fields.get('_UNIQUE_KEY_QUERY') === 'true';
-    const wanted = isUnique ? UNIQUE_KEY_COUNT_MAX : Number(fields.get('maxNum') ?? QUERY_COUNT_MAX);
+    const wanted = isUnique
+      ? UNIQUE_KEY_COUNT_MAX
+      : Number(fields.get('maxNum') ?? QUERY_COUNT_MAX);
     const countMax = Math.min(wanted, QUERY_COUNT_MAX);
     const found: Buffer[] = [];
     let foundBytes = 0;
@@ -151,7 +165,11 @@ export class QueueQueries {
       ['indexLastUpdatePhyoffset', String(index?.lastIndexed.physicalOffset ?? 0)],
     ];
     if (found.length === 0) {
-      return { code: ResponseCode.QUERY_NOT_FOUND, remark: 'can not find message, maybe time range not correct', extFields };
+      return {
+        code: ResponseCode.QUERY_NOT_FOUND,
+        remark: 'can not find message, maybe time range not correct',
+        extFields,
+      };
     }
     return { code: ResponseCode.SUCCESS, extFields, body: Buffer.concat(found) };
   }
@@ -160,7 +178,8 @@ export class QueueQueries {
   #hasKey(topic: string, key: string): boolean {
     const view = this.#view;
     const bytes = view.buffer;
-    if (bytes.toString('utf8', view.topicStart, view.topicStart + view.topicBytes) !== topic) return false;
+    if (bytes.toString('utf8', view.topicStart, view.topicStart + view.topicBytes) !== topic)
+      return false;
     const end = view.propertiesStart + view.propertiesBytes;
     for (const name of keyNames) {
       const value = readProperty(bytes, view.propertiesStart, end, name);

@@ -61,4 +61,3 @@ export function connectionPayload(connectionId: number): Buffer {
   head[connectionMessage.connectionId >> 2] = connectionId;
   return Buffer.from(head.buffer);
 }
-

@@ -81,7 +81,8 @@ export class RecordDispatcher {
     while (this.#position < readable && count < countMax) {
       const base = this.#position - (this.#position % segmentBytes);
       const segment = segments.segmentAt(base);
-      if (segment === null) throw new Error(`no segment holds ${this.#position}, which is to be dispatched`);
+      if (segment === null)
+        throw new Error(`no segment holds ${this.#position}, which is to be dispatched`);
       const limit = Math.min(segmentBytes, readable - base);
       let at = this.#position - base;
       while (at < limit && count < countMax) {
@@ -123,7 +124,9 @@ export class RecordDispatcher {
     if (this.#delayStart >= 0 && topic.topic === SystemTopic.SCHEDULE) {
       // Units of the schedule topic carry the time at which the message is due.
       const { delayLevels } = this.#options;
-      const level = delayLevels.cap(delayLevelOf(bytes.toString('latin1', this.#delayStart, this.#delayEnd)));
+      const level = delayLevels.cap(
+        delayLevelOf(bytes.toString('latin1', this.#delayStart, this.#delayEnd)),
+      );
       const dueMs = delayLevels.dueMs(level, view.storeTimestampMs);
       tagsHigh = Math.floor(dueMs / 0x1_0000_0000);
       tagsLow = dueMs | 0;
@@ -131,7 +134,13 @@ export class RecordDispatcher {
       tagsLow = javaStringHash(bytes, this.#tagsStart, this.#tagsEnd);
       tagsHigh = tagsLow >> 31;
     }
-    queue.consumeQueue.append(view.queueOffset, view.physicalOffset, view.totalBytes, tagsHigh, tagsLow);
+    queue.consumeQueue.append(
+      view.queueOffset,
+      view.physicalOffset,
+      view.totalBytes,
+      tagsHigh,
+      tagsLow,
+    );
     if (queue.waiting.length > 0 && !queue.hasNews) {
       queue.hasNews = true;
       this.#news.push(queue);
@@ -163,7 +172,11 @@ export class RecordDispatcher {
         }
       } else if (nameBytes === 8) {
         if (index !== null && nameIs(bytes, nameStart, uniqueKeyName)) {
-          index.put(javaStringHash(bytes, valueStart, valueEnd, topic.indexSeed), view.physicalOffset, view.storeTimestampMs);
+          index.put(
+            javaStringHash(bytes, valueStart, valueEnd, topic.indexSeed),
+            view.physicalOffset,
+            view.storeTimestampMs,
+          );
         }
       } else if (nameBytes === 5 && nameIs(bytes, nameStart, delayName)) {
         this.#delayStart = valueStart;
@@ -173,13 +186,23 @@ export class RecordDispatcher {
   }
 
   /** KEYS holds words between spaces, each a key of its own. */
-  #indexKeys(index: IndexStore, topic: TopicState, bytes: Buffer, start: number, end: number): void {
+  #indexKeys(
+    index: IndexStore,
+    topic: TopicState,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void {
     const view = this.#view;
     let wordStart = start;
     for (let at = start; at <= end; at++) {
       if (at < end && bytes[at] !== SPACE) continue;
       if (at > wordStart) {
-        index.put(javaStringHash(bytes, wordStart, at, topic.indexSeed), view.physicalOffset, view.storeTimestampMs);
+        index.put(
+          javaStringHash(bytes, wordStart, at, topic.indexSeed),
+          view.physicalOffset,
+          view.storeTimestampMs,
+        );
       }
       wordStart = at + 1;
     }

@@ -91,7 +91,15 @@ const longNames: readonly Uint8Array[] = [
   'batch',
 ].map((name) => Buffer.from(name));
 
-const Letter = { topic: 1, queueId: 4, sysFlag: 5, bornTimestamp: 6, flag: 7, properties: 8, reconsumeTimes: 9 } as const;
+const Letter = {
+  topic: 1,
+  queueId: 4,
+  sysFlag: 5,
+  bornTimestamp: 6,
+  flag: 7,
+  properties: 8,
+  reconsumeTimes: 9,
+} as const;
 const waitName = Buffer.from('WAIT');
 const retryPrefix = Buffer.from('%RETRY%');
 
@@ -147,7 +155,7 @@ export class RequestWorker implements Agent {
         this.#frame.free();
       } else if (ring.type === MessageType.CONNECTION_CLOSED) {
         // Control has answered the frame itself: the topic could not be made.
-        this.#unpark(ring.int32[ring.payloadOffset >> 2] as number);
+        this.#unpark(ring.int32[ring.payloadOffset >> 2]);
       } else {
         const payload = this.#assembler.take(ring);
         if (payload !== null) this.#onSnapshot(JSON.parse(payload.toString()) as Snapshot);
@@ -240,14 +248,18 @@ export class RequestWorker implements Agent {
       letters = this.#letters;
       scanner.locate(longNames, letters);
     }
-    const topicField = letters[Letter.topic] as number;
-    if (topicField < 0) return this.#refuse(ResponseCode.SYSTEM_ERROR, 'the request header has no topic');
-    const topicStart = scanner.valueStart[topicField] as number;
-    const topicEnd = scanner.valueEnd[topicField] as number;
+    const topicField = letters[Letter.topic];
+    if (topicField < 0)
+      return this.#refuse(ResponseCode.SYSTEM_ERROR, 'the request header has no topic');
+    const topicStart = scanner.valueStart[topicField];
+    const topicEnd = scanner.valueEnd[topicField];
     const topic = this.#topics.get(scanner.bytes, topicStart, topicEnd);
     if (startsWith(scanner.bytes, topicStart, topicEnd, retryPrefix)) {
       if (scanner.code === RequestCode.SEND_BATCH_MESSAGE) {
-        return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'batch request does not support retry group');
+        return this.#refuse(
+          ResponseCode.MESSAGE_ILLEGAL,
+          'batch request does not support retry group',
+        );
       }
       // A client's own retry: control knows the group that decides where it goes.
       if (ring === null) return true;
@@ -255,23 +267,32 @@ export class RequestWorker implements Agent {
       return this.#wasForwarded;
     }
     if (topic === undefined) {
-      if (ring === null) return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, 'the topic has just been deleted');
+      if (ring === null)
+        return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, 'the topic has just been deleted');
       this.#wasForwarded = this.#park(ring);
       return this.#wasForwarded;
     }
     if (topic.sendForbidden) {
-      return this.#refuse(ResponseCode.NO_PERMISSION, `the topic[${topic.topic}] is conflict with system topic.`);
+      return this.#refuse(
+        ResponseCode.NO_PERMISSION,
+        `the topic[${topic.topic}] is conflict with system topic.`,
+      );
     }
     return this.#append(topic, letters, topicStart, topicEnd);
   }
 
-  #append(topic: TopicSnapshot, letters: Int32Array, topicStart: number, topicEnd: number): boolean {
+  #append(
+    topic: TopicSnapshot,
+    letters: Int32Array,
+    topicStart: number,
+    topicEnd: number,
+  ): boolean {
     const scanner = this.#scanner;
-    let queueId = scanner.integer(letters[Letter.queueId] as number, 0);
-    const sysFlagSent = scanner.integer(letters[Letter.sysFlag] as number, 0);
-    const bornTimestamp = scanner.integer(letters[Letter.bornTimestamp] as number, 0);
-    const flag = scanner.integer(letters[Letter.flag] as number, 0);
-    const reconsumeTimes = scanner.integer(letters[Letter.reconsumeTimes] as number, 0);
+    let queueId = scanner.integer(letters[Letter.queueId], 0);
+    const sysFlagSent = scanner.integer(letters[Letter.sysFlag], 0);
+    const bornTimestamp = scanner.integer(letters[Letter.bornTimestamp], 0);
+    const flag = scanner.integer(letters[Letter.flag], 0);
+    const reconsumeTimes = scanner.integer(letters[Letter.reconsumeTimes], 0);
     // A sum is NaN where any part is.
     if (Number.isNaN(queueId + sysFlagSent + bornTimestamp + flag + reconsumeTimes)) {
       return this.#refuse(ResponseCode.SYSTEM_ERROR, 'a number of the request header is not one');
@@ -292,7 +313,8 @@ export class RequestWorker implements Agent {
           : `the message body has ${bodyBytes} bytes, more than maxMessageSize ${this.#options.bodyBytesMax}`,
       );
     }
-    let sysFlag = sysFlagSent & ~(SysFlag.BORN_HOST_V6 | SysFlag.STORE_HOST_V6 | SysFlag.TRANSACTION_MASK);
+    let sysFlag =
+      sysFlagSent & ~(SysFlag.BORN_HOST_V6 | SysFlag.STORE_HOST_V6 | SysFlag.TRANSACTION_MASK);
     if (this.#frame.hostBytes === 16) sysFlag |= SysFlag.BORN_HOST_V6;
     if (this.#storeHostIsV6) sysFlag |= SysFlag.STORE_HOST_V6;
     this.#fields.queueId = queueId;
@@ -302,7 +324,7 @@ export class RequestWorker implements Agent {
     this.#fields.reconsumeTimes = reconsumeTimes;
     this.#fields.topicStart = topicStart;
     this.#fields.topicBytes = topicEnd - topicStart;
-    this.#fields.propertiesField = letters[Letter.properties] as number;
+    this.#fields.propertiesField = letters[Letter.properties];
     return scanner.code === RequestCode.SEND_BATCH_MESSAGE
       ? this.#appendBatch(topic)
       : this.#appendSingle(topic);
@@ -354,14 +376,22 @@ export class RequestWorker implements Agent {
     this.#claimSlot = -1;
   }
 
-  #commit(topicId: number, queueId: number, recordCount: number, recordsBytes: number, waitsForDisk: boolean): void {
+  #commit(
+    topicId: number,
+    queueId: number,
+    recordCount: number,
+    recordsBytes: number,
+    waitsForDisk: boolean,
+  ): void {
     const ring = this.#options.toWriter;
     const offset = this.#claimOffset;
     const int32 = ring.int32;
     int32[(offset + appendMessage.connectionId) >> 2] = this.#frame.connectionId;
     int32[(offset + appendMessage.opaque) >> 2] = this.#scanner.opaque;
     int32[(offset + appendMessage.serializeType) >> 2] = this.#scanner.serializeType;
-    int32[(offset + appendMessage.answerKind) >> 2] = this.#scanner.isOneway ? AnswerKind.NONE : AnswerKind.SEND;
+    int32[(offset + appendMessage.answerKind) >> 2] = this.#scanner.isOneway
+      ? AnswerKind.NONE
+      : AnswerKind.SEND;
     int32[(offset + appendMessage.topicId) >> 2] = topicId;
     int32[(offset + appendMessage.queueId) >> 2] = queueId;
     ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#frame.arrivalMs;
@@ -384,10 +414,17 @@ export class RequestWorker implements Agent {
     const rawBytes =
       propertiesField < 0
         ? 0
-        : (scanner.valueEnd[propertiesField] as number) - (scanner.valueStart[propertiesField] as number);
+        : scanner.valueEnd[propertiesField] - scanner.valueStart[propertiesField];
     const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
     const recordBytesMax =
-      RECORD_FIXED_BYTES + 2 * HOST_V6_BYTES + bodyBytes + fields.topicBytes + 1 + rawBytes + this.#suffix.length + REWRITE_BYTES_MAX;
+      RECORD_FIXED_BYTES +
+      2 * HOST_V6_BYTES +
+      bodyBytes +
+      fields.topicBytes +
+      1 +
+      rawBytes +
+      this.#suffix.length +
+      REWRITE_BYTES_MAX;
     if (!this.#claim(recordBytesMax)) return false;
     const target = this.#target;
     const start = this.#targetStart;
@@ -395,7 +432,14 @@ export class RequestWorker implements Agent {
     let topicId = topic.topicId;
     // Properties are copied first to where an unchanged topic lets them stand; a rewrite moves them.
     const topicLengthBytes = fields.topicBytes > 127 ? 2 : 1;
-    const topicAt = this.#writeHead(target, start, queueId, scanner.bytes, scanner.bodyStart, scanner.bodyEnd);
+    const topicAt = this.#writeHead(
+      target,
+      start,
+      queueId,
+      scanner.bytes,
+      scanner.bodyStart,
+      scanner.bodyEnd,
+    );
     let at = topicAt + topicLengthBytes;
     scanner.bytes.copy(target, at, fields.topicStart, fields.topicStart + fields.topicBytes);
     at += fields.topicBytes;
@@ -405,15 +449,18 @@ export class RequestWorker implements Agent {
     if (propertiesField >= 0) {
       at = this.#properties.copy(
         scanner.bytes,
-        scanner.valueStart[propertiesField] as number,
-        scanner.valueEnd[propertiesField] as number,
+        scanner.valueStart[propertiesField],
+        scanner.valueEnd[propertiesField],
         scanner.valueEscaped[propertiesField] === 1,
         target,
         propertiesAt,
       );
       if (at < 0) {
         this.#abandon();
-        return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'the message properties are not valid text');
+        return this.#refuse(
+          ResponseCode.MESSAGE_ILLEGAL,
+          'the message properties are not valid text',
+        );
       }
     }
     const waitsForDisk = !this.#properties.isWaitFalse(target);
@@ -432,7 +479,8 @@ export class RequestWorker implements Agent {
       topicId = rewritten.topicId;
       topicBytes = Buffer.byteLength(rewritten.topic);
       propertiesAt = topicAt + (topicBytes > 127 ? 2 : 1) + topicBytes + 2;
-      if (rewritten.properties.length > PROPERTIES_BYTES_MAX) at = propertiesAt + PROPERTIES_BYTES_MAX;
+      if (rewritten.properties.length > PROPERTIES_BYTES_MAX)
+        at = propertiesAt + PROPERTIES_BYTES_MAX;
       else at = propertiesAt + target.write(rewritten.properties, propertiesAt);
       target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
       target.writeInt32BE(queueId, start + recordHead.queueId);
@@ -474,25 +522,34 @@ export class RequestWorker implements Agent {
     writeLong(target, fields.bornTimestamp, start + recordHead.bornTimestamp);
     let at = start + recordHead.totalBytes;
     for (let index = 0; index < frame.hostBytes; index++) {
-      target[at + index] = frame.hostSource[frame.hostStart + index] as number;
+      target[at + index] = frame.hostSource[frame.hostStart + index];
     }
     target.writeInt32BE(frame.bornPort, at + frame.hostBytes);
     at += bornHostBytes(fields.sysFlag) + 8;
     const storeHost = this.#options.storeHost;
-    for (let index = 0; index < storeHost.length; index++) target[at + index] = storeHost[index] as number;
+    for (let index = 0; index < storeHost.length; index++) target[at + index] = storeHost[index];
     at += storeHost.length;
     target.writeInt32BE(fields.reconsumeTimes | 0, at);
     target.fill(0, at + 4, at + 12);
     target.writeInt32BE(bodyBytes, at + 12);
     at += 16;
     body.copy(target, at, bodyStart, bodyEnd);
-    target.writeInt32BE(crc32Masked(target.subarray(at, at + bodyBytes)), start + recordHead.bodyCrc);
+    target.writeInt32BE(
+      crc32Masked(target.subarray(at, at + bodyBytes)),
+      start + recordHead.bodyCrc,
+    );
     return at + bodyBytes;
   }
 
   #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | SendRefusal | null {
     const { queueId, reconsumeTimes } = this.#fields;
-    const result = rewriteSend(text, topic.topic, queueId, reconsumeTimes, this.#options.delayLevels);
+    const result = rewriteSend(
+      text,
+      topic.topic,
+      queueId,
+      reconsumeTimes,
+      this.#options.delayLevels,
+    );
     if ('code' in result) return result;
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
     const target = this.#topics.getName(result.topic);
@@ -504,7 +561,8 @@ export class RequestWorker implements Agent {
     const host = Buffer.from(this.#options.storeHost.subarray(0, 4)).toString('hex');
     const nowMs = this.#options.wallNowMs();
     this.#uniqueKeyCounter = (this.#uniqueKeyCounter + 1) & 0xffff;
-    const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits);
+    const hex = (value: number, digits: number): string =>
+      value.toString(16).padStart(digits, '0').slice(-digits);
     const key = `${host}${hex(process.pid & 0xffff, 4)}${hex(Math.floor(nowMs / 0x1_0000_0000), 8)}${hex(nowMs % 0x1_0000_0000, 8)}${hex(this.#uniqueKeyCounter, 4)}`;
     return at + target.write(`UNIQ_KEY\x01${key.toUpperCase()}\x02`, at);
   }
@@ -513,11 +571,17 @@ export class RequestWorker implements Agent {
   #appendBatch(topic: TopicSnapshot): boolean {
     const scanner = this.#scanner;
     const fields = this.#fields;
-    if (fields.topicBytes > 127) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'message topic length too long');
+    if (fields.topicBytes > 127)
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'message topic length too long');
     const itemCount = countBatchItems(scanner.bytes, scanner.bodyStart, scanner.bodyEnd);
-    if (itemCount <= 0) return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'the batch body is not a sequence of messages');
+    if (itemCount <= 0)
+      return this.#refuse(
+        ResponseCode.MESSAGE_ILLEGAL,
+        'the batch body is not a sequence of messages',
+      );
     const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
-    const perItemBytes = RECORD_FIXED_BYTES + 2 * HOST_V6_BYTES + fields.topicBytes + 1 + this.#suffix.length;
+    const perItemBytes =
+      RECORD_FIXED_BYTES + 2 * HOST_V6_BYTES + fields.topicBytes + 1 + this.#suffix.length;
     const recordsBytesMax = bodyBytes + itemCount * perItemBytes;
     if (recordsBytesMax > this.#options.recordPool.slotBytes) {
       return this.#refuse(
@@ -530,12 +594,19 @@ export class RequestWorker implements Agent {
     const source = scanner.bytes;
     let start = this.#targetStart;
     let waitsForDisk = true;
-    for (let item = scanner.bodyStart; item < scanner.bodyEnd; ) {
+    for (let item = scanner.bodyStart; item < scanner.bodyEnd;) {
       const itemEnd = item + source.readInt32BE(item);
       fields.flag = source.readInt32BE(item + 12);
       const itemBodyStart = item + 20;
       const itemBodyEnd = itemBodyStart + source.readInt32BE(item + 16);
-      const topicAt = this.#writeHead(target, start, fields.queueId, source, itemBodyStart, itemBodyEnd);
+      const topicAt = this.#writeHead(
+        target,
+        start,
+        fields.queueId,
+        source,
+        itemBodyStart,
+        itemBodyEnd,
+      );
       writeTopicLength(target, topicAt, fields.topicBytes);
       let at = topicAt + 1;
       source.copy(target, at, fields.topicStart, fields.topicStart + fields.topicBytes);
@@ -548,7 +619,10 @@ export class RequestWorker implements Agent {
       at += this.#suffix.length;
       if (at - propertiesAt > PROPERTIES_BYTES_MAX) {
         this.#abandon();
-        return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'the properties of a message in the batch are too long');
+        return this.#refuse(
+          ResponseCode.MESSAGE_ILLEGAL,
+          'the properties of a message in the batch are too long',
+        );
       }
       target.writeInt16BE(at - propertiesAt, propertiesAt - 2);
       target.writeInt32BE(at - start, start);
@@ -586,7 +660,8 @@ function countBatchItems(bytes: Buffer, start: number, end: number): number {
     const bodyBytes = bytes.readInt32BE(at + 16);
     if (bodyBytes <= 0 || bodyBytes > itemBytes - BATCH_ITEM_FIXED_BYTES) return -1;
     const propertiesBytes = bytes.readInt16BE(at + 20 + bodyBytes);
-    if (propertiesBytes < 0 || BATCH_ITEM_FIXED_BYTES + bodyBytes + propertiesBytes !== itemBytes) return -1;
+    if (propertiesBytes < 0 || BATCH_ITEM_FIXED_BYTES + bodyBytes + propertiesBytes !== itemBytes)
+      return -1;
     at += itemBytes;
     count++;
   }

@@ -43,7 +43,14 @@ export const MessageType = {
 
 /** Then the frame's bytes, from the header-length word on. */
 export const frameMessage = layout(
-  { connectionId: 'i32', bornPort: 'i32', arrivalMs: 'f64', hostBytes: 'i32', listener: 'i32', host: 16 },
+  {
+    connectionId: 'i32',
+    bornPort: 'i32',
+    arrivalMs: 'f64',
+    hostBytes: 'i32',
+    listener: 'i32',
+    host: 16,
+  },
   40,
 );
 /** Follows `frameMessage` in FRAME_POOLED. */

@@ -6,7 +6,11 @@
  */
 import { delayLevelOf, type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
 import { ResponseCode } from '../protocol/codes.ts';
-import { decodeProperties, encodeProperties, PropertyName } from '../protocol/message-properties.ts';
+import {
+  decodeProperties,
+  encodeProperties,
+  PropertyName,
+} from '../protocol/message-properties.ts';
 
 export interface RewrittenSend {
   topicId: number;
@@ -20,7 +24,11 @@ export interface SendRefusal {
   remark: string;
 }
 
-const timerNames = [PropertyName.TIMER_DELAY_SEC, PropertyName.TIMER_DELAY_MS, PropertyName.TIMER_DELIVER_MS];
+const timerNames = [
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELIVER_MS,
+];
 
 /** What to store instead; `topicId` is left 0 for the caller to fill in. */
 export function rewriteSend(
@@ -39,7 +47,10 @@ export function rewriteSend(
   if (properties.get(PropertyName.TRANSACTION_PREPARED)?.toLowerCase() === 'true') {
     // A retried copy of a committed message still has the property (clients before 4.6.1).
     if (!(reconsumeTimes > 0 && level > 0)) {
-      return { code: ResponseCode.NO_PERMISSION, remark: 'transactional messages are not supported yet' };
+      return {
+        code: ResponseCode.NO_PERMISSION,
+        remark: 'transactional messages are not supported yet',
+      };
     }
   }
   if (level <= 0 && timerNames.some((name) => properties.has(name))) {

@@ -51,7 +51,10 @@ const REBUILD_BATCH = 100_000;
 
 /** Opens the derived files as they are, for a dispatcher on a thread of its own. */
 export function openDerivedFiles(
-  options: Pick<StoreRecoveryOptions, 'files' | 'directory' | 'messageIndexEnable' | 'wallClock' | 'logger'>,
+  options: Pick<
+    StoreRecoveryOptions,
+    'files' | 'directory' | 'messageIndexEnable' | 'wallClock' | 'logger'
+  >,
   position: number,
   damage: DamagedRange[],
 ): DerivedFiles {
@@ -80,8 +83,12 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     logger,
   });
   truncateLog(segments, log.end);
-  const allocated = segments.listBases().length === 0 ? log.end - (log.end % segmentBytes) : lastEnd(segments);
-  positions.publish(PositionSlot.APPENDED_TIMESTAMP, Math.max(log.lastStoreTimestampMs, checkpoint.physicTimestampMs));
+  const allocated =
+    segments.listBases().length === 0 ? log.end - (log.end % segmentBytes) : lastEnd(segments);
+  positions.publish(
+    PositionSlot.APPENDED_TIMESTAMP,
+    Math.max(log.lastStoreTimestampMs, checkpoint.physicTimestampMs),
+  );
   positions.publish(PositionSlot.APPENDED, log.end);
   // Synced by the flusher's first turn where it was not: what the page cache held is on its way.
   positions.publish(PositionSlot.FLUSHED, Math.min(log.end, scanFrom));
@@ -94,7 +101,14 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   consumeQueues.expireBelow(log.minimum);
   const topics = new TopicStates(consumeQueues, 0);
   const delayLevels = new DelayLevels(options.messageDelayLevel);
-  const records = new RecordDispatcher({ segments, topics, index, delayLevels, position: scanFrom, damage: log.damage });
+  const records = new RecordDispatcher({
+    segments,
+    topics,
+    index,
+    delayLevels,
+    position: scanFrom,
+    damage: log.damage,
+  });
   let recordCount = 0;
   for (;;) {
     const count = records.dispatch(log.end, REBUILD_BATCH);
@@ -129,7 +143,11 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
  * Where scanning starts: at the place up to which log and derived files are known to be on disk, or,
  * where another broker wrote the store, at the segment that RocketMQ's own rule chooses.
  */
-function firstToScan(segments: CommitLogSegments, checkpoint: Checkpoint, isAbnormal: boolean): number {
+function firstToScan(
+  segments: CommitLogSegments,
+  checkpoint: Checkpoint,
+  isAbnormal: boolean,
+): number {
   const bases = segments.listBases();
   const first = bases[0] ?? 0;
   const known = Math.min(checkpoint.flushedPosition, checkpoint.dispatchedPosition);

@@ -41,7 +41,12 @@ function main(): void {
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (fields: object, message: string): void =>
       post({ kind: 'log', level, fields, message });
-  const logger: Logger = { debug: logAt('debug'), info: logAt('info'), warn: logAt('warn'), error: logAt('error') };
+  const logger: Logger = {
+    debug: logAt('debug'),
+    info: logAt('info'),
+    warn: logAt('warn'),
+    error: logAt('error'),
+  };
   const placement = new Map(start.placement);
   const agentNames = placement.get(start.thread) ?? [];
   const files = storeFilesOf(start.settings.storeKind);
@@ -56,12 +61,18 @@ function main(): void {
   const factory = new AgentFactory(context, files);
   if (agentNames.includes('dispatcher')) {
     const { messageIndexEnable } = start.settings;
-    const options = { files, directory: factory.directory, messageIndexEnable, wallClock: systemWallClock, logger };
+    const options = {
+      files,
+      directory: factory.directory,
+      messageIndexEnable,
+      wallClock: systemWallClock,
+      logger,
+    };
     factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage);
   }
   const agents = agentNames.map((name) => factory.make(name));
-  const doorbell = new Doorbell(start.memory.doorbells[start.thread] as SharedArrayBuffer, null);
-  const lifecycle = new Int32Array(start.memory.lifecycles[start.thread] as SharedArrayBuffer);
+  const doorbell = new Doorbell(start.memory.doorbells[start.thread], null);
+  const lifecycle = new Int32Array(start.memory.lifecycles[start.thread]);
   post({ kind: 'started' });
   new ThreadRunner(agents, doorbell, lifecycle, systemMonotonicClock.nowMs).run();
 }

@@ -34,7 +34,10 @@ export class WaitingAnswers {
 
   /** Room for an answer; returns where its APPEND_ANSWER goes in `producer`, or BACK_PRESSURED. */
   claim(answerBytes: number): number {
-    const offset = this.producer.claim(MessageType.APPEND_ANSWER, waitingHead.totalBytes + answerBytes);
+    const offset = this.producer.claim(
+      MessageType.APPEND_ANSWER,
+      waitingHead.totalBytes + answerBytes,
+    );
     return offset === BACK_PRESSURED ? BACK_PRESSURED : offset + waitingHead.totalBytes;
   }
 
@@ -50,7 +53,7 @@ export class WaitingAnswers {
   /** Since when the oldest answer waits; Infinity when none does. */
   oldestSinceMs(): number {
     const ring = this.#consumer;
-    return ring.peek() ? (ring.float64[(ring.payloadOffset + waitingHead.sinceMs) >> 3] as number) : Infinity;
+    return ring.peek() ? ring.float64[(ring.payloadOffset + waitingHead.sinceMs) >> 3] : Infinity;
   }
 
   /** Answers what is flushed, and FLUSH_DISK_TIMEOUT what waits since before `timedOutSinceMs`; returns how many. */
@@ -60,8 +63,8 @@ export class WaitingAnswers {
     let count = 0;
     while (ring.peek()) {
       const offset = ring.payloadOffset;
-      const isFlushed = (ring.float64[(offset + waitingHead.position) >> 3] as number) <= flushed;
-      if (!isFlushed && (ring.float64[(offset + waitingHead.sinceMs) >> 3] as number) > timedOutSinceMs) break;
+      const isFlushed = ring.float64[(offset + waitingHead.position) >> 3] <= flushed;
+      if (!isFlushed && ring.float64[(offset + waitingHead.sinceMs) >> 3] > timedOutSinceMs) break;
       const answerBytes = ring.payloadBytes - waitingHead.totalBytes;
       const answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
       if (answer === BACK_PRESSURED) break;

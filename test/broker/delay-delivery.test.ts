@@ -39,7 +39,7 @@ class MemoryQueues implements DelayQueueReader {
   readonly minOffsets = [0, 0, 0];
 
   minOffset(queueId: number): number {
-    return this.minOffsets[queueId] as number;
+    return this.minOffsets[queueId];
   }
 
   maxOffset(queueId: number): number {
@@ -144,7 +144,7 @@ describe('delivery of delayed messages', () => {
     expect(delivery.nextDueMs()).toBe(6_000);
     clock.advance(1);
     expect(delivery.doWork()).toBe(1);
-    const draft = drafts[0] as RecordDraft;
+    const draft = drafts[0];
     expect(draft).toMatchObject({ topicId: 7, queueId: 5 });
     const { fields, properties } = partsOf(draft);
     expect(fields).toMatchObject({

@@ -11,7 +11,13 @@ import { silentLogger } from '../../src/base/logging.ts';
 import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
 import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
-import { heartbeatRequest, propertiesText, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import {
+  heartbeatRequest,
+  propertiesText,
+  pullRequest,
+  RawClient,
+  sendRequest,
+} from './raw-client.ts';
 
 interface Read {
   body: string;
@@ -25,8 +31,10 @@ function readRecords(bytes: Buffer): Read[] {
   const records: Read[] = [];
   const view = new RecordView();
   for (let at = 0; at < bytes.length; at += view.totalBytes) {
-    if (view.read(bytes, at, bytes.length, true) !== RecordKind.MESSAGE) throw new Error(`no record at ${at}`);
-    const text = (start: number, length: number): string => bytes.toString('utf8', start, start + length);
+    if (view.read(bytes, at, bytes.length, true) !== RecordKind.MESSAGE)
+      throw new Error(`no record at ${at}`);
+    const text = (start: number, length: number): string =>
+      bytes.toString('utf8', start, start + length);
     records.push({
       body: text(view.bodyStart, view.bodyBytes),
       topic: text(view.topicStart, view.topicBytes),
@@ -73,7 +81,12 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
   });
 
   /** Pulls until `count` messages are there, from offset 0 of a queue. */
-  const pullAll = async (group: string, topic: string, queueId: number, count: number): Promise<Read[]> => {
+  const pullAll = async (
+    group: string,
+    topic: string,
+    queueId: number,
+    count: number,
+  ): Promise<Read[]> => {
     const records: Read[] = [];
     while (records.length < count) {
       const answer = await client.request(pullRequest(group, topic, queueId, records.length, 5000));
@@ -86,7 +99,9 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
   test('stores what is sent, in order, and gives it back', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
     const answers = await Promise.all(
-      Array.from({ length: 100 }, (_, index) => client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` }))),
+      Array.from({ length: 100 }, (_, index) =>
+        client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` })),
+      ),
     );
     for (const [index, answer] of answers.entries()) {
       expect(answer.code).toBe(0);
@@ -96,16 +111,23 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
       expect(answer.extFields.get('TRACE_ON')).toBe('true');
     }
     const records = await pullAll('group-a', 'TopicA', 0, 100);
-    expect(records.map((record) => record.body)).toEqual(answers.map((_, index) => `body ${index}`));
+    expect(records.map((record) => record.body)).toEqual(
+      answers.map((_, index) => `body ${index}`),
+    );
     expect(records[0]?.properties.get('CLUSTER')).toBe('DefaultCluster');
   });
 
   test('answers in the header codec of the asker', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
-    const sent = await client.request(sendRequest({ topic: 'TopicA', body: 'binary', serializeType: 1 }));
+    const sent = await client.request(
+      sendRequest({ topic: 'TopicA', body: 'binary', serializeType: 1 }),
+    );
     expect(sent.serializeType).toBe(1);
     expect(sent.extFields.get('queueOffset')).toBe('0');
-    const pulled = await client.request({ ...pullRequest('group-a', 'TopicA', 0, 0, 5000), serializeType: 1 });
+    const pulled = await client.request({
+      ...pullRequest('group-a', 'TopicA', 0, 0, 5000),
+      serializeType: 1,
+    });
     expect(pulled.serializeType).toBe(1);
     expect(pulled.extFields.get('nextBeginOffset')).toBe('1');
     expect(readRecords(pulled.body)[0]?.body).toBe('binary');
@@ -128,12 +150,18 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
 
   test('wakes a held pull when a matching message arrives, and not for another tag', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA', 'TagA || TagB'));
-    await client.request(sendRequest({ topic: 'TopicA', body: 'seed', properties: { TAGS: 'TagA' } }));
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'seed', properties: { TAGS: 'TagA' } }),
+    );
     await pullAll('group-a', 'TopicA', 0, 1);
     const other = await RawClient.connect(broker.ready.brokerPort);
     const held = other.request(pullRequest('group-a', 'TopicA', 0, 1, 10_000));
-    await client.request(sendRequest({ topic: 'TopicA', body: 'no', properties: { TAGS: 'TagC' } }));
-    await client.request(sendRequest({ topic: 'TopicA', body: 'yes', properties: { TAGS: 'TagB' } }));
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'no', properties: { TAGS: 'TagC' } }),
+    );
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'yes', properties: { TAGS: 'TagB' } }),
+    );
     const answer = await held;
     expect(answer.code).toBe(0);
     expect(readRecords(answer.body).map((record) => record.body)).toEqual(['yes']);
@@ -165,11 +193,19 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
       return item;
     });
     const request = sendRequest({ topic: 'TopicA', body: Buffer.concat(items) });
-    const answer = await client.request({ ...request, code: 320, fields: { ...request.fields, m: 'true', i: '' } });
+    const answer = await client.request({
+      ...request,
+      code: 320,
+      fields: { ...request.fields, m: 'true', i: '' },
+    });
     expect(answer.code).toBe(0);
     expect(answer.extFields.get('msgId')?.split(',')).toHaveLength(3);
     const records = await pullAll('group-a', 'TopicA', 0, 3);
-    expect(records.map((record) => [record.body, record.queueOffset])).toEqual([['x', 0], ['yy', 1], ['zzz', 2]]);
+    expect(records.map((record) => [record.body, record.queueOffset])).toEqual([
+      ['x', 0],
+      ['yy', 1],
+      ['zzz', 2],
+    ]);
     expect(records[1]?.properties.get('UNIQ_KEY')).toBe('id-yy');
   });
 
@@ -189,7 +225,9 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     const body = Buffer.alloc(4 * 1024 * 1024, 'millrace ');
     expect((await client.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
     expect((await pullAll('group-a', 'TopicA', 0, 1))[0]?.body).toBe(body.toString());
-    const tooLong = await client.request(sendRequest({ topic: 'TopicA', body: Buffer.alloc(body.length + 1) }));
+    const tooLong = await client.request(
+      sendRequest({ topic: 'TopicA', body: Buffer.alloc(body.length + 1) }),
+    );
     expect(tooLong.code).toBe(13);
     expect(tooLong.remark).toContain('4194304');
   });
@@ -198,10 +236,12 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
     await client.request(sendRequest({ topic: 'TopicA', body: 'now' }));
     const startMs = Date.now();
-    await client.request(sendRequest({ topic: 'TopicA', body: 'later', properties: { DELAY: '1' } }));
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'later', properties: { DELAY: '1' } }),
+    );
     const records = await pullAll('group-a', 'TopicA', 0, 2);
     expect(records.map((record) => record.body)).toEqual(['now', 'later']);
-    expect((records[1] as Read).storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
+    expect(records[1].storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
   });
 
   test('redelivers what a consumer sent back through its retry topic', async () => {
@@ -211,7 +251,14 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     const offset = Number.parseInt((sent.extFields.get('msgId') as string).slice(16), 16);
     const back = await client.request({
       code: 36,
-      fields: { offset, group: 'group-a', delayLevel: 1, originMsgId: 'x', originTopic: 'TopicA', maxReconsumeTimes: 16 },
+      fields: {
+        offset,
+        group: 'group-a',
+        delayLevel: 1,
+        originMsgId: 'x',
+        originTopic: 'TopicA',
+        maxReconsumeTimes: 16,
+      },
     });
     expect(back.code).toBe(0);
     await client.request(heartbeatRequest('c1', 'group-a', '%RETRY%group-a'));
@@ -222,13 +269,25 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
 
   test('finds messages by key, by id and by time', async () => {
     const sent = await client.request(
-      sendRequest({ topic: 'TopicA', body: 'wanted', properties: { KEYS: 'order-1 order-2', UNIQ_KEY: 'THE-ID' } }),
+      sendRequest({
+        topic: 'TopicA',
+        body: 'wanted',
+        properties: { KEYS: 'order-1 order-2', UNIQ_KEY: 'THE-ID' },
+      }),
     );
-    await client.request(sendRequest({ topic: 'TopicA', body: 'other', properties: { KEYS: 'order-3' } }));
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'other', properties: { KEYS: 'order-3' } }),
+    );
     const query = async (key: string): Promise<string[]> => {
       const answer = await client.request({
         code: 12,
-        fields: { topic: 'TopicA', key, maxNum: 32, beginTimestamp: 0, endTimestamp: Number.MAX_SAFE_INTEGER },
+        fields: {
+          topic: 'TopicA',
+          key,
+          maxNum: 32,
+          beginTimestamp: 0,
+          endTimestamp: Number.MAX_SAFE_INTEGER,
+        },
       });
       return answer.code === 0 ? readRecords(answer.body).map((record) => record.body) : [];
     };
@@ -238,27 +297,51 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     const offset = Number.parseInt((sent.extFields.get('msgId') as string).slice(16), 16);
     const viewed = await client.request({ code: 33, fields: { offset } });
     expect(readRecords(viewed.body)[0]?.body).toBe('wanted');
-    const byTime = await client.request({ code: 29, fields: { topic: 'TopicA', queueId: 0, timestamp: 0 } });
+    const byTime = await client.request({
+      code: 29,
+      fields: { topic: 'TopicA', queueId: 0, timestamp: 0 },
+    });
     expect(byTime.extFields.get('offset')).toBe('0');
   });
 
   test('keeps messages and committed offsets over an orderly restart', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
     for (let index = 0; index < 10; index++) {
-      await client.request(sendRequest({ topic: 'TopicA', body: `body ${index}`, properties: { KEYS: `key-${index}` } }));
+      await client.request(
+        sendRequest({
+          topic: 'TopicA',
+          body: `body ${index}`,
+          properties: { KEYS: `key-${index}` },
+        }),
+      );
     }
     await pullAll('group-a', 'TopicA', 0, 10);
-    client.oneway({ code: 15, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0, commitOffset: 7 } });
+    client.oneway({
+      code: 15,
+      fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0, commitOffset: 7 },
+    });
     await expect
-      .poll(async () => (await client.request({ code: 14, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 } })).extFields.get('offset'))
+      .poll(async () =>
+        (
+          await client.request({
+            code: 14,
+            fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 },
+          })
+        ).extFields.get('offset'),
+      )
       .toBe('7');
     client.close();
     await broker.close();
     expect(fs.existsSync(path.join(root, 'abort'))).toBe(false);
     await start();
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
-    expect((await pullAll('group-a', 'TopicA', 0, 10)).map((record) => record.queueOffset)).toEqual([...Array(10).keys()]);
-    const offset = await client.request({ code: 14, fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 } });
+    expect((await pullAll('group-a', 'TopicA', 0, 10)).map((record) => record.queueOffset)).toEqual(
+      [...Array(10).keys()],
+    );
+    const offset = await client.request({
+      code: 14,
+      fields: { consumerGroup: 'group-a', topic: 'TopicA', queueId: 0 },
+    });
     expect(offset.extFields.get('offset')).toBe('7');
     const next = await client.request(sendRequest({ topic: 'TopicA', body: 'after' }));
     expect(next.extFields.get('queueOffset')).toBe('10');
@@ -288,8 +371,12 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     await client.request(sendRequest({ topic: 'TopicA', body: 'creates the topic' }));
     const names = await RawClient.connect(broker.ready.nameServerPort as number);
     const route = await names.request({ code: 105, fields: { topic: 'TopicA' } });
-    const body = JSON.parse(route.body.toString()) as { brokerDatas: { brokerAddrs: Record<string, string> }[] };
-    expect(body.brokerDatas[0]?.brokerAddrs).toEqual({ '0': `127.0.0.1:${broker.ready.brokerPort}` });
+    const body = JSON.parse(route.body.toString()) as {
+      brokerDatas: { brokerAddrs: Record<string, string> }[];
+    };
+    expect(body.brokerDatas[0]?.brokerAddrs).toEqual({
+      '0': `127.0.0.1:${broker.ready.brokerPort}`,
+    });
     names.close();
   });
 });

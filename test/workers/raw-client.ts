@@ -3,7 +3,11 @@
  * what a test says, so it can also send what no real client would.
  */
 import net from 'node:net';
-import { decodeFrame, encodeRequest, type RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import {
+  decodeFrame,
+  encodeRequest,
+  type RemotingCommand,
+} from '../../src/protocol/remoting-command.ts';
 
 export interface RawRequest {
   code: number;
@@ -50,7 +54,10 @@ export class RawClient {
   }
 
   encode(request: RawRequest, opaque: number): Buffer {
-    const entries = Object.entries(request.fields ?? {}).map(([name, value]): [string, string] => [name, String(value)]);
+    const entries = Object.entries(request.fields ?? {}).map(([name, value]): [string, string] => [
+      name,
+      String(value),
+    ]);
     return encodeRequest({
       code: request.code,
       opaque,
@@ -133,7 +140,12 @@ export function sendRequest(options: SendOptions): RawRequest {
 }
 
 /** A heartbeat that makes a consumer group subscribe. */
-export function heartbeatRequest(clientId: string, group: string, topic: string, expression = '*'): RawRequest {
+export function heartbeatRequest(
+  clientId: string,
+  group: string,
+  topic: string,
+  expression = '*',
+): RawRequest {
   const tags = expression === '*' ? [] : expression.split('||').map((tag) => tag.trim());
   return {
     code: 34,
@@ -147,7 +159,15 @@ export function heartbeatRequest(clientId: string, group: string, topic: string,
             groupName: group,
             messageModel: 'CLUSTERING',
             subscriptionDataSet: [
-              { classFilterMode: false, codeSet: [], expressionType: 'TAG', subString: expression, subVersion: 1, tagsSet: tags, topic },
+              {
+                classFilterMode: false,
+                codeSet: [],
+                expressionType: 'TAG',
+                subString: expression,
+                subVersion: 1,
+                tagsSet: tags,
+                topic,
+              },
             ],
             unitMode: false,
           },
@@ -158,7 +178,13 @@ export function heartbeatRequest(clientId: string, group: string, topic: string,
   };
 }
 
-export function pullRequest(group: string, topic: string, queueId: number, offset: number, holdMs = 0): RawRequest {
+export function pullRequest(
+  group: string,
+  topic: string,
+  queueId: number,
+  offset: number,
+  holdMs = 0,
+): RawRequest {
   return {
     code: 11,
     fields: {
