@@ -24,7 +24,13 @@ const checkpointLayout = layout({
   confirmPhyOffset: 'i64',
 });
 
-const ownLayout = layout({ magic: 'i32', crc: 'i32', flushedPosition: 'i64', dispatchedPosition: 'i64', physicMsgTimestamp: 'i64' });
+const ownLayout = layout({
+  magic: 'i32',
+  crc: 'i32',
+  flushedPosition: 'i64',
+  dispatchedPosition: 'i64',
+  physicMsgTimestamp: 'i64',
+});
 
 export class Checkpoint {
   /** Store timestamp of the last record that is on disk. */

@@ -61,7 +61,10 @@ export class ConsumeQueueFiles {
       }
       if (bytes < fileBytes) files.truncate(descriptors.get(file), fileBytes);
       if (expected >= 0 && fileStart !== expected) {
-        logger.error({ file, missing: this.#fileAt(expected) }, 'a file of this queue is missing: its messages are not found');
+        logger.error(
+          { file, missing: this.#fileAt(expected) },
+          'a file of this queue is missing: its messages are not found',
+        );
       }
       if (expected < 0) this.start = fileStart;
       expected = fileStart + fileBytes;
@@ -135,8 +138,8 @@ export class ConsumeQueueFiles {
 
   #create(fileStart: number, file: string): void {
     const { files, fileBytes, unsynced } = this.#context;
+    files.makeDirectory(this.#directory);
     if (this.isEmpty) {
-      files.makeDirectory(this.#directory);
       const topicDirectory = path.dirname(this.#directory);
       unsynced.add(`${path.dirname(topicDirectory)}/`).add(`${topicDirectory}/`);
       this.start = fileStart;

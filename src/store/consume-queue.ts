@@ -65,7 +65,8 @@ export class ConsumeQueueUnits {
     let at = position;
     for (let index = from; index < to; index++) {
       const bytes = source.readInt32BE(at + unitLayout.recordBytes);
-      this.physicalOffset[index] = source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
+      this.physicalOffset[index] =
+        source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
       this.bytes[index] = bytes === GAP_RECORD_BYTES || bytes < 0 ? 0 : bytes;
       this.tagsHigh[index] = source.readInt32BE(at + unitLayout.tagsHigh);
       this.tagsLow[index] = source.readInt32BE(at + unitLayout.tagsLow);
@@ -119,14 +120,24 @@ export class ConsumeQueue {
     if (this.minOffset === this.maxOffset || this.#bytesAt(this.minOffset) > 0) return;
     // Only a gap that fills the file up to the first message is skipped here; retention does the rest.
     const fileEnd = Math.min(this.maxOffset, this.minOffset + this.#context.fileBytes / UNIT_BYTES);
-    this.minOffset += binarySearch(fileEnd - this.minOffset, (index) => this.#bytesAt(this.minOffset + index) > 0);
+    this.minOffset += binarySearch(
+      fileEnd - this.minOffset,
+      (index) => this.#bytesAt(this.minOffset + index) > 0,
+    );
   }
 
   /**
    * Adds the unit of a message. An offset below the end is there already: a rebuild comes by again.
    * One above it leaves a gap of units that stand for no message.
    */
-  append(queueOffset: number, physicalOffset: number, recordBytes: number, tagsHigh: number, tagsLow: number): void {
+  append(
+    queueOffset: number,
+    physicalOffset: number,
+    recordBytes: number,
+    tagsHigh: number,
+    tagsLow: number,
+  ): void {
+    if (this.#isForgotten) return;
     if (queueOffset !== this.maxOffset && !this.#fillGap(queueOffset, physicalOffset)) return;
     this.#put(physicalOffset, recordBytes, tagsHigh, tagsLow);
   }
@@ -147,7 +158,7 @@ export class ConsumeQueue {
   /** Store timestamp of the message at an offset, or -1. */
   storeTimestampAt(offset: number, storeTimestampOf: (physicalOffset: number) => number): number {
     if (this.read(offset, 1, probe) === 0 || probe.bytes[0] === 0) return -1;
-    return storeTimestampOf(probe.physicalOffset[0] as number);
+    return storeTimestampOf(probe.physicalOffset[0]);
   }
 
   /**
@@ -159,7 +170,8 @@ export class ConsumeQueue {
     boundary: 'LOWER' | 'UPPER',
     storeTimestampOf: (physicalOffset: number) => number,
   ): number {
-    if (boundary === 'LOWER') return this.#search((physicalOffset) => storeTimestampOf(physicalOffset) < timestampMs);
+    if (boundary === 'LOWER')
+      return this.#search((physicalOffset) => storeTimestampOf(physicalOffset) < timestampMs);
     const after = this.#search((physicalOffset) => storeTimestampOf(physicalOffset) <= timestampMs);
     return Math.max(this.minOffset, after - 1);
   }
@@ -205,7 +217,9 @@ export class ConsumeQueue {
     this.writePending();
     const isWhole = this.minOffset === this.maxOffset || this.#lastPhysical() < endPhysicalOffset;
     if (isWhole && (!isAbnormal || this.#stored.isEmpty)) return;
-    const end = isWhole ? this.maxOffset : this.#search((physicalOffset) => physicalOffset < endPhysicalOffset);
+    const end = isWhole
+      ? this.maxOffset
+      : this.#search((physicalOffset) => physicalOffset < endPhysicalOffset);
     this.#stored.cutAt(end * UNIT_BYTES, end < this.maxOffset);
     this.#setEnd(end);
   }
@@ -216,7 +230,8 @@ export class ConsumeQueue {
     if (minOffset < maxOffset) {
       if (this.#lastPhysical() < minimumPhysicalOffset) this.minOffset = maxOffset;
       else if (this.#firstPhysical() >= minimumPhysicalOffset) return;
-      else this.minOffset = this.#search((physicalOffset) => physicalOffset < minimumPhysicalOffset);
+      else
+        this.minOffset = this.#search((physicalOffset) => physicalOffset < minimumPhysicalOffset);
       this.#firstPhysicalOffset = -1;
     }
     this.#stored.removeBelow(this.minOffset * UNIT_BYTES);
@@ -250,7 +265,7 @@ export class ConsumeQueue {
 
   /** Makes `queueOffset` the next one, by units for what is missing; false where it is not to be added. */
   #fillGap(queueOffset: number, physicalOffset: number): boolean {
-    if (this.#isForgotten || !(queueOffset > this.maxOffset)) return false;
+    if (!(queueOffset > this.maxOffset)) return false;
     const isUnused = this.#stored.isEmpty && this.maxOffset === 0;
     // A queue whose beginning has expired starts inside the file that holds this offset.
     const unitsPerFile = this.#context.fileBytes / UNIT_BYTES;
@@ -258,17 +273,24 @@ export class ConsumeQueue {
     const { topic, queueId } = this;
     if (queueOffset - from > GAP_COUNT_MAX) {
       const fields = { topic, queueId, queueOffset, maxOffset: this.maxOffset, physicalOffset };
-      this.#context.logger.error(fields, 'a record is left out of its queue: its queue offset is far beyond the end');
+      this.#context.logger.error(
+        fields,
+        'a record is left out of its queue: its queue offset is far beyond the end',
+      );
       return false;
     }
     const wasEmpty = this.minOffset === this.maxOffset;
     if (!isUnused) {
-      this.#context.logger.warn({ topic, queueId, from, to: queueOffset }, 'messages of a queue are missing from the log');
+      this.#context.logger.warn(
+        { topic, queueId, from, to: queueOffset },
+        'messages of a queue are missing from the log',
+      );
     }
     if (from > this.maxOffset) this.#setEnd(from);
     // In front of the first message a gap has RocketMQ's form. Inside a queue it carries the place of the
     // next record, so that physical offsets still ascend for a binary search.
-    while (this.maxOffset < queueOffset) this.#put(wasEmpty ? 0 : physicalOffset, GAP_RECORD_BYTES, 0, 0);
+    while (this.maxOffset < queueOffset)
+      this.#put(wasEmpty ? 0 : physicalOffset, GAP_RECORD_BYTES, 0, 0);
     if (wasEmpty) this.minOffset = queueOffset;
     return true;
   }
@@ -291,7 +313,10 @@ export class ConsumeQueue {
 
   /** Drops units that the file has, but for the newest ones, which waiting readers want. */
   #dropWritten(keptCount: number): void {
-    const keepFrom = Math.max(this.#bufferStart, Math.min(this.#writtenTo, this.maxOffset - keptCount));
+    const keepFrom = Math.max(
+      this.#bufferStart,
+      Math.min(this.#writtenTo, this.maxOffset - keptCount),
+    );
     const from = (keepFrom - this.#bufferStart) * UNIT_BYTES;
     const to = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
     this.#buffer.copyWithin(0, from, to);
@@ -356,7 +381,7 @@ export class ConsumeQueue {
         while (index < count && isNothing(probe, index)) index++;
         at += index;
         if (index < count) {
-          physicalOffset = probe.physicalOffset[index] as number;
+          physicalOffset = probe.physicalOffset[index];
           break;
         }
       }
@@ -374,21 +399,23 @@ export class ConsumeQueue {
   #lastPhysical(): number {
     // A hole at the end knows nothing: a search decides.
     if (this.#lastPhysicalOffset < 0) {
-      this.#lastPhysicalOffset = this.#bytesAt(this.maxOffset - 1) > 0 ? this.#physicalAt(this.maxOffset - 1) : Infinity;
+      this.#lastPhysicalOffset =
+        this.#bytesAt(this.maxOffset - 1) > 0 ? this.#physicalAt(this.maxOffset - 1) : Infinity;
     }
     return this.#lastPhysicalOffset;
   }
 
   #physicalAt(offset: number): number {
-    return this.read(offset, 1, probe) === 0 ? 0 : (probe.physicalOffset[0] as number);
+    return this.read(offset, 1, probe) === 0 ? 0 : probe.physicalOffset[0];
   }
 
   #bytesAt(offset: number): number {
-    return this.read(offset, 1, probe) === 0 ? 0 : (probe.bytes[0] as number);
+    return this.read(offset, 1, probe) === 0 ? 0 : probe.bytes[0];
   }
 
   #readStored(fromOffset: number, count: number, into: ConsumeQueueUnits): number {
-    const units = this.#stored.read(into.scratch, count * UNIT_BYTES, fromOffset * UNIT_BYTES) / UNIT_BYTES;
+    const units =
+      this.#stored.read(into.scratch, count * UNIT_BYTES, fromOffset * UNIT_BYTES) / UNIT_BYTES;
     into.decode(into.scratch, 0, 0, units);
     return units;
   }

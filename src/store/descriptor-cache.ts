@@ -25,7 +25,7 @@ export class DescriptorCache {
       descriptor = this.#openFile(path);
       if (this.#open.size >= this.#countMax) {
         const [oldest] = this.#open.keys();
-        this.close(oldest as string);
+        this.close(oldest);
       }
     } else this.#open.delete(path);
     this.#open.set(path, descriptor);

@@ -40,7 +40,10 @@ export const indexHeader = layout(
   },
   40,
 );
-export const indexEntry = layout({ keyHash: 'i32', physicalOffset: 'i64', seconds: 'i32', previous: 'i32' }, 20);
+export const indexEntry = layout(
+  { keyHash: 'i32', physicalOffset: 'i64', seconds: 'i32', previous: 'i32' },
+  20,
+);
 const slotMark = layout({ magic: 'i32', entryNumber: 'i32', reserved: 12 }, indexEntry.totalBytes);
 
 const MARK_MAGIC = 0x4d49_4c4c; // "MILL"
@@ -76,6 +79,8 @@ export class IndexFile {
   /** What entry 0 of the file says: slots are stored; they are not. */
   #isMarkedStored = false;
   #isMarkedOpen = false;
+  /** The disk may hold slots that a start would trust. */
+  #hasTrustedSlots = false;
   #isDirty = false;
   readonly #slotFile = {
     read: (target: Buffer, bytes: number, position: number): void =>
@@ -119,6 +124,7 @@ export class IndexFile {
     const markedNumber = mark.readInt32BE(slotMark.entryNumber);
     this.#isMarkedOpen = isOwn && markedNumber === 0;
     this.#isMarkedStored = isOwn && markedNumber === this.entryNumber;
+    this.#hasTrustedSlots = !this.#isMarkedOpen;
     const isBeyond = this.endPhysicalOffset >= physicalOffset;
     if (isBeyond || (this.#isMarkedOpen && !this.isFull)) this.#rebuild(physicalOffset);
   }
@@ -166,7 +172,11 @@ export class IndexFile {
       this.#readEntry(number, entry);
       const timestampMs = this.beginTimestampMs + entry.readInt32BE(indexEntry.seconds) * 1000;
       // Entries know their second only: the whole second counts.
-      if (entry.readInt32BE(indexEntry.keyHash) === keyHash && timestampMs + 999 >= beginMs && timestampMs <= endMs) {
+      if (
+        entry.readInt32BE(indexEntry.keyHash) === keyHash &&
+        timestampMs + 999 >= beginMs &&
+        timestampMs <= endMs
+      ) {
         found.push(readLong(entry, indexEntry.physicalOffset));
       }
       const previous = entry.readInt32BE(indexEntry.previous);
@@ -233,7 +243,12 @@ export class IndexFile {
         const keyHash = entries.readInt32BE(at + indexEntry.keyHash);
         const offset = readLong(entries, at + indexEntry.physicalOffset);
         const seconds = entries.readInt32BE(at + indexEntry.seconds);
-        isValid = keyHash >= 0 && seconds >= 0 && offset >= lastOffset && offset < physicalOffset && !isBlank(entries, at);
+        isValid =
+          keyHash >= 0 &&
+          seconds >= 0 &&
+          offset >= lastOffset &&
+          offset < physicalOffset &&
+          !isBlank(entries, at);
         if (!isValid) break;
         const slot = keyHash % slotCount;
         const previous = slots.get(slot);
@@ -250,7 +265,8 @@ export class IndexFile {
     this.#usedSlotCount = usedSlotCount;
     this.entryNumber = number;
     this.#bufferFrom = number;
-    if (this.endPhysicalOffset !== lastOffset) this.endTimestampMs = this.beginTimestampMs + lastSeconds * 1000;
+    if (this.endPhysicalOffset !== lastOffset)
+      this.endTimestampMs = this.beginTimestampMs + lastSeconds * 1000;
     this.endPhysicalOffset = lastOffset;
     this.#isMarkedStored = false;
     this.#isDirty = true;
@@ -320,6 +336,12 @@ export class IndexFile {
     this.#writeFile(mark, 0, mark.length, this.#entryPosition(0));
     this.#isMarkedOpen = entryNumber === 0;
     this.#isMarkedStored = entryNumber > 0;
+    if (this.#hasTrustedSlots) {
+      // Once in the life of an older file: new slots must not reach the disk before this mark does.
+      const { files, descriptors } = this.#options;
+      files.syncDescriptor(descriptors.get(this.path));
+      this.#hasTrustedSlots = false;
+    }
     return mark.length;
   }
 
@@ -333,7 +355,9 @@ export class IndexFile {
   }
 
   #entryPosition(number: number): number {
-    return indexHeader.totalBytes + this.#options.slotCount * SLOT_BYTES + number * indexEntry.totalBytes;
+    return (
+      indexHeader.totalBytes + this.#options.slotCount * SLOT_BYTES + number * indexEntry.totalBytes
+    );
   }
 
   /** Reads into the start of `target`; what is not on disk reads as zeroes. */

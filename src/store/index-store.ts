@@ -57,7 +57,8 @@ export class IndexStore {
       const bytes = files.sizeOf(file);
       if (isNamed && bytes === 0) files.remove(file);
       else if (isNamed && bytes === expectedBytes) this.#load(file, physicalOffset);
-      else logger.warn({ file, bytes, expectedBytes }, 'ignored a file that is no index of this size');
+      else
+        logger.warn({ file, bytes, expectedBytes }, 'ignored a file that is no index of this size');
     }
   }
 
@@ -82,7 +83,10 @@ export class IndexStore {
       if (file.beginTimestampMs > endMs || file.endTimestampMs + 999 < beginMs) continue;
       if (file.query(hash, beginMs, endMs, countMax, found)) continue;
       if (!this.#hasGivenUp) {
-        this.#options.logger.warn({ hash }, 'a query by key gave up: too many newer messages have keys like it');
+        this.#options.logger.warn(
+          { hash },
+          'a query by key gave up: too many newer messages have keys like it',
+        );
       }
       this.#hasGivenUp = true;
     }
@@ -113,7 +117,7 @@ export class IndexStore {
   /** Deletes files whose messages have all expired. */
   expireBelow(minimumPhysicalOffset: number): void {
     while (this.#indexFiles.length > 1) {
-      const first = this.#indexFiles[0] as IndexFile;
+      const first = this.#indexFiles[0];
       if (first.endPhysicalOffset >= minimumPhysicalOffset) return;
       this.#remove(first.path);
       this.#indexFiles.shift();
@@ -126,7 +130,10 @@ export class IndexStore {
       for (const file of this.#indexFiles) file.seal();
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
-      this.#options.logger.warn({ error: error.message }, 'the index is not stored whole; the next start builds it again');
+      this.#options.logger.warn(
+        { error: error.message },
+        'the index is not stored whole; the next start builds it again',
+      );
     }
     this.#descriptors.closeAll();
     this.#indexFiles = [];
