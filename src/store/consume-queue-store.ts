@@ -9,6 +9,7 @@ import type { Logger } from '../base/logging.ts';
 import { ConsumeQueue, type ConsumeQueueContext, UNIT_BYTES } from './consume-queue.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import type { StoreFiles } from './segment.ts';
+import { syncPaths } from './sync-paths.ts';
 
 export interface ConsumeQueueStoreOptions {
   files: StoreFiles;
@@ -120,8 +121,11 @@ export class ConsumeQueueStore {
     this.#context.unsynced.add(`${this.#options.directory}/`);
   }
 
-  /** Writes nothing: what is still pending is derived from the log again. */
+  /**
+   * Syncs what nobody took for it. Writes nothing: what is still pending is derived from the log again.
+   */
   close(): void {
+    syncPaths(this.#options.files, this.takeUnsynced());
     this.#context.descriptors.closeAll();
   }
 

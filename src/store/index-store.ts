@@ -11,6 +11,7 @@ import type { Logger } from '../base/logging.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import { IndexFile, indexFileBytes } from './index-file.ts';
 import type { StoreFiles } from './segment.ts';
+import { syncPaths } from './sync-paths.ts';
 
 export interface IndexStoreOptions {
   files: StoreFiles;
@@ -128,6 +129,7 @@ export class IndexStore {
   close(): void {
     try {
       for (const file of this.#indexFiles) file.seal();
+      syncPaths(this.#options.files, this.takeUnsynced());
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       this.#options.logger.warn(

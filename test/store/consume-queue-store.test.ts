@@ -103,6 +103,33 @@ describe('consume queue store', () => {
     store.close();
   });
 
+  it('syncs at close what nobody took for it', () => {
+    using harness = makeHarness();
+    const synced: string[] = [];
+    const plain = { ...harness.files };
+    harness.files.syncDescriptor = (descriptor) => {
+      synced.push(fs.readlinkSync(`/proc/self/fd/${descriptor}`));
+      plain.syncDescriptor(descriptor);
+    };
+    harness.files.syncDirectory = (directory) => {
+      synced.push(directory);
+      plain.syncDirectory(directory);
+    };
+    const store = openStore(harness);
+    fill(store.getOrCreate('taken', 0), 10);
+    store.writePending();
+    store.takeUnsynced();
+    fill(store.getOrCreate('left', 0), 10);
+    store.writePending();
+    store.close();
+    expect(relativePaths(harness, synced)).toEqual([
+      'consumequeue/',
+      'consumequeue/left/',
+      'consumequeue/left/0/',
+      'consumequeue/left/0/00000000000000000000',
+    ]);
+  });
+
   it('needs no more descriptors than it may have, however many queues it writes', () => {
     using harness = makeHarness();
     const openFiles = (): number => fs.readdirSync('/proc/self/fd').length;
