@@ -1,0 +1,192 @@
+/**
+ * Stock Apache RocketMQ 5.3.3 from Maven Central, as processes: name server, broker, any client program
+ * on its class path. Small heaps, files only under the directory given, stopped by pid.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+
+const project = path.join(import.meta.dirname, 'java');
+const classPathFile = path.join(project, 'target', 'classpath.txt');
+
+/** Compiles the Java side and resolves its class path, once; quick when nothing changed. */
+export function prepareJava(): string {
+  const sources = path.join(project, 'src');
+  const newest = Math.max(fs.statSync(path.join(project, 'pom.xml')).mtimeMs, newestIn(sources));
+  if (!fs.existsSync(classPathFile) || fs.statSync(classPathFile).mtimeMs < newest) {
+    const goals = ['compile', 'dependency:build-classpath', `-Dmdep.outputFile=${classPathFile}`];
+    execFileSync('mvn', ['-q', '-B', ...goals], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
+  }
+  return `${path.join(project, 'target', 'classes')}:${fs.readFileSync(classPathFile, 'utf8').trim()}`;
+}
+
+function newestIn(directory: string): number {
+  const times = fs
+    .readdirSync(directory, { recursive: true, withFileTypes: true })
+    .map((entry) => fs.statSync(path.join(entry.parentPath, entry.name)).mtimeMs);
+  return Math.max(0, ...times);
+}
+
+export interface JavaProcess {
+  readonly pid: number;
+  readonly logFile: string;
+  /** Everything written to standard output and error so far. */
+  output(): string;
+  /** Exit code, once it has ended. */
+  readonly ended: Promise<number>;
+  /** SIGTERM, and SIGKILL after ten seconds. */
+  stop(): Promise<void>;
+  kill(): void;
+}
+
+/** Starts a Java main class on the class path of stock RocketMQ. */
+export function startJava(options: {
+  main: string;
+  arguments?: string[];
+  directory: string;
+  heapMb: number;
+  properties?: Record<string, string>;
+  name: string;
+}): JavaProcess {
+  fs.mkdirSync(options.directory, { recursive: true });
+  const logFile = path.join(options.directory, `${options.name}.log`);
+  const log = fs.openSync(logFile, 'w');
+  const properties = {
+    // Logs, offsets of broadcast consumers and locks stay under the directory.
+    'user.home': options.directory,
+    'rocketmq.home.dir': options.directory,
+    'rocketmq.client.logRoot': path.join(options.directory, 'logs'),
+    'rocketmq.client.logLevel': 'WARN',
+    'java.net.preferIPv4Stack': 'true',
+    ...options.properties,
+  };
+  const child = spawn(
+    'java',
+    [
+      `-Xms${options.heapMb}m`,
+      `-Xmx${options.heapMb}m`,
+      '-XX:MaxDirectMemorySize=512m',
+      ...Object.entries(properties).map(([name, value]) => `-D${name}=${value}`),
+      '-cp',
+      prepareJava(),
+      options.main,
+      ...(options.arguments ?? []),
+    ],
+    { stdio: ['ignore', log, log], env: { ...process.env, ROCKETMQ_HOME: options.directory } },
+  );
+  fs.closeSync(log);
+  return asProcess(child, logFile);
+}
+
+function asProcess(child: ChildProcess, logFile: string): JavaProcess {
+  const ended = new Promise<number>((resolve) => {
+    child.once('exit', (code) => resolve(code ?? -1));
+    child.once('error', () => resolve(-1));
+  });
+  return {
+    pid: child.pid ?? 0,
+    logFile,
+    output: () => fs.readFileSync(logFile, 'utf8'),
+    ended,
+    stop: async () => {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      await ended;
+      clearTimeout(timer);
+    },
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+export async function startApacheNameServer(options: {
+  port: number;
+  directory: string;
+  heapMb?: number;
+}): Promise<JavaProcess> {
+  const configuration = path.join(options.directory, 'namesrv.conf');
+  fs.mkdirSync(options.directory, { recursive: true });
+  fs.writeFileSync(
+    configuration,
+    `listenPort=${options.port}\nbindAddress=127.0.0.1\nkvConfigPath=${options.directory}/kvConfig.json\nconfigStorePath=${options.directory}/namesrv.properties\n`,
+  );
+  const server = startJava({
+    main: 'org.apache.rocketmq.namesrv.NamesrvStartup',
+    arguments: ['-c', configuration],
+    directory: options.directory,
+    heapMb: options.heapMb ?? 128,
+    name: 'namesrv',
+  });
+  await accepting(options.port, server);
+  return server;
+}
+
+export async function startApacheBroker(options: {
+  brokerPort: number;
+  nameServerAddress: string;
+  storeDirectory: string;
+  directory: string;
+  brokerName: string;
+  clusterName?: string;
+  flushDiskType?: 'ASYNC_FLUSH' | 'SYNC_FLUSH';
+  heapMb?: number;
+  properties?: Record<string, string | number | boolean>;
+}): Promise<JavaProcess> {
+  fs.mkdirSync(options.directory, { recursive: true });
+  const configuration = path.join(options.directory, 'broker.conf');
+  const settings = {
+    brokerClusterName: options.clusterName ?? 'DefaultCluster',
+    brokerName: options.brokerName,
+    brokerId: 0,
+    brokerIP1: '127.0.0.1',
+    bindAddress: '127.0.0.1',
+    listenPort: options.brokerPort,
+    haListenPort: options.brokerPort + 1,
+    namesrvAddr: options.nameServerAddress,
+    storePathRootDir: options.storeDirectory,
+    storePathCommitLog: path.join(options.storeDirectory, 'commitlog'),
+    flushDiskType: options.flushDiskType ?? 'ASYNC_FLUSH',
+    autoCreateTopicEnable: true,
+    ...options.properties,
+  };
+  fs.writeFileSync(
+    configuration,
+    Object.entries(settings)
+      .map(([name, value]) => `${name}=${String(value)}\n`)
+      .join(''),
+  );
+  const broker = startJava({
+    main: 'org.apache.rocketmq.broker.BrokerStartup',
+    arguments: ['-c', configuration],
+    directory: options.directory,
+    heapMb: options.heapMb ?? 512,
+    name: 'broker',
+  });
+  await accepting(options.brokerPort, broker);
+  return broker;
+}
+
+/** Waits until a port accepts connections, or the process has ended. */
+export async function accepting(port: number, server: JavaProcess, timeoutMs = 60_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  let hasEnded = false;
+  void server.ended.then(() => {
+    hasEnded = true;
+  });
+  while (Date.now() < deadline && !hasEnded) {
+    if (await canConnect(port)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing accepts on port ${port}; its log:\n${server.output().slice(-2000)}`);
+}
+
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
