@@ -17,7 +17,9 @@ import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { defaultControlConfig } from '../broker/control-config.ts';
+import { BrokerRegistration } from '../client/broker-registration.ts';
 import { encodeHost } from '../protocol/record-encoder.ts';
+import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
@@ -198,6 +200,20 @@ async function start(
       );
   };
 
+  const registration =
+    config.nameServerAddresses.length === 0
+      ? null
+      : new BrokerRegistration({
+          nameServers: config.nameServerAddresses,
+          identity: {
+            clusterName: config.clusterName,
+            brokerName: config.brokerName,
+            brokerId: config.brokerId,
+            address: `${advertisedHost ?? defaultHost(config.listenAddress)}:${advertisedPort}`,
+            haServerAddress: `${advertisedHost ?? defaultHost(config.listenAddress)}:${advertisedPort + 1}`,
+          },
+          logger,
+        });
   const agents: Agent[] = [];
   const mainDoorbell = new Doorbell(memory.doorbells['main'], null);
   const runner = new EventLoopRunner(agents, mainDoorbell, systemMonotonicClock.nowMs, (error) =>
@@ -225,7 +241,10 @@ async function start(
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax: config.connectionCountMax,
     idleCloseMs: config.idleCloseMs,
-    onTopicsChanged: () => {},
+    onTopicsChanged: (message) => {
+      const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
+      registration?.update(topics, message.dataVersion);
+    },
   });
   for (const name of placement.get('main') ?? []) {
     agents.push(name === 'reactor' ? reactor : factory.make(name));
@@ -270,7 +289,7 @@ async function start(
     if (isStopping) return;
     isStopping = true;
     reactor.goAway();
-    await delay(GO_AWAY_MS);
+    await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
     for (const { server } of listeners) server.close();
     reactor.stopReading();
     await settle();
