@@ -46,7 +46,7 @@ export class RemotingClient {
   readonly #waiting = new Map<number, Waiting>();
   #socket: net.Socket | null = null;
   #connecting: Promise<net.Socket> | null = null;
-  #input = Buffer.alloc(0);
+  #input: Buffer = Buffer.alloc(0);
   #nextOpaque = 0;
   #isClosed = false;
 

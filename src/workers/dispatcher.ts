@@ -76,7 +76,8 @@ export class Dispatcher implements Agent {
   #unsynced = new Set<string>();
   #isStale = false;
   #isClosing = false;
-  #minimum = 0;
+  /** What of the log has gone is followed from the first turn on. */
+  #minimum = -1;
   #nextDelayOffsetsMs = 0;
   #nextDelayMs = 0;
   /** Where the delays stood, until the redeliveries before that are on disk. */
@@ -85,7 +86,6 @@ export class Dispatcher implements Agent {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#frame = new FrameReader(options.requestPool);
-    this.#minimum = options.positions.load(PositionSlot.MINIMUM);
   }
 
   doWork(nowMs: number): number {

@@ -15,6 +15,7 @@ import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { Checkpoint } from '../store/checkpoint.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { StoreFiles } from '../store/segment.ts';
+import { syncPaths } from '../store/sync-paths.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import { writeMetadata } from '../store/metadata-file.ts';
 import type { LogRetention } from './log-retention.ts';
@@ -185,7 +186,7 @@ export class Flusher implements Agent {
 
   #syncDerived(task: Extract<FlusherTask, { kind: 'sync' }>): void {
     const { files, checkpoint } = this.#options;
-    for (const path of task.paths) syncPath(files, path);
+    syncPaths(files, task.paths);
     checkpoint.dispatchedPosition = task.dispatchedPosition;
     checkpoint.logicsTimestampMs = task.logicsTimestampMs;
     checkpoint.indexTimestampMs = task.indexTimestampMs;
@@ -198,20 +199,5 @@ export class Flusher implements Agent {
     checkpoint.flushedPosition = positions.load(PositionSlot.FLUSHED);
     checkpoint.write(files, checkpointPath);
     this.#isCheckpointStale = false;
-  }
-}
-
-/** Syncs a file, or a directory; one that has been deleted meanwhile needs none. */
-function syncPath(files: StoreFiles, path: string): void {
-  if (!files.exists(path)) return;
-  if (path.endsWith('/')) {
-    files.syncDirectory(path);
-    return;
-  }
-  const descriptor = files.open(path, false);
-  try {
-    files.syncDescriptor(descriptor);
-  } finally {
-    files.closeDescriptor(descriptor);
   }
 }

@@ -337,6 +337,8 @@ export class PullService {
       if (!filter.matchesAll && !filter.matches(units.tagsHigh[index], units.tagsLow[index]))
         continue;
       const bytes = units.bytes[index];
+      // A unit that stands for no message.
+      if (bytes === 0) continue;
       if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
       const physicalOffset = units.physicalOffset[index];
       if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {

@@ -97,7 +97,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
 
   const derived = openDerivedFiles(options, scanFrom, log.damage);
   const { consumeQueues, index } = derived;
-  consumeQueues.truncateTo(scanFrom);
+  consumeQueues.truncateTo(scanFrom, isAbnormal);
   consumeQueues.expireBelow(log.minimum);
   const topics = new TopicStates(consumeQueues, 0);
   const delayLevels = new DelayLevels(options.messageDelayLevel);
