@@ -16,7 +16,10 @@ export function prepareJava(): string {
   const newest = Math.max(fs.statSync(path.join(project, 'pom.xml')).mtimeMs, newestIn(sources));
   if (!fs.existsSync(classPathFile) || fs.statSync(classPathFile).mtimeMs < newest) {
     const goals = ['compile', 'dependency:build-classpath', `-Dmdep.outputFile=${classPathFile}`];
-    execFileSync('mvn', ['-q', '-B', ...goals], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
+    execFileSync('mvn', ['-q', '-B', ...goals], {
+      cwd: project,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
   }
   return `${path.join(project, 'target', 'classes')}:${fs.readFileSync(classPathFile, 'utf8').trim()}`;
 }
@@ -167,7 +170,11 @@ export async function startApacheBroker(options: {
 }
 
 /** Waits until a port accepts connections, or the process has ended. */
-export async function accepting(port: number, server: JavaProcess, timeoutMs = 60_000): Promise<void> {
+export async function accepting(
+  port: number,
+  server: JavaProcess,
+  timeoutMs = 60_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   let hasEnded = false;
   void server.ended.then(() => {

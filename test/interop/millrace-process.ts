@@ -1,0 +1,89 @@
+/**
+ * Millrace as a user starts it: a process of its own, ready when its log says so.
+ */
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+
+export interface Millrace {
+  readonly pid: number;
+  /** From the start of the process to the line `ready`. */
+  readonly readyMs: number;
+  readonly logFile: string;
+  /** SIGTERM; resolves when the process has ended. */
+  stop(): Promise<void>;
+  /** kill -9 */
+  kill(): Promise<void>;
+}
+
+export interface MillraceOptions {
+  storeDirectory: string;
+  brokerPort: number;
+  nameServerPort: number;
+  arguments?: string[];
+}
+
+const main = path.join(import.meta.dirname, '../../src/cli/main.ts');
+const READY_TIMEOUT_MS = 60_000;
+
+export async function startMillrace(options: MillraceOptions): Promise<Millrace> {
+  fs.mkdirSync(options.storeDirectory, { recursive: true });
+  const logFile = path.join(options.storeDirectory, '..', `millrace-${options.brokerPort}.log`);
+  const log = fs.openSync(logFile, 'a');
+  const startedMs = performance.now();
+  const child = spawn(
+    process.execPath,
+    [
+      main,
+      'start',
+      '--store-dir',
+      options.storeDirectory,
+      '--broker-port',
+      String(options.brokerPort),
+      '--name-server-port',
+      String(options.nameServerPort),
+      ...(options.arguments ?? []),
+    ],
+    { stdio: ['ignore', 'pipe', log] },
+  );
+  fs.closeSync(log);
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const readyMs = await new Promise<number>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`not ready in time; log: ${logFile}`)),
+      READY_TIMEOUT_MS,
+    );
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      fs.appendFileSync(logFile, chunk);
+      if (text.includes('"ready"')) return;
+      text += chunk.toString();
+      if (!text.includes('"msg":"ready"')) return;
+      clearTimeout(timer);
+      resolve(performance.now() - startedMs);
+    });
+    void ended.then(() => {
+      clearTimeout(timer);
+      reject(
+        new Error(
+          `Millrace ended before it was ready:\n${fs.readFileSync(logFile, 'utf8').slice(-2000)}`,
+        ),
+      );
+    });
+  });
+  return {
+    pid: child.pid ?? 0,
+    readyMs,
+    logFile,
+    stop: async () => {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+      await ended;
+      clearTimeout(timer);
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,307 @@
+/**
+ * The interop suite: stock Apache RocketMQ 5.3.3 against Millrace, as real processes. Builds the Java
+ * side, runs every scenario, ends with one line `N passed, N failed`.
+ *
+ *   node test/interop/run.ts [--only NAME …] [--against millrace|apache] [--million COUNT] [--rounds N]
+ */
+import { parseArgs } from 'node:util';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {
+  type JavaProcess,
+  prepareJava,
+  startApacheBroker,
+  startApacheNameServer,
+  startJava,
+} from './apache-rocketmq.ts';
+import { killRounds } from './kill-rounds.ts';
+import { type Millrace, startMillrace } from './millrace-process.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true },
+    against: { type: 'string', default: 'millrace' },
+    million: { type: 'string', default: '200000' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+
+const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-interop-'));
+const running: { stop(): Promise<void> }[] = [];
+const passed: string[] = [];
+const failed: string[] = [];
+
+const BROKER_PORT = 21911;
+const NAME_SERVER_PORT = 21876;
+const NAME_SERVER = `127.0.0.1:${NAME_SERVER_PORT}`;
+const OTHER_BROKER_PORT = 22911;
+const OTHER_NAME_SERVER_PORT = 22876;
+
+function record(name: string, error: unknown): void {
+  if (error === undefined) {
+    passed.push(name);
+    console.log(`ok      ${name}`);
+  } else {
+    failed.push(name);
+    console.log(`FAILED  ${name}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function wanted(name: string): boolean {
+  return options.only === undefined || options.only.some((part) => name.includes(part));
+}
+
+/** Runs a scenario of several processes, which are stopped whatever happens. */
+async function scenario(name: string, body: (directory: string) => Promise<void>): Promise<void> {
+  if (!wanted(name)) return;
+  const directory = path.join(root, name);
+  fs.mkdirSync(directory, { recursive: true });
+  let failure: unknown;
+  try {
+    await body(directory);
+  } catch (error) {
+    failure = error ?? new Error('failed');
+  }
+  for (const process of running.splice(0).reverse()) await process.stop();
+  record(name, failure);
+}
+
+function own<Process extends { stop(): Promise<void> }>(process: Process): Process {
+  running.push(process);
+  return process;
+}
+
+let javaCount = 0;
+
+/** Runs client scenarios in one JVM; each counts for itself. */
+async function runJava(
+  directory: string,
+  nameServer: string,
+  scenarios: string[],
+  properties: Record<string, string> = {},
+  timeoutMs = 300_000,
+): Promise<string> {
+  const client: JavaProcess = startJava({
+    main: 'millrace.Scenarios',
+    arguments: [nameServer, ...scenarios],
+    directory,
+    heapMb: 768,
+    properties,
+    name: `client-${++javaCount}`,
+  });
+  const timer = setTimeout(() => client.kill(), timeoutMs);
+  await client.ended;
+  clearTimeout(timer);
+  return client.output();
+}
+
+/** Runs one client scenario as a step of a larger one. */
+async function step(directory: string, nameServer: string, scenarioName: string): Promise<void> {
+  const output = await runJava(directory, nameServer, [scenarioName]);
+  if (!output.includes(`PASS ${scenarioName.split(':')[0] ?? ''}`)) {
+    throw new Error(`${scenarioName}: ${/FAIL .*/.exec(output)?.[0] ?? output.slice(-1000)}`);
+  }
+}
+
+function recordJava(output: string, scenarios: string[], prefix: string): void {
+  for (const argument of scenarios) {
+    const name = argument.split(':')[0] ?? '';
+    const info = new RegExp(`^INFO ${name}.*$`, 'm').exec(output)?.[0];
+    if (info !== undefined) console.log(`        ${info.slice(5)}`);
+    const failure = new RegExp(`^FAIL ${name}: .*$`, 'm').exec(output)?.[0];
+    const isOk = new RegExp(`^PASS ${name} `, 'm').test(output);
+    record(`${prefix}${name}`, isOk ? undefined : (failure ?? `no result; log under ${root}`));
+  }
+}
+
+const clientScenarios = [
+  'sync-send',
+  'async-send',
+  'oneway',
+  'batch',
+  'large-body',
+  'compressed-body',
+  'chinese',
+  'orderly',
+  'lite-pull',
+  'lite-pull-assign',
+  'tags',
+  'rebalance',
+  'resume',
+  'from-last',
+  'retry',
+  'delay',
+  'broadcast',
+  'query',
+  'vip',
+  'late-topic',
+];
+const binaryScenarios = ['sync-send', 'async-send', 'batch', 'chinese', 'lite-pull', 'large-body'];
+
+async function startServer(directory: string, extra: string[] = []): Promise<Millrace> {
+  return own(
+    await startMillrace({
+      storeDirectory: path.join(directory, 'store'),
+      brokerPort: BROKER_PORT,
+      nameServerPort: NAME_SERVER_PORT,
+      arguments: ['--broker-name', 'millrace-a', ...extra],
+    }),
+  );
+}
+
+async function startSubject(directory: string): Promise<void> {
+  if (options.against !== 'apache') {
+    await startServer(directory);
+    return;
+  }
+  own(
+    await startApacheNameServer({ port: NAME_SERVER_PORT, directory: path.join(directory, 'ns') }),
+  );
+  const settings = {
+    brokerPort: BROKER_PORT,
+    nameServerAddress: NAME_SERVER,
+    brokerName: 'apache-a',
+  };
+  own(
+    await startApacheBroker({
+      ...settings,
+      directory: path.join(directory, 'broker'),
+      storeDirectory: path.join(directory, 'store'),
+    }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+}
+
+async function clientSuites(): Promise<void> {
+  const chosen = clientScenarios.filter(wanted);
+  const binary = binaryScenarios.filter((name) => wanted(`binary ${name}`));
+  const million = wanted('million') ? [`million:${options.million}`] : [];
+  const directory = path.join(root, 'client');
+  if (chosen.length + binary.length + million.length === 0) return;
+  try {
+    await startSubject(directory);
+    if (chosen.length > 0) recordJava(await runJava(directory, NAME_SERVER, chosen), chosen, '');
+    if (binary.length > 0) {
+      const properties = { 'rocketmq.serialize.type': 'ROCKETMQ' };
+      recordJava(await runJava(directory, NAME_SERVER, binary, properties), binary, 'binary ');
+    }
+    if (million.length > 0) recordJava(await runJava(directory, NAME_SERVER, million), million, '');
+  } catch (error) {
+    record('client suite', error);
+  }
+  for (const process of running.splice(0).reverse()) await process.stop();
+}
+
+/** Small segments, so that a store has several. */
+const SEGMENT_BYTES = 4 * 1024 * 1024;
+const STORED_COUNT = 2000;
+
+async function apachePair(directory: string, storeDirectory: string): Promise<void> {
+  own(
+    await startApacheNameServer({ port: NAME_SERVER_PORT, directory: path.join(directory, 'ns') }),
+  );
+  own(
+    await startApacheBroker({
+      brokerPort: BROKER_PORT,
+      nameServerAddress: NAME_SERVER,
+      storeDirectory,
+      directory: path.join(directory, 'broker'),
+      brokerName: 'millrace-a',
+      properties: { mappedFileSizeCommitLog: SEGMENT_BYTES },
+    }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+}
+
+async function stopAll(): Promise<void> {
+  for (const process of running.splice(0).reverse()) await process.stop();
+}
+
+function smallSegments(directory: string): string[] {
+  const file = path.join(directory, 'broker.conf');
+  fs.writeFileSync(file, `mappedFileSizeCommitLog=${SEGMENT_BYTES}\n`);
+  return ['--config', file];
+}
+
+async function main(): Promise<void> {
+  prepareJava();
+  await clientSuites();
+  if (options.against === 'apache') return;
+
+  await scenario('redelivery over a restart', async (directory) => {
+    await startServer(directory);
+    await step(directory, NAME_SERVER, 'throw-first:RetriedLater');
+    await stopAll();
+    await startServer(directory);
+    await step(directory, NAME_SERVER, 'receive-retried:RetriedLater');
+  });
+
+  await scenario('kill -9', async (directory) => {
+    const summary = await killRounds({ directory, rounds: Number(options.rounds), port: 23911 });
+    console.log(`        ${summary}`);
+  });
+
+  await scenario('store written by Millrace, served by Apache', async (directory) => {
+    await startServer(directory, smallSegments(directory));
+    await step(directory, NAME_SERVER, `fill:Stored:${STORED_COUNT}`);
+    await stopAll();
+    await apachePair(directory, path.join(directory, 'store'));
+    await step(directory, NAME_SERVER, `verify:Stored:${STORED_COUNT}`);
+    await step(directory, NAME_SERVER, `fill:Stored:100:${STORED_COUNT}`);
+    await step(directory, NAME_SERVER, `verify:Stored:${STORED_COUNT + 100}`);
+  });
+
+  await scenario('store written by Apache, served by Millrace', async (directory) => {
+    await apachePair(directory, path.join(directory, 'store'));
+    await step(directory, NAME_SERVER, `fill:Stored:${STORED_COUNT}`);
+    await stopAll();
+    await startServer(directory, smallSegments(directory));
+    await step(directory, NAME_SERVER, `verify:Stored:${STORED_COUNT}`);
+    await step(directory, NAME_SERVER, `fill:Stored:100:${STORED_COUNT}`);
+    await step(directory, NAME_SERVER, `verify:Stored:${STORED_COUNT + 100}`);
+  });
+
+  await scenario('cluster: an Apache broker at our name server', async (directory) => {
+    await startServer(directory);
+    own(
+      await startApacheBroker({
+        brokerPort: OTHER_BROKER_PORT,
+        nameServerAddress: NAME_SERVER,
+        storeDirectory: path.join(directory, 'apache-store'),
+        directory: path.join(directory, 'broker'),
+        brokerName: 'apache-b',
+      }),
+    );
+    // Every broker has a topic named like the cluster; clients may send to it.
+    await step(directory, NAME_SERVER, 'spread:DefaultCluster:200:2');
+  });
+
+  await scenario('cluster: our broker at an Apache name server', async (directory) => {
+    const nameServer = `127.0.0.1:${OTHER_NAME_SERVER_PORT}`;
+    own(
+      await startApacheNameServer({
+        port: OTHER_NAME_SERVER_PORT,
+        directory: path.join(directory, 'ns'),
+      }),
+    );
+    await startServer(directory, ['--name-servers', nameServer, '--no-name-server']);
+    own(
+      await startApacheBroker({
+        brokerPort: OTHER_BROKER_PORT,
+        nameServerAddress: nameServer,
+        storeDirectory: path.join(directory, 'apache-store'),
+        directory: path.join(directory, 'broker'),
+        brokerName: 'apache-b',
+      }),
+    );
+    await step(directory, nameServer, 'spread:DefaultCluster:200:2');
+  });
+}
+
+await main();
+await stopAll();
+if (failed.length === 0) fs.rmSync(root, { recursive: true, force: true });
+else console.log(`logs: ${root}`);
+console.log(`${passed.length} passed, ${failed.length} failed`);
+process.exit(failed.length === 0 ? 0 : 1);
