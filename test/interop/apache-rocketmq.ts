@@ -6,6 +6,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { RemotingClient } from '../../src/client/remoting-client.ts';
+import { RequestCode } from '../../src/protocol/codes.ts';
 
 const project = path.join(import.meta.dirname, 'java');
 const classPathFile = path.join(project, 'target', 'classpath.txt');
@@ -30,6 +32,8 @@ function newestIn(directory: string): number {
     .map((entry) => fs.statSync(path.join(entry.parentPath, entry.name)).mtimeMs);
   return Math.max(0, ...times);
 }
+
+const REGISTERED_TIMEOUT_MS = 40_000;
 
 export interface JavaProcess {
   readonly pid: number;
@@ -166,7 +170,26 @@ export async function startApacheBroker(options: {
     name: 'broker',
   });
   await accepting(options.brokerPort, broker);
+  await registered(options.nameServerAddress, options.brokerName);
   return broker;
+}
+
+/** Waits until a name server knows a broker with all its topics. */
+async function registered(nameServer: string, brokerName: string): Promise<void> {
+  const client = new RemotingClient({ address: nameServer });
+  const deadline = Date.now() + REGISTERED_TIMEOUT_MS;
+  try {
+    for (;;) {
+      const extFields: [string, string][] = [['topic', 'TBW102']];
+      const route = await client.request({ code: RequestCode.GET_ROUTEINFO_BY_TOPIC, extFields });
+      if (route.code === 0 && route.body.toString().includes(`"${brokerName}"`)) return;
+      if (Date.now() > deadline)
+        throw new Error(`${brokerName} has not registered with ${nameServer}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    client.close();
+  }
 }
 
 /** Waits until a port accepts connections, or the process has ended. */

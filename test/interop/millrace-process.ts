@@ -54,7 +54,7 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
       READY_TIMEOUT_MS,
     );
     let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       fs.appendFileSync(logFile, chunk);
       if (text.includes('"ready"')) return;
       text += chunk.toString();

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -142,7 +143,7 @@ public class Scenarios {
     /** Consumes a topic as a new group until so many different bodies have come. */
     static List<MessageExt> consume(String topic, String expression, int count) throws Exception {
         Map<String, MessageExt> found = new ConcurrentHashMap<>();
-        DefaultMQPushConsumer consumer = pushConsumer("group_" + CLIENTS.get() + "_" + topic, topic, expression);
+        DefaultMQPushConsumer consumer = pushConsumer("group_" + RUN + "_" + CLIENTS.get() + "_" + topic, topic, expression);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
                 found.put(message.getMsgId(), message);
@@ -708,6 +709,8 @@ public class Scenarios {
     static void produce(String topic, int index, int producers, int total, Set<Integer> retried, AtomicInteger failed) throws Exception {
         DefaultMQProducer producer = producer();
         producer.setRetryTimesWhenSendAsyncFailed(0);
+        // The client's own pool of sender threads reorders asynchronous sends: one thread keeps their order.
+        producer.getDefaultMQProducerImpl().setAsyncSenderExecutor(Executors.newSingleThreadExecutor());
         // One queue for each producer, so that the order of its sends is the order in that queue.
         List<MessageQueue> queues = producer.fetchPublishMessageQueues(topic);
         MessageQueue queue = queues.get(index % queues.size());
