@@ -11,68 +11,29 @@
  *
  * Source: SendMessageProcessor.java, AbstractSendMessageProcessor.java (msgCheck).
  */
-import type { DelayLevels } from '../broker/delay-level.ts';
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
-import {
-  bornHostBytes,
-  crc32Masked,
-  MAGIC_V1,
-  MAGIC_V2,
-  recordHead,
-  RECORD_FIXED_BYTES,
-  HOST_V6_BYTES,
-  SysFlag,
-  writeLong,
-} from '../protocol/message-record.ts';
-import { readProperty } from '../protocol/message-properties.ts';
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
-import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
+import type { Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
-import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { type FrameProxy, FrameReader } from './frame-proxy.ts';
-import { PropertyCopier } from './property-copier.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
-import {
-  AnswerKind,
-  appendMessage,
-  MessageType,
-  pooledTail,
-  type Snapshot,
-  type TopicSnapshot,
-} from './ring-messages.ts';
-import { type RewrittenSend, rewriteSend, type SendRefusal } from './send-rewrite.ts';
+import { MessageType, type Snapshot, type TopicSnapshot } from './ring-messages.ts';
+import { SendEncoder, type SendEncoderOptions, SendField } from './send-encoder.ts';
 
-export interface RequestWorkerOptions {
+export interface RequestWorkerOptions extends Omit<SendEncoderOptions, 'topics' | 'refuse'> {
   /** From the reactor: sends. */
   requests: SpscRingConsumer;
   requestPool: LargeMessagePool;
   /** From control: snapshots and returned frames. */
   control: SpscRingConsumer;
-  toWriter: SpscRingProducer;
-  recordPool: LargeMessagePool;
   toReactor: ReactorProxy;
   toControl: FrameProxy;
-  /** Address and port that go into records and ids: 8 or 20 bytes. */
-  storeHost: Uint8Array;
-  clusterName: string;
-  regionId: string;
-  traceOn: boolean;
-  bodyBytesMax: number;
   /** Age at which a send that still waits is answered SYSTEM_BUSY (waitTimeMillsInSendQueue). */
   queueWaitMsMax: number;
-  delayLevels: DelayLevels;
-  random: () => number;
-  wallNowMs: () => number;
 }
-
-/** Property strings are int16 long in a record. */
-const PROPERTIES_BYTES_MAX = 32767;
-/** Room for what a rewrite may add: REAL_TOPIC, REAL_QID, UNIQ_KEY. */
-const REWRITE_BYTES_MAX = 1024;
-const BATCH_ITEM_FIXED_BYTES = 4 + 4 + 4 + 4 + 4 + 2;
-const VALUE_END = 2;
 
 /** SendMessageRequestHeader's long names, at the letters of the V2 header (protocol: 2.4). */
 const longNames: readonly Uint8Array[] = [
@@ -91,16 +52,6 @@ const longNames: readonly Uint8Array[] = [
   'batch',
 ].map((name) => Buffer.from(name));
 
-const Letter = {
-  topic: 1,
-  queueId: 4,
-  sysFlag: 5,
-  bornTimestamp: 6,
-  flag: 7,
-  properties: 8,
-  reconsumeTimes: 9,
-} as const;
-const waitName = Buffer.from('WAIT');
 const retryPrefix = Buffer.from('%RETRY%');
 
 export class RequestWorker implements Agent {
@@ -108,25 +59,23 @@ export class RequestWorker implements Agent {
   readonly #options: RequestWorkerOptions;
   readonly #scanner = new RequestScanner();
   readonly #frame: FrameReader;
-  readonly #properties = new PropertyCopier();
   readonly #assembler = new PartAssembler();
   readonly #topics: ByteTable<TopicSnapshot>;
   readonly #letters = new Int32Array(longNames.length);
-  /** What the broker adds to every property string. */
-  readonly #suffix: Buffer;
   /** Frames at control, by connection: those connections wait for a topic. */
   readonly #parked = new Map<number, number>();
-  readonly #storeHostIsV6: boolean;
-  #uniqueKeyCounter = 0;
+  readonly #encoder: SendEncoder;
 
   constructor(options: RequestWorkerOptions) {
     this.#options = options;
     this.#frame = new FrameReader(options.requestPool);
     this.#topics = new ByteTable((options.random() * 0x7fffffff) | 0);
-    this.#suffix = Buffer.from(
-      `MSG_REGION\x01${options.regionId}\x02TRACE_ON\x01${String(options.traceOn)}\x02CLUSTER\x01${options.clusterName}\x02`,
+    const refuse = (code: number, remark: string): boolean => this.#refuse(code, remark);
+    this.#encoder = new SendEncoder(
+      { ...options, topics: this.#topics, refuse },
+      this.#scanner,
+      this.#frame,
     );
-    this.#storeHostIsV6 = options.storeHost.length === HOST_V6_BYTES;
   }
 
   doWork(nowMs: number): number {
@@ -248,7 +197,7 @@ export class RequestWorker implements Agent {
       letters = this.#letters;
       scanner.locate(longNames, letters);
     }
-    const topicField = letters[Letter.topic];
+    const topicField = letters[SendField.topic];
     if (topicField < 0)
       return this.#refuse(ResponseCode.SYSTEM_ERROR, 'the request header has no topic');
     const topicStart = scanner.valueStart[topicField];
@@ -278,367 +227,8 @@ export class RequestWorker implements Agent {
         `the topic[${topic.topic}] is conflict with system topic.`,
       );
     }
-    return this.#append(topic, letters, topicStart, topicEnd);
+    return this.#encoder.encode(topic, letters, topicStart, topicEnd);
   }
-
-  #append(
-    topic: TopicSnapshot,
-    letters: Int32Array,
-    topicStart: number,
-    topicEnd: number,
-  ): boolean {
-    const scanner = this.#scanner;
-    let queueId = scanner.integer(letters[Letter.queueId], 0);
-    const sysFlagSent = scanner.integer(letters[Letter.sysFlag], 0);
-    const bornTimestamp = scanner.integer(letters[Letter.bornTimestamp], 0);
-    const flag = scanner.integer(letters[Letter.flag], 0);
-    const reconsumeTimes = scanner.integer(letters[Letter.reconsumeTimes], 0);
-    // A sum is NaN where any part is.
-    if (Number.isNaN(queueId + sysFlagSent + bornTimestamp + flag + reconsumeTimes)) {
-      return this.#refuse(ResponseCode.SYSTEM_ERROR, 'a number of the request header is not one');
-    }
-    if (queueId < 0) queueId = Math.floor(this.#options.random() * topic.writeQueueNums);
-    if (queueId >= Math.max(topic.writeQueueNums, topic.readQueueNums)) {
-      return this.#refuse(
-        ResponseCode.INVALID_PARAMETER,
-        `request queueId[${queueId}] is illegal, topic ${topic.topic} has ${topic.writeQueueNums} queues to write`,
-      );
-    }
-    const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
-    if (bodyBytes === 0 || bodyBytes > this.#options.bodyBytesMax) {
-      return this.#refuse(
-        ResponseCode.MESSAGE_ILLEGAL,
-        bodyBytes === 0
-          ? 'the message body is empty'
-          : `the message body has ${bodyBytes} bytes, more than maxMessageSize ${this.#options.bodyBytesMax}`,
-      );
-    }
-    let sysFlag =
-      sysFlagSent & ~(SysFlag.BORN_HOST_V6 | SysFlag.STORE_HOST_V6 | SysFlag.TRANSACTION_MASK);
-    if (this.#frame.hostBytes === 16) sysFlag |= SysFlag.BORN_HOST_V6;
-    if (this.#storeHostIsV6) sysFlag |= SysFlag.STORE_HOST_V6;
-    this.#fields.queueId = queueId;
-    this.#fields.sysFlag = sysFlag;
-    this.#fields.bornTimestamp = bornTimestamp;
-    this.#fields.flag = flag;
-    this.#fields.reconsumeTimes = reconsumeTimes;
-    this.#fields.topicStart = topicStart;
-    this.#fields.topicBytes = topicEnd - topicStart;
-    this.#fields.propertiesField = letters[Letter.properties];
-    return scanner.code === RequestCode.SEND_BATCH_MESSAGE
-      ? this.#appendBatch(topic)
-      : this.#appendSingle(topic);
-  }
-
-  /** Header fields of the send at hand. */
-  readonly #fields = {
-    queueId: 0,
-    sysFlag: 0,
-    bornTimestamp: 0,
-    flag: 0,
-    reconsumeTimes: 0,
-    topicStart: 0,
-    topicBytes: 0,
-    propertiesField: -1,
-  };
-
-  /** Claims room for records of up to `recordsBytes` and says where they go; false without room. */
-  #claim(recordsBytes: number): boolean {
-    const { toWriter, recordPool } = this.#options;
-    const inRing = appendMessage.totalBytes + recordsBytes <= toWriter.payloadBytesMax;
-    const type = inRing ? MessageType.APPEND : MessageType.APPEND_POOLED;
-    const payloadBytes = appendMessage.totalBytes + (inRing ? recordsBytes : pooledTail.totalBytes);
-    const offset = toWriter.claim(type, payloadBytes);
-    if (offset === BACK_PRESSURED) return false;
-    this.#claimOffset = offset;
-    this.#claimSlot = -1;
-    if (inRing) {
-      this.#target = toWriter.bytes;
-      this.#targetStart = offset + appendMessage.totalBytes;
-      return true;
-    }
-    const slot = recordPool.claim();
-    if (slot === BACK_PRESSURED) return false;
-    this.#claimSlot = slot;
-    this.#target = recordPool.bytes;
-    this.#targetStart = recordPool.offsetOf(slot);
-    return true;
-  }
-
-  #claimOffset = 0;
-  #claimSlot = -1;
-  #target: Buffer = Buffer.alloc(0);
-  #targetStart = 0;
-
-  /** Gives a claim back that is not used after all. */
-  #abandon(): void {
-    if (this.#claimSlot >= 0) this.#options.recordPool.release(this.#claimSlot);
-    this.#claimSlot = -1;
-  }
-
-  #commit(
-    topicId: number,
-    queueId: number,
-    recordCount: number,
-    recordsBytes: number,
-    waitsForDisk: boolean,
-  ): void {
-    const ring = this.#options.toWriter;
-    const offset = this.#claimOffset;
-    const int32 = ring.int32;
-    int32[(offset + appendMessage.connectionId) >> 2] = this.#frame.connectionId;
-    int32[(offset + appendMessage.opaque) >> 2] = this.#scanner.opaque;
-    int32[(offset + appendMessage.serializeType) >> 2] = this.#scanner.serializeType;
-    int32[(offset + appendMessage.answerKind) >> 2] = this.#scanner.isOneway
-      ? AnswerKind.NONE
-      : AnswerKind.SEND;
-    int32[(offset + appendMessage.topicId) >> 2] = topicId;
-    int32[(offset + appendMessage.queueId) >> 2] = queueId;
-    ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#frame.arrivalMs;
-    int32[(offset + appendMessage.recordCount) >> 2] = recordCount;
-    int32[(offset + appendMessage.waitsForDisk) >> 2] = waitsForDisk ? 1 : 0;
-    if (this.#claimSlot < 0) {
-      ring.commit(appendMessage.totalBytes + recordsBytes);
-      return;
-    }
-    const tail = (offset + appendMessage.totalBytes) >> 2;
-    int32[tail] = this.#claimSlot;
-    int32[tail + 1] = recordsBytes;
-    ring.commit(appendMessage.totalBytes + pooledTail.totalBytes);
-  }
-
-  #appendSingle(topic: TopicSnapshot): boolean {
-    const scanner = this.#scanner;
-    const fields = this.#fields;
-    const propertiesField = fields.propertiesField;
-    const rawBytes =
-      propertiesField < 0
-        ? 0
-        : scanner.valueEnd[propertiesField] - scanner.valueStart[propertiesField];
-    const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
-    const recordBytesMax =
-      RECORD_FIXED_BYTES +
-      2 * HOST_V6_BYTES +
-      bodyBytes +
-      fields.topicBytes +
-      1 +
-      rawBytes +
-      this.#suffix.length +
-      REWRITE_BYTES_MAX;
-    if (!this.#claim(recordBytesMax)) return false;
-    const target = this.#target;
-    const start = this.#targetStart;
-    let queueId = fields.queueId;
-    let topicId = topic.topicId;
-    // Properties are copied first to where an unchanged topic lets them stand; a rewrite moves them.
-    const topicLengthBytes = fields.topicBytes > 127 ? 2 : 1;
-    const topicAt = this.#writeHead(
-      target,
-      start,
-      queueId,
-      scanner.bytes,
-      scanner.bodyStart,
-      scanner.bodyEnd,
-    );
-    let at = topicAt + topicLengthBytes;
-    scanner.bytes.copy(target, at, fields.topicStart, fields.topicStart + fields.topicBytes);
-    at += fields.topicBytes;
-    let propertiesAt = at + 2;
-    at = propertiesAt;
-    this.#properties.reset();
-    if (propertiesField >= 0) {
-      at = this.#properties.copy(
-        scanner.bytes,
-        scanner.valueStart[propertiesField],
-        scanner.valueEnd[propertiesField],
-        scanner.valueEscaped[propertiesField] === 1,
-        target,
-        propertiesAt,
-      );
-      if (at < 0) {
-        this.#abandon();
-        return this.#refuse(
-          ResponseCode.MESSAGE_ILLEGAL,
-          'the message properties are not valid text',
-        );
-      }
-    }
-    const waitsForDisk = !this.#properties.isWaitFalse(target);
-    let topicBytes = fields.topicBytes;
-    if (this.#properties.needsRewrite) {
-      const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
-      if (rewritten === null) {
-        this.#abandon();
-        return this.#refuse(ResponseCode.SYSTEM_ERROR, 'the delay topic is not there');
-      }
-      if ('code' in rewritten) {
-        this.#abandon();
-        return this.#refuse(rewritten.code, rewritten.remark);
-      }
-      queueId = rewritten.queueId;
-      topicId = rewritten.topicId;
-      topicBytes = Buffer.byteLength(rewritten.topic);
-      propertiesAt = topicAt + (topicBytes > 127 ? 2 : 1) + topicBytes + 2;
-      if (rewritten.properties.length > PROPERTIES_BYTES_MAX)
-        at = propertiesAt + PROPERTIES_BYTES_MAX;
-      else at = propertiesAt + target.write(rewritten.properties, propertiesAt);
-      target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
-      target.writeInt32BE(queueId, start + recordHead.queueId);
-    }
-    if (!this.#properties.hasUniqueKey) at = this.#writeUniqueKey(target, at);
-    this.#suffix.copy(target, at);
-    at += this.#suffix.length;
-    const propertiesBytes = at - propertiesAt;
-    if (propertiesBytes > PROPERTIES_BYTES_MAX) {
-      this.#abandon();
-      return this.#refuse(
-        ResponseCode.MESSAGE_ILLEGAL,
-        `the message properties have more than ${PROPERTIES_BYTES_MAX} bytes`,
-      );
-    }
-    writeTopicLength(target, topicAt, topicBytes);
-    target.writeInt16BE(propertiesBytes, propertiesAt - 2);
-    target.writeInt32BE(at - start, start);
-    target.writeInt32BE(topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
-    this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
-    return true;
-  }
-
-  /** Writes everything before the topic, body included; returns where the topic's length goes. */
-  #writeHead(
-    target: Buffer,
-    start: number,
-    queueId: number,
-    body: Buffer,
-    bodyStart: number,
-    bodyEnd: number,
-  ): number {
-    const fields = this.#fields;
-    const frame = this.#frame;
-    const bodyBytes = bodyEnd - bodyStart;
-    target.writeInt32BE(queueId, start + recordHead.queueId);
-    target.writeInt32BE(fields.flag | 0, start + recordHead.flag);
-    target.writeInt32BE(fields.sysFlag, start + recordHead.sysFlag);
-    writeLong(target, fields.bornTimestamp, start + recordHead.bornTimestamp);
-    let at = start + recordHead.totalBytes;
-    for (let index = 0; index < frame.hostBytes; index++) {
-      target[at + index] = frame.hostSource[frame.hostStart + index];
-    }
-    target.writeInt32BE(frame.bornPort, at + frame.hostBytes);
-    at += bornHostBytes(fields.sysFlag) + 8;
-    const storeHost = this.#options.storeHost;
-    for (let index = 0; index < storeHost.length; index++) target[at + index] = storeHost[index];
-    at += storeHost.length;
-    target.writeInt32BE(fields.reconsumeTimes | 0, at);
-    target.fill(0, at + 4, at + 12);
-    target.writeInt32BE(bodyBytes, at + 12);
-    at += 16;
-    body.copy(target, at, bodyStart, bodyEnd);
-    target.writeInt32BE(
-      crc32Masked(target.subarray(at, at + bodyBytes)),
-      start + recordHead.bodyCrc,
-    );
-    return at + bodyBytes;
-  }
-
-  #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | SendRefusal | null {
-    const { queueId, reconsumeTimes } = this.#fields;
-    const result = rewriteSend(
-      text,
-      topic.topic,
-      queueId,
-      reconsumeTimes,
-      this.#options.delayLevels,
-    );
-    if ('code' in result) return result;
-    if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
-    const target = this.#topics.getName(result.topic);
-    return target === undefined ? null : { ...result, topicId: target.topicId };
-  }
-
-  /** UNIQ_KEY for a client that sent none: address, process, time and a counter, 32 hex digits. */
-  #writeUniqueKey(target: Buffer, at: number): number {
-    const host = Buffer.from(this.#options.storeHost.subarray(0, 4)).toString('hex');
-    const nowMs = this.#options.wallNowMs();
-    this.#uniqueKeyCounter = (this.#uniqueKeyCounter + 1) & 0xffff;
-    const hex = (value: number, digits: number): string =>
-      value.toString(16).padStart(digits, '0').slice(-digits);
-    const key = `${host}${hex(process.pid & 0xffff, 4)}${hex(Math.floor(nowMs / 0x1_0000_0000), 8)}${hex(nowMs % 0x1_0000_0000, 8)}${hex(this.#uniqueKeyCounter, 4)}`;
-    return at + target.write(`UNIQ_KEY\x01${key.toUpperCase()}\x02`, at);
-  }
-
-  /** One record for each item of the batch body (protocol: 3.3), in one append. */
-  #appendBatch(topic: TopicSnapshot): boolean {
-    const scanner = this.#scanner;
-    const fields = this.#fields;
-    if (fields.topicBytes > 127)
-      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, 'message topic length too long');
-    const itemCount = countBatchItems(scanner.bytes, scanner.bodyStart, scanner.bodyEnd);
-    if (itemCount <= 0)
-      return this.#refuse(
-        ResponseCode.MESSAGE_ILLEGAL,
-        'the batch body is not a sequence of messages',
-      );
-    const bodyBytes = scanner.bodyEnd - scanner.bodyStart;
-    const perItemBytes =
-      RECORD_FIXED_BYTES + 2 * HOST_V6_BYTES + fields.topicBytes + 1 + this.#suffix.length;
-    const recordsBytesMax = bodyBytes + itemCount * perItemBytes;
-    if (recordsBytesMax > this.#options.recordPool.slotBytes) {
-      return this.#refuse(
-        ResponseCode.MESSAGE_ILLEGAL,
-        `the batch of ${itemCount} messages and ${bodyBytes} bytes is too large; send smaller batches`,
-      );
-    }
-    if (!this.#claim(recordsBytesMax)) return false;
-    const target = this.#target;
-    const source = scanner.bytes;
-    let start = this.#targetStart;
-    let waitsForDisk = true;
-    for (let item = scanner.bodyStart; item < scanner.bodyEnd;) {
-      const itemEnd = item + source.readInt32BE(item);
-      fields.flag = source.readInt32BE(item + 12);
-      const itemBodyStart = item + 20;
-      const itemBodyEnd = itemBodyStart + source.readInt32BE(item + 16);
-      const topicAt = this.#writeHead(
-        target,
-        start,
-        fields.queueId,
-        source,
-        itemBodyStart,
-        itemBodyEnd,
-      );
-      writeTopicLength(target, topicAt, fields.topicBytes);
-      let at = topicAt + 1;
-      source.copy(target, at, fields.topicStart, fields.topicStart + fields.topicBytes);
-      at += fields.topicBytes;
-      const propertiesAt = at + 2;
-      source.copy(target, propertiesAt, itemBodyEnd + 2, itemEnd);
-      at = propertiesAt + (itemEnd - itemBodyEnd - 2);
-      if (at > propertiesAt && target[at - 1] !== VALUE_END) target[at++] = VALUE_END;
-      this.#suffix.copy(target, at);
-      at += this.#suffix.length;
-      if (at - propertiesAt > PROPERTIES_BYTES_MAX) {
-        this.#abandon();
-        return this.#refuse(
-          ResponseCode.MESSAGE_ILLEGAL,
-          'the properties of a message in the batch are too long',
-        );
-      }
-      target.writeInt16BE(at - propertiesAt, propertiesAt - 2);
-      target.writeInt32BE(at - start, start);
-      target.writeInt32BE(MAGIC_V1, start + recordHead.magic);
-      if (readProperty(target, propertiesAt, at, waitName) === 'false') waitsForDisk = false;
-      start = at;
-      item = itemEnd;
-    }
-    this.#commit(topic.topicId, fields.queueId, itemCount, start - this.#targetStart, waitsForDisk);
-    return true;
-  }
-}
-
-function writeTopicLength(target: Buffer, at: number, topicBytes: number): void {
-  if (topicBytes > 127) target.writeInt16BE(topicBytes, at);
-  else target[at] = topicBytes;
 }
 
 function startsWith(bytes: Buffer, start: number, end: number, prefix: Uint8Array): boolean {
@@ -647,23 +237,4 @@ function startsWith(bytes: Buffer, start: number, end: number, prefix: Uint8Arra
     if (bytes[start + index] !== prefix[index]) return false;
   }
   return true;
-}
-
-/** Items of a batch body whose lengths add up exactly; -1 where they do not. */
-function countBatchItems(bytes: Buffer, start: number, end: number): number {
-  let count = 0;
-  let at = start;
-  while (at < end) {
-    if (end - at < BATCH_ITEM_FIXED_BYTES) return -1;
-    const itemBytes = bytes.readInt32BE(at);
-    if (itemBytes < BATCH_ITEM_FIXED_BYTES || itemBytes > end - at) return -1;
-    const bodyBytes = bytes.readInt32BE(at + 16);
-    if (bodyBytes <= 0 || bodyBytes > itemBytes - BATCH_ITEM_FIXED_BYTES) return -1;
-    const propertiesBytes = bytes.readInt16BE(at + 20 + bodyBytes);
-    if (propertiesBytes < 0 || BATCH_ITEM_FIXED_BYTES + bodyBytes + propertiesBytes !== itemBytes)
-      return -1;
-    at += itemBytes;
-    count++;
-  }
-  return count;
 }

@@ -199,13 +199,10 @@ export async function accepting(
   timeoutMs = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  let hasEnded = false;
-  void server.ended.then(() => {
-    hasEnded = true;
-  });
-  while (Date.now() < deadline && !hasEnded) {
+  while (Date.now() < deadline) {
     if (await canConnect(port)) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const pause = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 50));
+    if ((await Promise.race([server.ended, pause])) !== undefined) break;
   }
   throw new Error(`nothing accepts on port ${port}; its log:\n${server.output().slice(-2000)}`);
 }

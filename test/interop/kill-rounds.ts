@@ -64,10 +64,10 @@ async function startLoad(
   const clients = await Promise.all(
     Array.from({ length: CONNECTIONS }, () => RawClient.connect(port)),
   );
-  let isStopped = false;
+  const state = { isStopped: false };
   let count = 0;
   const loop = async (client: RawClient): Promise<void> => {
-    while (!isStopped) {
+    while (!state.isStopped) {
       const body = `round ${round} message ${count++}`;
       const one: Sent = { queueId: count % QUEUES, queueOffset: undefined };
       sent.set(body, one);
@@ -80,7 +80,7 @@ async function startLoad(
   for (const client of clients) for (let index = 0; index < OUTSTANDING; index++) void loop(client);
   return {
     stop: () => {
-      isStopped = true;
+      state.isStopped = true;
       for (const client of clients) client.close();
     },
   };

@@ -62,7 +62,7 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
       clearTimeout(timer);
       resolve(performance.now() - startedMs);
     });
-    void ended.then(() => {
+    child.once('exit', () => {
       clearTimeout(timer);
       reject(
         new Error(

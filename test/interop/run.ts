@@ -38,13 +38,13 @@ const NAME_SERVER = `127.0.0.1:${NAME_SERVER_PORT}`;
 const OTHER_BROKER_PORT = 22911;
 const OTHER_NAME_SERVER_PORT = 22876;
 
-function record(name: string, error: unknown): void {
+function record(name: string, error: Error | string | undefined): void {
   if (error === undefined) {
     passed.push(name);
     console.log(`ok      ${name}`);
   } else {
     failed.push(name);
-    console.log(`FAILED  ${name}: ${error instanceof Error ? error.message : String(error)}`);
+    console.log(`FAILED  ${name}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -58,11 +58,11 @@ async function scenario(name: string, body: (directory: string) => Promise<void>
   // Apache takes a comma in a store path for several paths.
   const directory = path.join(root, name.replaceAll(/[^A-Za-z0-9]+/g, '-'));
   fs.mkdirSync(directory, { recursive: true });
-  let failure: unknown;
+  let failure: Error | undefined;
   try {
     await body(directory);
   } catch (error) {
-    failure = error ?? new Error('failed');
+    failure = error instanceof Error ? error : new Error('failed', { cause: error });
   }
   for (const process of running.splice(0).reverse()) await process.stop();
   record(name, failure);
@@ -188,7 +188,7 @@ async function clientSuites(): Promise<void> {
     }
     if (million.length > 0) recordJava(await runJava(directory, NAME_SERVER, million), million, '');
   } catch (error) {
-    record('client suite', error);
+    record('client suite', error instanceof Error ? error : 'failed');
   }
   for (const process of running.splice(0).reverse()) await process.stop();
 }

@@ -162,8 +162,8 @@ describe('the request scanner', () => {
         : content;
       const command = decodeFrame(frame.subarray(4));
       const scanner = scan(frame);
-      expect(scanner?.code, file).toBe(command.code);
-      expect(fieldsOf(scanner as RequestScanner), file).toEqual(command.extFields);
+      expect([file, scanner?.code]).toEqual([file, command.code]);
+      expect([file, fieldsOf(scanner as RequestScanner)]).toEqual([file, command.extFields]);
     }
   });
 });

@@ -156,6 +156,8 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     await pullAll('group-a', 'TopicA', 0, 1);
     const other = await RawClient.connect(broker.ready.brokerPort);
     const held = other.request(pullRequest('group-a', 'TopicA', 0, 1, 10_000));
+    // Nothing tells from outside that it is held; a pull that came later would be answered 20.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     await client.request(
       sendRequest({ topic: 'TopicA', body: 'no', properties: { TAGS: 'TagC' } }),
     );

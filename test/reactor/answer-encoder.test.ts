@@ -1,0 +1,101 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { encodeHost } from '../../src/protocol/record-encoder.ts';
+import { decodeFrame } from '../../src/protocol/remoting-command.ts';
+import { AnswerEncoder, PULL_HEADER_BYTES_MAX } from '../../src/reactor/answer-encoder.ts';
+
+const offset = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const codec = fc.constantFrom(0, 1);
+
+describe('the answer encoder', () => {
+  test('writes answers to sends that decode to what was put in', () => {
+    const encoder = new AnswerEncoder(encodeHost('10.1.2.3', 10911), 'DefaultRegion', true);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+        codec,
+        fc.constantFrom(0, 10, 13, 14),
+        fc.integer({ min: 0, max: 65_535 }),
+        offset,
+        fc.array(offset, { minLength: 1, maxLength: 20 }),
+        (opaque, serializeType, code, queueId, queueOffset, offsets) => {
+          const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length));
+          const answer = {
+            opaque,
+            serializeType,
+            code,
+            queueId,
+            queueOffset,
+            offsets: Float64Array.from(offsets),
+            first: 0,
+            count: offsets.length,
+          };
+          const end = encoder.writeSend(target, 3, answer);
+          expect(target.readInt32BE(3)).toBe(end - 7);
+          const frame = decodeFrame(target.subarray(7, end));
+          expect([frame.code, frame.opaque, frame.flag]).toEqual([code, opaque, 1]);
+          expect(frame.serializeType).toBe(serializeType);
+          if (code !== 0) expect(frame.remark).toMatch(/\w+ \w+/);
+          if (code === 13 || code === 14) return;
+          expect(frame.extFields).toEqual(
+            new Map([
+              ['MSG_REGION', 'DefaultRegion'],
+              ['TRACE_ON', 'true'],
+              [
+                'msgId',
+                offsets
+                  .map(
+                    (one) => `0A01020300002A9F${one.toString(16).toUpperCase().padStart(16, '0')}`,
+                  )
+                  .join(','),
+              ],
+              ['queueId', String(queueId)],
+              ['queueOffset', String(queueOffset)],
+            ]),
+          );
+        },
+      ),
+    );
+  });
+
+  test('writes answers to pulls with all four offsets, whatever the code', () => {
+    const encoder = new AnswerEncoder(encodeHost('10.1.2.3', 10911), 'DefaultRegion', true);
+    fc.assert(
+      fc.property(
+        codec,
+        fc.constantFrom(0, 19, 20, 21),
+        offset,
+        offset,
+        offset,
+        (serializeType, code, next, min, max) => {
+          const target = Buffer.alloc(PULL_HEADER_BYTES_MAX + 5);
+          const answer = {
+            opaque: 77,
+            serializeType,
+            code,
+            nextBeginOffset: next,
+            minOffset: min,
+            maxOffset: max,
+            bodyBytes: 5,
+          };
+          const at = encoder.writePull(target, 0, answer);
+          target.write('body!', at);
+          expect(target.readInt32BE(0)).toBe(at + 5 - 4);
+          const frame = decodeFrame(target.subarray(4, at + 5));
+          expect([frame.code, frame.opaque, frame.flag, frame.body.toString()]).toEqual([
+            code,
+            77,
+            1,
+            'body!',
+          ]);
+          expect(Object.fromEntries(frame.extFields)).toEqual({
+            suggestWhichBrokerId: '0',
+            nextBeginOffset: String(next),
+            minOffset: String(min),
+            maxOffset: String(max),
+          });
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,140 @@
+/**
+ * Rules of the tree that no compiler holds: who may import whom, where clocks may be read, what a
+ * file's header says. Each rule is a function from text to complaints, shown to complain first.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const root = path.join(import.meta.dirname, '..');
+
+/** What each folder of src/ may import besides itself. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  ring: ['base'],
+  protocol: ['base'],
+  store: ['base', 'protocol'],
+  broker: ['base', 'protocol'],
+  nameserver: ['base', 'protocol'],
+  workers: ['base', 'ring', 'protocol', 'store', 'broker', 'nameserver'],
+  // Of workers only the doors of agents and the messages that go through them; of the store only views.
+  reactor: ['base', 'ring', 'protocol', 'workers', 'store'],
+  client: ['base', 'protocol'],
+  cli: [
+    'base',
+    'ring',
+    'protocol',
+    'store',
+    'broker',
+    'nameserver',
+    'workers',
+    'reactor',
+    'client',
+  ],
+};
+const doors = ['workers/frame-proxy.ts', 'workers/reactor-proxy.ts', 'workers/ring-messages.ts'];
+const views = ['store/commit-log-segments.ts', 'store/store-positions.ts'];
+
+type Rule = (file: string, text: string) => string[];
+
+const importsKeepTheirColumn: Rule = (file, text) => {
+  const folder = file.split('/')[0] ?? '';
+  const complaints: string[] = [];
+  for (const [, specifier = ''] of text.matchAll(/from '(\.[^']+)'/g)) {
+    const target = path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier));
+    const targetFolder = target.split('/')[0] ?? '';
+    const isAllowed = targetFolder === folder || (mayImport[folder] ?? []).includes(targetFolder);
+    const isDoor =
+      folder !== 'reactor' ||
+      !['workers', 'store'].includes(targetFolder) ||
+      [...doors, ...views].includes(target);
+    if (!isAllowed || !isDoor) complaints.push(`${file} may not import ${target}`);
+  }
+  return complaints;
+};
+
+const headerNamesItsAgent: Rule = (file, text) =>
+  /^(#!.*\n)?\/\*\*\n \* @agent (any|reactor|worker|control|writer|flusher|preparer|dispatcher)\b/.test(
+    text,
+  )
+    ? []
+    : [`${file} does not begin with an @agent header`];
+
+const timeComesIn: Rule = (file, text) =>
+  /^(store|broker|nameserver)\//.test(file) &&
+  /\b(Date\.now|Math\.random|setTimeout|setInterval|performance\.now)\(/.test(text)
+    ? [`${file} takes time or chance from the machine`]
+    : [];
+
+const foldersAreRoles: Rule = (file) =>
+  /(^|\/)(utils?|helpers?|common|types?|misc)(\/|\.ts$)/.test(file)
+    ? [`${file} is named after a kind`]
+    : [];
+
+const namesNoPlace: Rule = (file, text) =>
+  /https?:\/\/[a-z0-9.]*(registry|repo1|repo\.maven)|\/work\/|\/root\//.test(text)
+    ? [`${file} names a registry or a machine`]
+    : [];
+
+const fitsInTheHead: Rule = (file, text) =>
+  text.split('\n').length > 600 ? [`${file} is longer than 600 lines`] : [];
+
+const rules: Readonly<Record<string, { rule: Rule; planted: [string, string] }>> = {
+  'imports keep their column': {
+    rule: importsKeepTheirColumn,
+    planted: ['store/x.ts', "import { y } from '../workers/y.ts';"],
+  },
+  'the header names its agent': {
+    rule: headerNamesItsAgent,
+    planted: ['store/x.ts', '/** a file */'],
+  },
+  'time and chance come in': {
+    rule: timeComesIn,
+    planted: ['broker/x.ts', 'const now = Date.now();'],
+  },
+  'folders are roles': { rule: foldersAreRoles, planted: ['utils/x.ts', ''] },
+  'no registry or machine is named': {
+    rule: namesNoPlace,
+    planted: ['cli/x.ts', "'https://registry.example.org/'"],
+  },
+  'a file fits in the head': { rule: fitsInTheHead, planted: ['cli/x.ts', '\n'.repeat(601)] },
+};
+
+function sources(): [string, string][] {
+  return fs
+    .readdirSync(path.join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => [
+      file.split(path.sep).join('/'),
+      fs.readFileSync(path.join(root, 'src', file), 'utf8'),
+    ]);
+}
+
+describe.each(Object.entries(rules))('%s', (_name, { rule, planted }) => {
+  test('a planted breach is found', () => {
+    expect(rule(...planted)).not.toEqual([]);
+  });
+
+  test('nowhere in src', () => {
+    expect(sources().flatMap(([file, text]) => rule(file, text))).toEqual([]);
+  });
+});
+
+test('every source file is imported by another, or is an entry', () => {
+  const files = sources();
+  const entries = new Set(['cli/main.ts', 'workers/thread-main.ts']);
+  const imported = new Set(
+    files.flatMap(([file, text]) =>
+      [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, specifier = '']) =>
+        path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier)),
+      ),
+    ),
+  );
+  expect(
+    files.map(([file]) => file).filter((file) => !imported.has(file) && !entries.has(file)),
+  ).toEqual([]);
+});
+
+test('the lock file says nothing of where packages came from', () => {
+  expect(fs.readFileSync(path.join(root, 'package-lock.json'), 'utf8')).not.toContain('"resolved"');
+});
