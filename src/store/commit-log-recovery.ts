@@ -3,8 +3,8 @@
  *
  * Finds the end of the log after any kind of death, before an agent runs.
  *
- * Records are valid when their lengths add up, their own physicalOffset is where they stand, and
- * the body's CRC is right. At the first place that is not:
+ * Records are valid when their lengths add up, their own physicalOffset is where they stand,
+ * the body's CRC is right, and topic and properties hold no zeroes of a write that was cut. At the first place that is not:
  *
  * ```
  *  nothing valid behind it            torn tail: the log ends there
@@ -157,7 +157,9 @@ class LogScanner {
         ? base + segmentBytes
         : position;
     }
-    if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position) return position;
+    if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position || isTorn(view)) {
+      return position;
+    }
     this.wasRecord = true;
     this.storeTimestampMs = view.storeTimestampMs;
     return position + view.totalBytes;
@@ -183,4 +185,23 @@ class LogScanner {
     }
     return -1;
   }
+}
+
+/** Zero bytes in a row that no property string holds, whatever its user puts into it. */
+const ZERO_RUN = 8;
+
+/**
+ * Lengths and the body's CRC do not cover topic and properties: a write that was cut there leaves
+ * zeroes. No topic holds a zero byte, no property string ends in one or holds many.
+ */
+function isTorn(view: RecordView): boolean {
+  const { buffer, topicStart, propertiesStart } = view;
+  const topicZero = buffer.subarray(topicStart, topicStart + view.topicBytes).indexOf(0);
+  if (topicZero >= 0) return true;
+  const end = propertiesStart + view.propertiesBytes;
+  if (view.propertiesBytes > 0 && buffer[end - 1] === 0) return true;
+  let run = 0;
+  for (let at = propertiesStart; at < end && run < ZERO_RUN; at++)
+    run = buffer[at] === 0 ? run + 1 : 0;
+  return run === ZERO_RUN;
 }
