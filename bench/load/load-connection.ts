@@ -1,0 +1,122 @@
+/**
+ * One connection of the generator: what is to be sent gathers in a block of memory and leaves in one
+ * write a turn; what comes in is read into memory that all connections of a thread share.
+ */
+import net from 'node:net';
+import { AnswerReader, type FrameSink } from './answer-reader.ts';
+import type { Endpoint } from './load-options.ts';
+
+/** Holds several hundred sends of 128 bytes, or some hundred pull answers; a guess. */
+const BLOCK_BYTES = 256 * 1024;
+
+/** Memory that the connections of a thread share. */
+export class BlockPool {
+  readonly blockBytes: number;
+  /** Reads of all connections land here, one after another. */
+  readonly inputBlock: Buffer;
+  readonly #free: Buffer[] = [];
+
+  /** @param frameBytesMax longest frame that will be sent */
+  constructor(frameBytesMax: number) {
+    this.blockBytes = Math.max(BLOCK_BYTES, frameBytesMax);
+    this.inputBlock = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  }
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.blockBytes);
+  }
+
+  give(block: Buffer): void {
+    this.#free.push(block);
+  }
+}
+
+export interface ConnectionOwner extends FrameSink {
+  /** All frames of a read have been given to `onFrame`. */
+  onTurnEnd(): void;
+  onLost(reason: string): void;
+}
+
+export class LoadConnection {
+  /** Where `claim` points into. */
+  output: Buffer;
+  readonly #socket: net.Socket;
+  readonly #pool: BlockPool;
+  #outputBytes = 0;
+  #isClosing = false;
+
+  private constructor(socket: net.Socket, pool: BlockPool) {
+    this.#socket = socket;
+    this.#pool = pool;
+    this.output = pool.take();
+  }
+
+  static connect(
+    endpoint: Endpoint,
+    pool: BlockPool,
+    owner: ConnectionOwner,
+  ): Promise<LoadConnection> {
+    return new Promise((resolve, reject) => {
+      const reader = new AnswerReader();
+      const socket = net.connect({
+        host: endpoint.host,
+        port: endpoint.port,
+        noDelay: true,
+        onread: {
+          buffer: pool.inputBlock,
+          callback: (length: number): boolean => {
+            try {
+              reader.feed(pool.inputBlock, length, owner);
+              owner.onTurnEnd();
+            } catch (error) {
+              // Thrown from here it would be an event of the socket's; the run must end with it.
+              connection.close();
+              owner.onLost(error instanceof Error ? error.message : String(error));
+            }
+            return true;
+          },
+        },
+      });
+      const connection = new LoadConnection(socket, pool);
+      socket.once('connect', () => resolve(connection));
+      socket.once('error', (error) => {
+        reject(error);
+        connection.#onEnd(owner, error.message);
+      });
+      socket.once('close', () => connection.#onEnd(owner, 'the broker closed the connection'));
+    });
+  }
+
+  /**
+   * Room for a frame of up to `bytes` in `output`, which may be another block than before; returns
+   * where. `commit` says how much of it was written.
+   */
+  claim(bytes: number): number {
+    if (this.#outputBytes + bytes > this.output.length) this.flush();
+    return this.#outputBytes;
+  }
+
+  commit(bytes: number): void {
+    this.#outputBytes += bytes;
+  }
+
+  /** Hands all committed frames to the socket in one write. */
+  flush(): void {
+    if (this.#outputBytes === 0) return;
+    const block = this.output;
+    this.#socket.write(block.subarray(0, this.#outputBytes), () => this.#pool.give(block));
+    this.output = this.#pool.take();
+    this.#outputBytes = 0;
+  }
+
+  close(): void {
+    this.#isClosing = true;
+    this.#socket.destroy();
+  }
+
+  #onEnd(owner: ConnectionOwner, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    owner.onLost(reason);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * What one run of the load generator does, and the part of it that each of its threads gets.
+ */
+
+export type LoadMode = 'send' | 'paced' | 'end-to-end' | 'backlog';
+export type Codec = 'json' | 'rocketmq';
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LoadOptions {
+  readonly mode: LoadMode;
+  /** The broker. Null: the first one that the name server knows. */
+  readonly address: string | null;
+  readonly nameServer: string | null;
+  readonly topic: string;
+  readonly queueCount: number;
+  /** Connections that send. */
+  readonly connectionCount: number;
+  /** Sends in flight on each connection (send and backlog). */
+  readonly outstandingCount: number;
+  readonly bodyBytes: number;
+  readonly warmupSeconds: number;
+  readonly seconds: number;
+  readonly codec: Codec;
+  /** Messages a second over all connections (paced and end-to-end). */
+  readonly ratePerSecond: number;
+  /** Connections that pull; in backlog each is a group of its own and reads everything. */
+  readonly consumerCount: number;
+  readonly backlogMessageCount: number;
+  readonly threadCount: number;
+  /** Process to charge CPU and memory to. Null: neither is reported. */
+  readonly brokerPid: number | null;
+}
+
+export const defaultOptions: LoadOptions = {
+  mode: 'send',
+  address: null,
+  nameServer: null,
+  topic: 'LoadTopic',
+  queueCount: 8,
+  connectionCount: 8,
+  outstandingCount: 16,
+  bodyBytes: 128,
+  warmupSeconds: 3,
+  seconds: 10,
+  codec: 'json',
+  ratePerSecond: 20_000,
+  consumerCount: 1,
+  backlogMessageCount: 1_000_000,
+  threadCount: 1,
+  brokerPid: null,
+};
+
+/** A span of the clock of `steadyNowMs`, which all threads of a process share. */
+export interface Window {
+  readonly startMs: number;
+  /** Only what falls into [measureFromMs, measureToMs) is measured. */
+  readonly measureFromMs: number;
+  /** Nothing new is sent from here on; answers are awaited for DRAIN_MS more. */
+  readonly measureToMs: number;
+}
+
+/** How long answers and messages are awaited after the last send. */
+export const DRAIN_MS = 10_000;
+
+export interface SenderPlan {
+  /** Number of this connection in the whole run; makes its unique keys its own. */
+  readonly connectionIndex: number;
+}
+
+export interface QueueRange {
+  readonly queueId: number;
+  readonly fromOffset: number;
+  /** Exclusive; Infinity reads until the run ends. */
+  readonly toOffset: number;
+}
+
+export interface ConsumerPlan {
+  readonly group: string;
+  readonly clientId: string;
+  readonly queues: readonly QueueRange[];
+}
+
+/** What a thread is started with; structured-cloned. */
+export interface ThreadPlan {
+  readonly threadIndex: number;
+  readonly broker: Endpoint;
+  readonly brokerName: string;
+  readonly topic: string;
+  readonly queueCount: number;
+  readonly bodyBytes: number;
+  readonly codec: Codec;
+  /** Tells the messages of this run from those of others. */
+  readonly runId: number;
+  readonly senders: readonly SenderPlan[];
+  /** `closed`: an answer lets the next send go. `paced`: a schedule does. */
+  readonly loop: 'closed' | 'paced';
+  readonly outstandingCount: number;
+  /**
+   * Of the whole run (paced). Every thread walks the whole schedule and sends what falls to its own
+   * connections: message n goes over connection n modulo `connectionCount`.
+   */
+  readonly ratePerSecond: number;
+  readonly connectionCount: number;
+  /** Sends of this thread alone; Infinity: until the window ends. */
+  readonly sendCountMax: number;
+  /** Bodies carry the intended send time, and consumers measure from it. */
+  readonly isStamped: boolean;
+  readonly consumers: readonly ConsumerPlan[];
+  /** One Float64 for each of `counterNames`; this thread alone writes them. */
+  readonly counters: SharedArrayBuffer;
+  /** Int32 per thread: 1 while a tick waits to be handled. */
+  readonly tickFlags: SharedArrayBuffer;
+}
+
+/** Totals of a thread since its start, readable from the main thread while it runs. */
+export const counterNames = [
+  'sentCount',
+  'answeredCount',
+  'errorCount',
+  'receivedCount',
+  /** 1 when nothing will be sent any more. */
+  'isSendingDone',
+] as const;
+export type CounterName = (typeof counterNames)[number];
+export const counterIndex = Object.fromEntries(
+  counterNames.map((name, index) => [name, index]),
+) as Readonly<Record<CounterName, number>>;
+
+/** An answer with a code other than 0, counted by code. */
+export interface ErrorCount {
+  readonly code: number;
+  readonly count: number;
+  /** Of the first such answer. */
+  readonly remark: string;
+}
+
+/** What a thread hands back. Histograms are compressed HDR histograms in base64. */
+export interface ThreadResult {
+  /** Successful sends in the window. */
+  readonly answeredInWindow: number;
+  /** Messages received that were meant to be sent in the window. */
+  readonly receivedInWindow: number;
+  /** Sends meant for the window (paced). */
+  readonly intendedInWindow: number;
+  /** Sends without an answer when the drain ended. */
+  readonly unansweredCount: number;
+  readonly errors: readonly ErrorCount[];
+  readonly sendLatency: string;
+  readonly receiveLatency: string;
+  /** How late the generator itself was with its schedule (paced). */
+  readonly lateness: string;
+  /** CPU of this thread in the window, of one core. */
+  readonly coreShare: number;
+  /** When the last message arrived or the last answer came, on the shared clock. */
+  readonly lastEventMs: number;
+}
+
+/** Main to thread: begin, and report. */
+export type MainMessage =
+  | { readonly kind: 'begin'; readonly window: Window }
+  | { readonly kind: 'finish' };
+
+/** Thread to main. */
+export type ThreadMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly result: ThreadResult }
+  | { readonly kind: 'failed'; readonly reason: string };

@@ -1,0 +1,117 @@
+/**
+ * Entry of a generator thread: connects, says `ready`, runs from `begin` to `finish`, and reports. All
+ * its connections live on its own event loop.
+ */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { recordMs } from './latency.ts';
+import type { MainMessage, ThreadMessage, ThreadPlan, Window } from './load-options.ts';
+import { PullConnection } from './pull-connection.ts';
+import { SendConnection } from './send-connection.ts';
+import { SendSchedule } from './send-schedule.ts';
+import { steadyNowMs } from './steady-clock.ts';
+import { ThreadState } from './thread-state.ts';
+
+/** Headers of sends stay far below this: topic, group and names are at most 255 bytes each. */
+const HEADER_BYTES_MAX = 4096;
+
+const { plan, tickPort } = workerData as { plan: ThreadPlan; tickPort: MessagePort | null };
+const port = parentPort as MessagePort;
+const post = (message: ThreadMessage): void => port.postMessage(message);
+
+const state = new ThreadState(plan, plan.bodyBytes + HEADER_BYTES_MAX, (reason) =>
+  post({ kind: 'failed', reason }),
+);
+const senders = plan.senders.map((sender) => new SendConnection(state, sender.connectionIndex));
+/** With holes where another thread has the connection. */
+const senderByIndex: (SendConnection | undefined)[] = [];
+plan.senders.forEach(({ connectionIndex }, index) => {
+  senderByIndex[connectionIndex] = senders[index];
+});
+const consumers = plan.consumers.map((consumer) => new PullConnection(state, consumer));
+
+try {
+  await Promise.all([...senders, ...consumers].map((connection) => connection.connect()));
+  port.on('message', (message: MainMessage) => {
+    if (message.kind === 'begin') begin(message.window);
+    else finish();
+  });
+  post({ kind: 'ready' });
+} catch (error) {
+  post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+}
+
+let schedule: SendSchedule | null = null;
+
+function begin(window: Window): void {
+  state.window = window;
+  const untilMs = (ms: number): number => Math.max(0, ms - steadyNowMs());
+  setTimeout(() => state.startCpu(), untilMs(window.measureFromMs));
+  if (window.measureToMs !== Infinity)
+    setTimeout(() => state.stopCpu(), untilMs(window.measureToMs));
+  for (const consumer of consumers) consumer.begin();
+  if (senders.length === 0) {
+    state.isSendingDone = true;
+    state.publish(steadyNowMs());
+  } else if (plan.loop === 'closed') for (const sender of senders) sender.begin();
+  else startSchedule(window);
+}
+
+function startSchedule(window: Window): void {
+  schedule = new SendSchedule({
+    ratePerSecond: plan.ratePerSecond,
+    startMs: window.startMs,
+    endMs: window.measureToMs,
+  });
+  const flags = new Int32Array(plan.tickFlags);
+  tickPort?.on('message', () => {
+    Atomics.store(flags, plan.threadIndex, 0);
+    sendDue();
+  });
+}
+
+/** The connection of a message of the schedule, where it is one of this thread's. */
+function senderOf(messageIndex: number): SendConnection | undefined {
+  return senderByIndex[messageIndex % plan.connectionCount];
+}
+
+/** Sends all that the schedule says by now, as far as connections have room. */
+function sendDue(): void {
+  if (schedule === null) return;
+  const nowMs = steadyNowMs();
+  for (;;) {
+    const intendedMs = schedule.nextMs;
+    if (intendedMs > nowMs) break;
+    const sender = senderOf(schedule.nextIndex);
+    if (sender !== undefined) {
+      if (!sender.send(intendedMs, nowMs)) break;
+      if (state.isInWindow(intendedMs)) {
+        state.intendedInWindow++;
+        recordMs(state.lateness, nowMs - intendedMs);
+      }
+    }
+    schedule.advance();
+  }
+  for (const sender of senders) sender.flush();
+  state.isSendingDone = schedule.nextMs === Infinity;
+  state.publish(nowMs);
+}
+
+function finish(): void {
+  let unansweredCount = senders.reduce((sum, sender) => sum + sender.inFlightCount, 0);
+  unansweredCount += schedule === null ? 0 : countUnsent(schedule);
+  for (const connection of [...senders, ...consumers]) connection.close();
+  tickPort?.close();
+  post({ kind: 'done', result: state.result(unansweredCount) });
+  port.close();
+}
+
+/** What the schedule meant to send and could not; counts as unanswered too. */
+function countUnsent(rest: SendSchedule): number {
+  let unsentCount = 0;
+  for (; rest.nextMs !== Infinity; rest.advance()) {
+    if (senderOf(rest.nextIndex) === undefined) continue;
+    unsentCount++;
+    if (state.isInWindow(rest.nextMs)) state.intendedInWindow++;
+  }
+  return unsentCount;
+}

@@ -1,0 +1,219 @@
+/**
+ * A consumer: one connection, a heartbeat that subscribes its group, and one pull in flight for each of
+ * its queues, as the Java push consumer does it.
+ */
+import { RequestCode, ResponseCode } from '../../src/protocol/codes.ts';
+import {
+  bornHostBytes,
+  HOST_V4_BYTES,
+  RECORD_FIXED_BYTES,
+  recordHead,
+  readLong,
+  storeHostBytes,
+} from '../../src/protocol/message-record.ts';
+import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
+import type { AnswerReader } from './answer-reader.ts';
+import { bodyStamp } from './body-stamp.ts';
+import { recordMs } from './latency.ts';
+import { type ConnectionOwner, LoadConnection } from './load-connection.ts';
+import type { ConsumerPlan } from './load-options.ts';
+import { PullFrames } from './pull-frames.ts';
+import { OPAQUE_MIN } from './send-frames.ts';
+import { steadyNowMs } from './steady-clock.ts';
+import type { ThreadState } from './thread-state.ts';
+
+/** Interval of the client's own heartbeats (heartbeatBrokerInterval). */
+const HEARTBEAT_INTERVAL_MS = 30_000;
+/** Pause before a pull that was refused is tried again. */
+const RETRY_MS = 100;
+const HEARTBEAT_OPAQUE = 1;
+const FLAG_RESPONSE = 1;
+/** From a record's head to its body with two IPv4 hosts: host, time, host, times, offset, length. */
+const BODY_START_V4 = recordHead.totalBytes + HOST_V4_BYTES + 8 + HOST_V4_BYTES + 4 + 8 + 4;
+
+interface PulledQueue {
+  readonly frames: PullFrames;
+  readonly toOffset: number;
+  nextOffset: number;
+}
+
+export class PullConnection implements ConnectionOwner {
+  readonly #state: ThreadState;
+  readonly #plan: ConsumerPlan;
+  readonly #queues: PulledQueue[];
+  readonly #subscriptionVersion = Date.now();
+  #connection: LoadConnection | null = null;
+  #heartbeatTimer: NodeJS.Timeout | null = null;
+  #onSubscribed: (() => void) | null = null;
+  #turnMs = 0;
+
+  constructor(state: ThreadState, plan: ConsumerPlan) {
+    this.#state = state;
+    this.#plan = plan;
+    this.#queues = plan.queues.map((range) => ({
+      frames: new PullFrames({
+        codec: state.plan.codec,
+        group: plan.group,
+        topic: state.plan.topic,
+        brokerName: state.plan.brokerName,
+        queueId: range.queueId,
+        subscriptionVersion: this.#subscriptionVersion,
+      }),
+      toOffset: range.toOffset,
+      nextOffset: range.fromOffset,
+    }));
+  }
+
+  /** Connects and subscribes; pulls are refused before. */
+  async connect(): Promise<void> {
+    const { plan, pool } = this.#state;
+    this.#connection = await LoadConnection.connect(plan.broker, pool, this);
+    const subscribed = new Promise<void>((resolve) => {
+      this.#onSubscribed = resolve;
+    });
+    this.#sendHeartbeat();
+    await subscribed;
+    this.#heartbeatTimer = setInterval(() => this.#sendHeartbeat(), HEARTBEAT_INTERVAL_MS);
+  }
+
+  close(): void {
+    if (this.#heartbeatTimer !== null) clearInterval(this.#heartbeatTimer);
+    this.#connection?.close();
+  }
+
+  begin(): void {
+    for (let index = 0; index < this.#queues.length; index++) this.#pull(index);
+    this.#connection?.flush();
+  }
+
+  onFrame(answer: AnswerReader): void {
+    // The broker's own requests, such as a change of the group's members, want nothing from us.
+    if ((answer.flag & FLAG_RESPONSE) === 0) return;
+    if (answer.opaque === HEARTBEAT_OPAQUE) {
+      if (answer.code !== 0) this.#state.errors.add(answer);
+      this.#onSubscribed?.();
+      return;
+    }
+    const index = answer.opaque - OPAQUE_MIN;
+    const queue = this.#queues[index];
+    if (queue === undefined) throw new Error(`answer to opaque ${answer.opaque}, never sent`);
+    if (answer.code === ResponseCode.SUCCESS) this.#takeRecords(queue, answer);
+    else if (
+      answer.code === ResponseCode.PULL_RETRY_IMMEDIATELY ||
+      answer.code === ResponseCode.PULL_OFFSET_MOVED
+    ) {
+      const frame = decodeFrame(answer.bytes.subarray(answer.frameStart, answer.frameEnd));
+      queue.nextOffset = Number(frame.extFields.get('nextBeginOffset'));
+    } else if (answer.code !== ResponseCode.PULL_NOT_FOUND) {
+      this.#state.errors.add(answer);
+      setTimeout(() => {
+        this.#pull(index);
+        this.#connection?.flush();
+      }, RETRY_MS);
+      return;
+    }
+    this.#pull(index);
+  }
+
+  onTurnEnd(): void {
+    this.#connection?.flush();
+    if (this.#turnMs !== 0) this.#state.publish(this.#turnMs);
+    this.#turnMs = 0;
+  }
+
+  onLost(reason: string): void {
+    this.#state.fail(reason);
+  }
+
+  #pull(index: number): void {
+    const queue = this.#queues[index];
+    const connection = this.#connection;
+    if (connection === null || queue.nextOffset >= queue.toOffset) return;
+    const at = connection.claim(queue.frames.frameBytesMax);
+    const frameBytes = queue.frames.writeInto(
+      connection.output,
+      at,
+      OPAQUE_MIN + index,
+      queue.nextOffset,
+      queue.nextOffset,
+    );
+    connection.commit(frameBytes);
+  }
+
+  #takeRecords(queue: PulledQueue, answer: AnswerReader): void {
+    const { bytes, frameEnd } = answer;
+    const state = this.#state;
+    const isStamped = state.plan.isStamped;
+    if (this.#turnMs === 0) this.#turnMs = steadyNowMs();
+    let at = answer.bodyStart;
+    let last = -1;
+    while (at < frameEnd) {
+      const recordBytes = bytes.readInt32BE(at);
+      if (recordBytes < RECORD_FIXED_BYTES || at + recordBytes > frameEnd) {
+        throw new Error(`stored record of ${recordBytes} bytes with ${frameEnd - at} left`);
+      }
+      if (!isStamped) state.receivedCount++;
+      else this.#takeStamp(bytes, at);
+      last = at;
+      at += recordBytes;
+    }
+    if (last < 0) throw new Error('pull answer FOUND without a record');
+    queue.nextOffset = readLong(bytes, last + recordHead.queueOffset) + 1;
+  }
+
+  #takeStamp(bytes: Buffer, record: number): void {
+    const sysFlag = bytes.readInt32BE(record + recordHead.sysFlag);
+    const longerHosts = bornHostBytes(sysFlag) + storeHostBytes(sysFlag) - 2 * HOST_V4_BYTES;
+    const body = record + BODY_START_V4 + longerHosts;
+    const state = this.#state;
+    if (bytes.readInt32BE(body + bodyStamp.runId) !== state.plan.runId) return;
+    state.receivedCount++;
+    const intendedMs = bytes.readDoubleBE(body + bodyStamp.intendedMs);
+    if (!state.isInWindow(intendedMs)) return;
+    state.receivedInWindow++;
+    recordMs(state.receiveLatency, this.#turnMs - intendedMs);
+  }
+
+  #sendHeartbeat(): void {
+    const { group, clientId } = this.#plan;
+    const subscription = (topic: string): object => ({
+      classFilterMode: false,
+      codeSet: [],
+      expressionType: 'TAG',
+      subString: '*',
+      subVersion: this.#subscriptionVersion,
+      tagsSet: [],
+      topic,
+    });
+    const heartbeat = {
+      clientID: clientId,
+      consumerDataSet: [
+        {
+          consumeFromWhere: 'CONSUME_FROM_LAST_OFFSET',
+          consumeType: 'CONSUME_PASSIVELY',
+          groupName: group,
+          messageModel: 'CLUSTERING',
+          subscriptionDataSet: [
+            subscription(`%RETRY%${group}`),
+            subscription(this.#state.plan.topic),
+          ],
+          unitMode: false,
+        },
+      ],
+      heartbeatFingerprint: 0,
+      producerDataSet: [{ groupName: 'CLIENT_INNER_PRODUCER' }],
+      withoutSub: false,
+    };
+    const frame = encodeRequest({
+      code: RequestCode.HEART_BEAT,
+      opaque: HEARTBEAT_OPAQUE,
+      body: Buffer.from(JSON.stringify(heartbeat)),
+    });
+    const connection = this.#connection;
+    if (connection === null) return;
+    const at = connection.claim(frame.length);
+    frame.copy(connection.output, at);
+    connection.commit(frame.length);
+    connection.flush();
+  }
+}

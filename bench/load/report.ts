@@ -1,0 +1,105 @@
+/**
+ * The result of one run as text for people: a line for what ran, a line for each figure.
+ */
+import type { LatencySummary } from './latency.ts';
+import type { LoadOptions } from './load-options.ts';
+import type { LoadResult, Mark } from './load-run.ts';
+
+const MIB = 1024 * 1024;
+
+const markTexts: Readonly<Record<Mark, string>> = {
+  'generator-limited': 'the generator was the limit, not the broker: give it more --threads',
+  'generator-late': 'most of the tail is the delay of the generator itself, or of the machine',
+  disturbed: 'other processes took CPU meanwhile',
+  'rate-not-held': 'the broker did not hold the rate asked for',
+  errors: 'some answers had a code other than 0',
+  unanswered: 'some sends were never answered',
+  lost: 'some acknowledged messages never arrived',
+};
+
+export function formatResult(result: LoadResult): string {
+  const lines = [
+    describe(result.options),
+    row(
+      'rate',
+      `${count(result.ratePerSecond)} msg/s, ${count(result.messageCount)} messages in ${result.seconds.toFixed(2)} s`,
+    ),
+  ];
+  if (result.backlog !== null) {
+    lines.push(row('sent at', `${count(result.backlog.sendRatePerSecond)} msg/s`));
+    lines.push(row('first reading', `${count(result.backlog.firstReadRatePerSecond)} msg/s`));
+  }
+  if (result.sendLatency !== null) lines.push(row('send', latency(result.sendLatency)));
+  if (result.endToEndLatency !== null)
+    lines.push(row('end to end', latency(result.endToEndLatency)));
+  if (result.brokerCpuUsPerMessage !== null) lines.push(row('broker', brokerText(result)));
+  lines.push(row('generator', generatorText(result)));
+  if (result.otherCores !== null)
+    lines.push(row('others', `${result.otherCores.toFixed(2)} cores used by other processes`));
+  for (const error of result.errors) {
+    lines.push(row('error', `code ${error.code}, ${count(error.count)} times: ${error.remark}`));
+  }
+  if (result.unansweredCount > 0) lines.push(row('unanswered', count(result.unansweredCount)));
+  if (result.lostCount > 0) lines.push(row('lost', count(result.lostCount)));
+  for (const mark of result.marks) lines.push(row('MARK', `${mark}: ${markTexts[mark]}`));
+  return lines.join('\n');
+}
+
+function describe(options: LoadOptions): string {
+  const what: Record<LoadOptions['mode'], string> = {
+    send: `${options.connectionCount} connections x ${options.outstandingCount} outstanding`,
+    paced: `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections`,
+    'end-to-end': `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections, ${options.consumerCount} consumers`,
+    backlog: `${count(options.backlogMessageCount)} messages, ${options.consumerCount} consumers, pulls of 32`,
+  };
+  return `${options.mode}: ${what[options.mode]}, ${options.bodyBytes} B, ${options.queueCount} queues, ${options.codec} headers`;
+}
+
+function row(name: string, text: string): string {
+  return `  ${name.padEnd(14)}${text}`;
+}
+
+function latency(summary: LatencySummary): string {
+  const parts: [string, number][] = [
+    ['p50', summary.p50Ms],
+    ['p90', summary.p90Ms],
+    ['p99', summary.p99Ms],
+    ['p99.9', summary.p999Ms],
+    ['p99.99', summary.p9999Ms],
+    ['max', summary.maxMs],
+  ];
+  return `${parts.map(([name, ms]) => `${name} ${milliseconds(ms)}`).join('  ')} ms`;
+}
+
+function brokerText(result: LoadResult): string {
+  const parts = [
+    `${(result.brokerCpuUsPerMessage ?? 0).toFixed(2)} us CPU a message`,
+    `${(result.brokerCores ?? 0).toFixed(2)} cores`,
+  ];
+  if (result.brokerRssAnonBytes !== null)
+    parts.push(`${Math.round(result.brokerRssAnonBytes / MIB)} MiB anonymous memory`);
+  return parts.join(', ');
+}
+
+function generatorText(result: LoadResult): string {
+  const shares = result.generatorThreadShares.map((share) => `${Math.round(100 * share)} %`);
+  const parts = [
+    `${result.generatorCpuUsPerMessage.toFixed(2)} us CPU a message`,
+    `threads at ${shares.join(', ')} of a core`,
+  ];
+  if (result.scheduleLateness !== null) {
+    const { p50Ms, p99Ms, maxMs } = result.scheduleLateness;
+    parts.push(
+      `behind its schedule p50 ${milliseconds(p50Ms)}  p99 ${milliseconds(p99Ms)}  max ${milliseconds(maxMs)} ms`,
+    );
+  }
+  return parts.join(', ');
+}
+
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+export function milliseconds(ms: number): string {
+  return ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0);
+}

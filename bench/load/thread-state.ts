@@ -1,0 +1,95 @@
+/**
+ * What the connections of one generator thread share: the plan, the window, totals that the main
+ * thread can watch, and the histograms of the end.
+ */
+import { ErrorCounter } from './error-counter.ts';
+import { createHistogram, encodeHistogram } from './latency.ts';
+import { BlockPool } from './load-connection.ts';
+import { counterIndex, type ThreadPlan, type ThreadResult, type Window } from './load-options.ts';
+import { steadyNowMs } from './steady-clock.ts';
+
+export class ThreadState {
+  readonly plan: ThreadPlan;
+  readonly pool: BlockPool;
+  readonly errors = new ErrorCounter();
+  readonly sendLatency = createHistogram();
+  readonly receiveLatency = createHistogram();
+  readonly lateness = createHistogram();
+  readonly fail: (reason: string) => void;
+  window: Window = { startMs: Infinity, measureFromMs: Infinity, measureToMs: Infinity };
+  sentCount = 0;
+  answeredCount = 0;
+  receivedCount = 0;
+  answeredInWindow = 0;
+  receivedInWindow = 0;
+  intendedInWindow = 0;
+  lastEventMs = 0;
+  /** Nothing will be sent any more. */
+  isSendingDone = false;
+  readonly #counters: Float64Array;
+  /** Wall clock minus shared clock, for the born times that frames state. */
+  readonly #wallOffsetMs = Date.now() - steadyNowMs();
+  readonly #cpuUs: [from: number, to: number] = [0, 0];
+  #cpuFromMs = 0;
+  #cpuToMs = 0;
+
+  constructor(plan: ThreadPlan, frameBytesMax: number, fail: (reason: string) => void) {
+    this.plan = plan;
+    this.fail = fail;
+    this.pool = new BlockPool(frameBytesMax);
+    this.#counters = new Float64Array(plan.counters);
+  }
+
+  bornMs(nowMs: number): number {
+    return Math.floor(nowMs + this.#wallOffsetMs);
+  }
+
+  isInWindow(ms: number): boolean {
+    return ms >= this.window.measureFromMs && ms < this.window.measureToMs;
+  }
+
+  /** Makes the totals visible to the main thread; once a turn. */
+  publish(nowMs: number): void {
+    this.lastEventMs = nowMs;
+    this.#counters[counterIndex.sentCount] = this.sentCount;
+    this.#counters[counterIndex.answeredCount] = this.answeredCount;
+    this.#counters[counterIndex.errorCount] = this.errors.totalCount;
+    this.#counters[counterIndex.receivedCount] = this.receivedCount;
+    // Last, so that who sees it sees the count of all sends.
+    this.#counters[counterIndex.isSendingDone] = this.isSendingDone ? 1 : 0;
+  }
+
+  startCpu(): void {
+    this.#cpuUs[0] = threadCpuUs();
+    this.#cpuFromMs = steadyNowMs();
+    this.#cpuToMs = 0;
+  }
+
+  stopCpu(): void {
+    if (this.#cpuToMs !== 0) return;
+    this.#cpuUs[1] = threadCpuUs();
+    this.#cpuToMs = steadyNowMs();
+  }
+
+  result(unansweredCount: number): ThreadResult {
+    this.stopCpu();
+    const spanUs = 1000 * (this.#cpuToMs - this.#cpuFromMs);
+    return {
+      answeredInWindow: this.answeredInWindow,
+      receivedInWindow: this.receivedInWindow,
+      intendedInWindow: this.intendedInWindow,
+      unansweredCount,
+      errors: this.errors.list(),
+      sendLatency: encodeHistogram(this.sendLatency),
+      receiveLatency: encodeHistogram(this.receiveLatency),
+      lateness: encodeHistogram(this.lateness),
+      coreShare: spanUs > 0 ? (this.#cpuUs[1] - this.#cpuUs[0]) / spanUs : 0,
+      lastEventMs: this.lastEventMs,
+    };
+  }
+}
+
+function threadCpuUs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return user + system;
+}
