@@ -22,6 +22,9 @@ export function prepareJava(): string {
       cwd: project,
       stdio: ['ignore', 'inherit', 'inherit'],
     });
+    // Maven leaves the file as it is where the class path has not changed.
+    const now = new Date();
+    fs.utimesSync(classPathFile, now, now);
   }
   return `${path.join(project, 'target', 'classes')}:${fs.readFileSync(classPathFile, 'utf8').trim()}`;
 }
@@ -54,6 +57,8 @@ export function startJava(options: {
   directory: string;
   heapMb: number;
   properties?: Record<string, string>;
+  /** Options of the virtual machine; they win over the ones set here. */
+  jvmArguments?: readonly string[];
   name: string;
 }): JavaProcess {
   fs.mkdirSync(options.directory, { recursive: true });
@@ -74,6 +79,7 @@ export function startJava(options: {
       `-Xms${options.heapMb}m`,
       `-Xmx${options.heapMb}m`,
       '-XX:MaxDirectMemorySize=512m',
+      ...(options.jvmArguments ?? []),
       ...Object.entries(properties).map(([name, value]) => `-D${name}=${value}`),
       '-cp',
       prepareJava(),
@@ -124,8 +130,7 @@ export async function startApacheNameServer(options: {
     heapMb: options.heapMb ?? 128,
     name: 'namesrv',
   });
-  await accepting(options.port, server);
-  return server;
+  return killedUnless(server, () => accepting(options.port, server));
 }
 
 export async function startApacheBroker(options: {
@@ -138,6 +143,7 @@ export async function startApacheBroker(options: {
   flushDiskType?: 'ASYNC_FLUSH' | 'SYNC_FLUSH';
   heapMb?: number;
   properties?: Record<string, string | number | boolean>;
+  jvmArguments?: readonly string[];
 }): Promise<JavaProcess> {
   fs.mkdirSync(options.directory, { recursive: true });
   const configuration = path.join(options.directory, 'broker.conf');
@@ -167,11 +173,49 @@ export async function startApacheBroker(options: {
     arguments: ['-c', configuration],
     directory: options.directory,
     heapMb: options.heapMb ?? 512,
+    jvmArguments: options.jvmArguments ?? [],
     name: 'broker',
   });
-  await accepting(options.brokerPort, broker);
-  await registered(options.nameServerAddress, options.brokerName);
-  return broker;
+  return killedUnless(broker, async () => {
+    await accepting(options.brokerPort, broker);
+    await registered(options.nameServerAddress, options.brokerName);
+  });
+}
+
+/** Leaves no process behind where its start fails. */
+async function killedUnless(
+  server: JavaProcess,
+  hasStarted: () => Promise<void>,
+): Promise<JavaProcess> {
+  try {
+    await hasStarted();
+    return server;
+  } catch (error) {
+    server.kill();
+    throw error;
+  }
+}
+
+const MQADMIN_TIMEOUT_MS = 60_000;
+
+/** Runs stock `mqadmin`; its output comes without the lines that the logging library writes of itself. */
+export async function mqadmin(options: {
+  arguments: string[];
+  /** Takes its logs. */
+  directory: string;
+}): Promise<{ exitCode: number; output: string }> {
+  const tool = startJava({
+    main: 'org.apache.rocketmq.tools.command.MQAdminStartup',
+    arguments: options.arguments,
+    directory: options.directory,
+    heapMb: 64,
+    name: 'mqadmin',
+  });
+  const timer = setTimeout(() => tool.kill(), MQADMIN_TIMEOUT_MS);
+  const exitCode = await tool.ended;
+  clearTimeout(timer);
+  const lines = tool.output().split('\n');
+  return { exitCode, output: lines.filter((line) => !/ \|-[A-Z]+ in /.test(line)).join('\n') };
 }
 
 /** Waits until a name server knows a broker with all its topics. */
