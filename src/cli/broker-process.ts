@@ -10,7 +10,6 @@
  *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
  * ```
  */
-import os from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
@@ -18,7 +17,6 @@ import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { defaultControlConfig } from '../broker/control-config.ts';
 import { BrokerRegistration } from '../client/broker-registration.ts';
-import { encodeHost } from '../protocol/record-encoder.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
@@ -36,6 +34,7 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor, workerCountFor } from './placement.ts';
 
@@ -109,7 +108,7 @@ async function start(
     logger.warn({ segmentBytes, configured: config.segmentBytes }, why);
   }
   const brokerPort = portOf(listeners, Listener.BROKER);
-  const [advertisedHost, advertisedPort] = splitAdvertised(config.advertise, brokerPort);
+  const clientAddress = await resolveClientAddress(config, brokerPort, logger);
   const workerCount = workerCountFor(config.threads);
   const placement = placementFor(config.threads, workerCount);
   const memory = allocateBrokerMemory(placement, workerCount);
@@ -124,7 +123,7 @@ async function start(
     longPollingEnable: config.longPollingEnable,
     bodyBytesMax: config.maxMessageBytes,
     queueWaitMsMax: config.waitTimeMillsInSendQueue,
-    storeHost: encodeHost(advertisedHost ?? defaultHost(config.listenAddress), advertisedPort),
+    storeHost: clientAddress.storeHost,
     retention: {
       fileReservedTimeMs: config.fileReservedTimeHours * 3_600_000,
       deleteHours: parseDeleteWhen(config.deleteWhen),
@@ -146,9 +145,9 @@ async function start(
     },
     visibleConfig: Object.entries(config).map(([key, value]) => [key, String(value)]),
     brokerId: config.brokerId,
-    brokerPort: advertisedPort,
+    brokerPort: clientAddress.port,
     embeddedNameServer: config.embeddedNameServer,
-    advertisedAddress: advertisedHost === null ? null : `${advertisedHost}:${advertisedPort}`,
+    advertisedAddress: clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
     recoveredQueues: [],
     workerCount,
@@ -209,8 +208,8 @@ async function start(
             clusterName: config.clusterName,
             brokerName: config.brokerName,
             brokerId: config.brokerId,
-            address: `${advertisedHost ?? defaultHost(config.listenAddress)}:${advertisedPort}`,
-            haServerAddress: `${advertisedHost ?? defaultHost(config.listenAddress)}:${advertisedPort + 1}`,
+            address: `${clientAddress.host}:${clientAddress.port}`,
+            haServerAddress: `${clientAddress.host}:${clientAddress.port + 1}`,
           },
           logger,
         });
@@ -349,23 +348,6 @@ async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {
   return listeners.find((open) => open.listener === listener)?.port ?? 0;
-}
-
-function splitAdvertised(advertise: string | null, brokerPort: number): [string | null, number] {
-  if (advertise === null) return [null, brokerPort];
-  const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(advertise) ?? [];
-  return [host ?? advertise, port === undefined ? brokerPort : Number(port)];
-}
-
-/** The address in records and ids where none is advertised: that of the listener, or the first outside one. */
-function defaultHost(listenAddress: string): string {
-  if (listenAddress !== '0.0.0.0' && listenAddress !== '::') return listenAddress;
-  for (const addresses of Object.values(os.networkInterfaces())) {
-    for (const { address, family, internal } of addresses ?? []) {
-      if (!internal && family === 'IPv4') return address;
-    }
-  }
-  return '127.0.0.1';
 }
 
 interface ThreadEvents {
