@@ -192,11 +192,11 @@ async function start(
     fail = resolve;
   });
   let isStopping = false;
+  let hasFailed = false;
   const die = (what: string, cause: unknown): void => {
-    if (!isStopping)
-      fail(
-        new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }),
-      );
+    if (isStopping || hasFailed) return;
+    hasFailed = true;
+    fail(new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }));
   };
 
   const registration =
@@ -287,6 +287,10 @@ async function start(
   const close = async (): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
+    if (hasFailed) {
+      await abandon();
+      return;
+    }
     reactor.goAway();
     await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
     for (const { server } of listeners) server.close();
@@ -307,6 +311,16 @@ async function start(
       await ended;
     }
     directory.markClean();
+    directory.release();
+  };
+  /** After a failure nothing is promised to be on disk: the store stays marked as not closed. */
+  const abandon = async (): Promise<void> => {
+    for (const { server } of listeners) server.close();
+    reactor.stopReading();
+    await registration?.close();
+    await Promise.all([...threads.values()].map((worker) => worker.terminate()));
+    runner.abandon();
+    reactor.close();
     directory.release();
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {

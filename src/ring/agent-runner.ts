@@ -128,9 +128,14 @@ export class EventLoopRunner {
 
   close(): void {
     if (this.#closed) return;
+    this.abandon();
+    for (const agent of this.#agents) agent.close();
+  }
+
+  /** Stops without another word to any agent: one of them has failed. */
+  abandon(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const agent of this.#agents) agent.close();
   }
 
   readonly #turn = (): void => {

@@ -1,0 +1,199 @@
+/**
+ * What a broker does when it is pushed: peers that do not read, frames that never end, a second broker
+ * on its store, a part of it that dies, and the way it stops.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
+import { silentLogger } from '../../src/base/logging.ts';
+import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import { startNameServerProcess } from '../../src/cli/name-server-process.ts';
+import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+
+let root: string;
+const brokers: BrokerProcess[] = [];
+
+const start = async (overrides: Partial<BrokerConfig> = {}): Promise<BrokerProcess> => {
+  const config: BrokerConfig = {
+    ...defaultBrokerConfig(),
+    storeDirectory: root,
+    brokerName: 'broker-test',
+    brokerPort: 0,
+    nameServerPort: 0,
+    segmentBytes: 64 * 1024 * 1024,
+    ...overrides,
+  };
+  const broker = await startBrokerProcess(config, silentLogger);
+  brokers.push(broker);
+  return broker;
+};
+
+beforeEach(() => {
+  root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
+});
+
+afterEach(async () => {
+  for (const broker of brokers.splice(0)) await broker.close();
+  fs.rmSync(root, { recursive: true, force: true });
+});
+
+describe('a broker under pressure', () => {
+  test('a reader that does not read holds up nobody, and gets everything once it reads', async () => {
+    const broker = await start();
+    const slow = await RawClient.connect(broker.ready.brokerPort);
+    await slow.request(heartbeatRequest('slow', 'group-a', 'TopicA'));
+    const body = Buffer.alloc(1024 * 1024, 'x');
+    await slow.request(sendRequest({ topic: 'TopicA', body }));
+    slow.socket.pause();
+    const answers = Array.from({ length: 60 }, () =>
+      slow.request(pullRequest('group-a', 'TopicA', 0, 0)),
+    );
+    const other = await RawClient.connect(broker.ready.brokerPort);
+    for (let index = 0; index < 20; index++) {
+      expect(
+        (await other.request(sendRequest({ topic: 'TopicB', body: `body ${index}` }))).code,
+      ).toBe(0);
+    }
+    slow.socket.resume();
+    for (const answer of await Promise.all(answers)) {
+      expect(answer.code).toBe(0);
+      expect(answer.body.length).toBeGreaterThan(body.length);
+    }
+    slow.close();
+    other.close();
+  });
+
+  test('sends that find no room wait in their connection and are all answered, in order', async () => {
+    const broker = await start({ threads: 'pipelined' });
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    await client.request(sendRequest({ topic: 'TopicA', body: 'creates the topic' }));
+    const body = Buffer.alloc(20_000, 'y');
+    const answers = Array.from({ length: 1000 }, () =>
+      client.request(sendRequest({ topic: 'TopicA', body })),
+    );
+    const offsets = (await Promise.all(answers)).map((answer) =>
+      answer.code === 0 ? Number(answer.extFields.get('queueOffset')) : answer.remark,
+    );
+    expect(offsets).toEqual(Array.from({ length: 1000 }, (_, index) => index + 1));
+    client.close();
+  });
+
+  test('a silent connection is closed, a busy one is not', async () => {
+    const broker = await start({ idleCloseMs: 1200 });
+    const silent = await RawClient.connect(broker.ready.brokerPort);
+    const busy = await RawClient.connect(broker.ready.brokerPort);
+    const timer = setInterval(() => busy.oneway({ code: 9999 }), 200);
+    await silent.closed;
+    expect((await busy.request({ code: 9999 })).code).toBe(3);
+    clearInterval(timer);
+    busy.close();
+  });
+
+  test('connections above the limit are refused', async () => {
+    const broker = await start({ connectionCountMax: 2 });
+    const [first, second] = [
+      await RawClient.connect(broker.ready.brokerPort),
+      await RawClient.connect(broker.ready.brokerPort),
+    ];
+    await first.request({ code: 9999 });
+    await second.request({ code: 9999 });
+    const third = await RawClient.connect(broker.ready.brokerPort);
+    await third.closed;
+    first.close();
+    await first.closed;
+    await expect
+      .poll(async () => {
+        const again = await RawClient.connect(broker.ready.brokerPort);
+        const answer = await Promise.race([again.request({ code: 9999 }), again.closed]);
+        again.close();
+        return answer === undefined ? 0 : answer.code;
+      })
+      .toBe(3);
+    second.close();
+  });
+});
+
+describe('the life of a broker', () => {
+  test('a second broker on the same store is refused and told why', async () => {
+    await start();
+    await expect(start()).rejects.toMatchObject({ code: 'STORE_LOCKED' });
+  });
+
+  test('a port that is taken is an error that names it, and frees the store', async () => {
+    const first = await start();
+    const other = `${root}-other`;
+    try {
+      await expect(
+        start({ storeDirectory: other, nameServerPort: first.ready.nameServerPort as number }),
+      ).rejects.toThrow(`127.0.0.1:${first.ready.nameServerPort} is taken`);
+      await start({ storeDirectory: other });
+      await brokers.pop()?.close();
+    } finally {
+      fs.rmSync(other, { recursive: true, force: true });
+    }
+  });
+
+  test.each(['auto', 'pipelined'] as const)(
+    'the death of one agent ends the broker with its cause (%s)',
+    async (threads) => {
+      const broker = await start({ threads });
+      const client = await RawClient.connect(broker.ready.brokerPort);
+      await client.request(sendRequest({ topic: 'TopicA', body: 'x' }));
+      // The checkpoint can not be written any more: the flusher can't go on.
+      fs.rmSync(root, { recursive: true, force: true });
+      const error = await broker.failed;
+      expect(error.message).toContain('flusher');
+      expect(String((error.cause as Error).message)).toMatch(/ENOENT|no segment/);
+      brokers.pop();
+      await broker.close();
+      await client.closed;
+    },
+  );
+
+  test('a stop sends new clients away, answers what was sent, and leaves a clean store', async () => {
+    const broker = await start();
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    const sent = Array.from({ length: 50 }, (_, index) =>
+      client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` })),
+    );
+    await sent[0];
+    brokers.pop();
+    const closing = broker.close();
+    const late = await client.request(sendRequest({ topic: 'TopicA', body: 'too late' }));
+    expect(late.code).toBe(1500);
+    for (const answer of await Promise.all(sent)) expect([0, 1500]).toContain(answer.code);
+    await closing;
+    expect(fs.existsSync(path.join(root, 'abort'))).toBe(false);
+    expect(
+      JSON.parse(fs.readFileSync(path.join(root, 'config/topics.json'), 'utf8')),
+    ).toHaveProperty(['topicConfigTable', 'TopicA']);
+    await client.closed;
+  });
+
+  test('registers with other name servers, follows topic changes, and takes leave', async () => {
+    const names = await startNameServerProcess(
+      { listenAddress: '127.0.0.1', port: 0 },
+      silentLogger,
+    );
+    const asker = await RawClient.connect(names.ready.nameServerPort);
+    const routeOf = async (topic: string): Promise<number> =>
+      (await asker.request({ code: 105, fields: { topic } })).code;
+    const broker = await start({
+      embeddedNameServer: false,
+      nameServerAddresses: [`127.0.0.1:${names.ready.nameServerPort}`, '127.0.0.1:1'],
+    });
+    await expect.poll(() => routeOf('TBW102')).toBe(0);
+    expect(await routeOf('TopicA')).toBe(17);
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    await client.request(sendRequest({ topic: 'TopicA', body: 'x' }));
+    await expect.poll(() => routeOf('TopicA')).toBe(0);
+    brokers.pop();
+    client.close();
+    await broker.close();
+    await expect.poll(() => routeOf('TopicA')).toBe(17);
+    asker.close();
+    await names.close();
+  });
+});
