@@ -8,6 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { RemotingClient } from '../../src/client/remoting-client.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
+import { endWithThisProcess } from './child-process.ts';
 
 const project = path.join(import.meta.dirname, 'java');
 const classPathFile = path.join(project, 'target', 'classpath.txt');
@@ -37,6 +38,8 @@ function newestIn(directory: string): number {
 }
 
 const REGISTERED_TIMEOUT_MS = 40_000;
+/** A stock broker was seen to take 9.9 s to stop; killed, it would leave a store that was not closed. */
+const STOP_TIMEOUT_MS = 30_000;
 
 export interface JavaProcess {
   readonly pid: number;
@@ -45,7 +48,7 @@ export interface JavaProcess {
   output(): string;
   /** Exit code, once it has ended. */
   readonly ended: Promise<number>;
-  /** SIGTERM, and SIGKILL after ten seconds. */
+  /** SIGTERM, and SIGKILL when that has not helped in time. */
   stop(): Promise<void>;
   kill(): void;
 }
@@ -97,6 +100,7 @@ function asProcess(child: ChildProcess, logFile: string): JavaProcess {
     child.once('exit', (code) => resolve(code ?? -1));
     child.once('error', () => resolve(-1));
   });
+  endWithThisProcess(child);
   return {
     pid: child.pid ?? 0,
     logFile,
@@ -104,7 +108,7 @@ function asProcess(child: ChildProcess, logFile: string): JavaProcess {
     ended,
     stop: async () => {
       child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       await ended;
       clearTimeout(timer);
     },

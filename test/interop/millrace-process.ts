@@ -4,13 +4,14 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { endWithThisProcess } from './child-process.ts';
 
 export interface Millrace {
   readonly pid: number;
   /** From the start of the process to the line `ready`. */
   readonly readyMs: number;
   readonly logFile: string;
-  /** SIGTERM; resolves when the process has ended. */
+  /** SIGTERM; rejects when the process does not end in time, or not with code 0. */
   stop(): Promise<void>;
   /** kill -9 */
   kill(): Promise<void>;
@@ -25,6 +26,7 @@ export interface MillraceOptions {
 
 const main = path.join(import.meta.dirname, '../../src/cli/main.ts');
 const READY_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 20_000;
 
 export async function startMillrace(options: MillraceOptions): Promise<Millrace> {
   fs.mkdirSync(options.storeDirectory, { recursive: true });
@@ -47,12 +49,13 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
     { stdio: ['ignore', 'pipe', log] },
   );
   fs.closeSync(log);
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  endWithThisProcess(child);
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const readyMs = await new Promise<number>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`not ready in time; log: ${logFile}`)),
-      READY_TIMEOUT_MS,
-    );
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`not ready in time; log: ${logFile}`));
+    }, READY_TIMEOUT_MS);
     let text = '';
     child.stdout?.on('data', (chunk: Buffer) => {
       fs.appendFileSync(logFile, chunk);
@@ -71,17 +74,21 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
       );
     });
   });
+  let wasKilled = false;
   return {
     pid: child.pid ?? 0,
     readyMs,
     logFile,
     stop: async () => {
       child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
-      await ended;
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      const code = await ended;
       clearTimeout(timer);
+      if (!wasKilled && code !== 0)
+        throw new Error(`Millrace stopped with ${code ?? 'SIGKILL'}; log: ${logFile}`);
     },
     kill: async () => {
+      wasKilled = true;
       child.kill('SIGKILL');
       await ended;
     },

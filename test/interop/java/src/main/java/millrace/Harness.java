@@ -1,0 +1,124 @@
+package millrace;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.MessageExt;
+
+/**
+ * What every scenario uses: clients of this run, waiting, checking.
+ */
+class Harness {
+    private Harness() {
+    }
+
+    static String nameServer;
+    /** Makes topics and groups of this run unlike those of any other. */
+    static final String RUN = Long.toString(System.nanoTime(), 36);
+    static final AtomicInteger CLIENTS = new AtomicInteger();
+
+    static void check(boolean holds, String what) {
+        if (!holds) {
+            throw new AssertionError(what);
+        }
+    }
+
+    static void equal(Object expected, Object actual, String what) {
+        check(expected.equals(actual), what + ": expected " + expected + ", got " + actual);
+    }
+
+    static String topic(String name) {
+        return name + "_" + RUN;
+    }
+
+    static DefaultMQProducer producer() throws MQClientException {
+        DefaultMQProducer producer = new DefaultMQProducer("producer_" + RUN);
+        producer.setNamesrvAddr(nameServer);
+        producer.setInstanceName("p" + CLIENTS.incrementAndGet());
+        producer.setSendMsgTimeout(10_000);
+        producer.start();
+        return producer;
+    }
+
+    static DefaultMQPushConsumer pushConsumer(String group, String topic, String expression) throws MQClientException {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        consumer.setNamesrvAddr(nameServer);
+        consumer.setInstanceName("c" + CLIENTS.incrementAndGet());
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(topic, expression);
+        return consumer;
+    }
+
+    static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    static String text(MessageExt message) {
+        return new String(message.getBody(), StandardCharsets.UTF_8);
+    }
+
+    /** Consumes a topic as a new group until so many different bodies have come. */
+    static List<MessageExt> consume(String topic, String expression, int count) throws Exception {
+        Map<String, MessageExt> found = new ConcurrentHashMap<>();
+        DefaultMQPushConsumer consumer = pushConsumer("group_" + RUN + "_" + CLIENTS.get() + "_" + topic, topic, expression);
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                found.put(message.getMsgId(), message);
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        await(() -> found.size() >= count, 30, "only " + found.size() + " of " + count + " messages came");
+        Thread.sleep(200);
+        consumer.shutdown();
+        equal(count, found.size(), "messages received");
+        return new ArrayList<>(found.values());
+    }
+
+    interface Condition {
+        boolean holds() throws Exception;
+    }
+
+    static void await(Condition condition, int seconds, String what) throws Exception {
+        long deadline = System.currentTimeMillis() + seconds * 1000L;
+        while (!condition.holds()) {
+            check(System.currentTimeMillis() < deadline, what + " (after " + seconds + " s)");
+            Thread.sleep(20);
+        }
+    }
+
+    static Set<String> consumeAs(String group, String topic, int count) throws Exception {
+        Set<String> bodies = ConcurrentHashMap.newKeySet();
+        DefaultMQPushConsumer consumer = pushConsumer(group, topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                bodies.add(text(message));
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        await(() -> bodies.size() >= count, 30, "too few messages");
+        Thread.sleep(300);
+        consumer.shutdown();
+        return bodies;
+    }
+
+    static DefaultLitePullConsumer litePullConsumer(String group) {
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group);
+        consumer.setNamesrvAddr(nameServer);
+        consumer.setInstanceName("l" + CLIENTS.incrementAndGet());
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        return consumer;
+    }
+}
