@@ -23,7 +23,11 @@ export interface Posix {
   sync(address: bigint, from: number, to: number): number;
   /** Returns 0 or an errno. `from` is rounded down to a page. */
   advise(address: bigint, from: number, to: number, advice: number): number;
-  /** A write lock on a whole open file by fcntl, as Java's FileLock takes it: true, or false when another process holds it. */
+  /**
+   * A write lock on a whole open file; false when somebody else holds one. It keeps out the locks of
+   * Java's FileLock (fcntl) and is kept out by them, also other threads of this process, and ends
+   * when this descriptor is closed or the process ends, however it ends.
+   */
   tryLock(descriptor: number): boolean;
   errorName(errno: number): string;
 }
@@ -36,7 +40,8 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS_FIXED = 0x4032;
 const MAP_SHARED = 1;
 const MS_SYNC = 4;
-const F_SETLK = 6;
+/** Belongs to the open file, not to the process as F_SETLK does, which any close of the file would end. */
+const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 export const PAGE_BYTES = 4096;
 
@@ -89,10 +94,10 @@ function load(): Posix {
       return madvise(address + BigInt(start), to - start, advice) === 0 ? 0 : koffi.errno();
     },
     tryLock(descriptor) {
-      // struct flock of 64-bit Linux: type i16, whence i16, pad, start i64, length i64, pid i32.
+      // struct flock of 64-bit Linux: type i16, whence i16, pad, start i64, length i64, pid i32 (0 here).
       const lock = Buffer.alloc(32);
       lock.writeInt16LE(F_WRLCK, 0);
-      return fcntl(descriptor, F_SETLK, lock) === 0;
+      return fcntl(descriptor, F_OFD_SETLK, lock) === 0;
     },
     errorName,
   };

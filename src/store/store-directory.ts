@@ -2,15 +2,19 @@
  * @agent any
  *
  * The root of a store: where its parts are, that only one process has it open, and whether the
- * last one ended cleanly. `lock` is locked the way Java locks it, so an Apache broker and Millrace
- * exclude each other; `abort` exists while a broker runs.
+ * last one ended cleanly. `abort` exists while a broker runs. Two locks, neither of which outlives its
+ * process: mapped files lock `lock` in a way that an Apache broker and Millrace exclude each other;
+ * `millrace.pid` names the process for brokers that load no native code.
  */
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
+import { takePidFile } from './pid-file.ts';
 import { posix } from './posix.ts';
 import type { StoreFiles } from './segment.ts';
 
-/** Roots held in this process: a lock of fcntl does not keep out its own process. */
+const PID_FILE = 'millrace.pid';
+
+/** Roots held on this thread, so that a second broker beside the first is told from a stale file. */
 const heldRoots = new Set<string>();
 
 export class StoreDirectory {
@@ -22,6 +26,7 @@ export class StoreDirectory {
   readonly checkpoint: string;
   readonly #files: StoreFiles;
   #lockDescriptor = -1;
+  #pidFile: string | null = null;
 
   constructor(files: StoreFiles, root: string) {
     this.#files = files;
@@ -48,15 +53,25 @@ export class StoreDirectory {
     ]) {
       this.#files.makeDirectory(directory);
     }
-    const lockFile = path.join(this.root, 'lock');
-    const descriptor = this.#files.open(lockFile, true);
-    if (this.#files.kind === 'mapped' && !posix().tryLock(descriptor)) {
+    const descriptor = this.#files.open(path.join(this.root, 'lock'), true);
+    try {
+      this.#lock(descriptor);
+      this.#files.writeAt(descriptor, Buffer.from('lock'), 0, 4, 0);
+    } catch (error) {
       this.#files.closeDescriptor(descriptor);
-      throw this.#locked();
+      throw error;
     }
-    this.#files.writeAt(descriptor, Buffer.from('lock'), 0, 4, 0);
     this.#lockDescriptor = descriptor;
     heldRoots.add(this.root);
+  }
+
+  #lock(descriptor: number): void {
+    const { kind } = this.#files;
+    if (kind === 'mapped' && !posix().tryLock(descriptor)) throw this.#locked();
+    if (kind === 'faulty') return;
+    const pidFile = path.join(this.root, PID_FILE);
+    if (!takePidFile(pidFile)) throw this.#locked();
+    this.#pidFile = pidFile;
   }
 
   /** Whether the last process that had the store open did not close it. */
@@ -79,6 +94,8 @@ export class StoreDirectory {
     if (this.#lockDescriptor < 0) return;
     this.#files.closeDescriptor(this.#lockDescriptor);
     this.#lockDescriptor = -1;
+    if (this.#pidFile !== null) this.#files.remove(this.#pidFile);
+    this.#pidFile = null;
     heldRoots.delete(this.root);
   }
 
