@@ -31,9 +31,9 @@ export function createMappedFiles(): StoreFiles {
         fileCalls.syncDirectory(path.dirname(file));
         return new MappedSegment(descriptor, file, capacityBytes);
       } catch (error) {
-        // Half a segment is worse than none: the next start would refuse its size.
+        // Half a segment is worse than none: the next start would have to tell it from a damaged one.
         fs.rmSync(file, { force: true });
-        throw error;
+        throw BrokerError.is(error) ? error : storeError(error, `create ${file}`);
       } finally {
         fs.closeSync(descriptor);
       }
@@ -54,6 +54,8 @@ export function createMappedFiles(): StoreFiles {
           if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
         }
         return new MappedSegment(descriptor, file, capacityBytes);
+      } catch (error) {
+        throw BrokerError.is(error) ? error : storeError(error, `open ${file}`);
       } finally {
         fs.closeSync(descriptor);
       }

@@ -2,105 +2,129 @@
  * @agent any
  *
  * Segments as ordinary memory that is written to a file: no native code, for embedded use and for
- * platforms without maps. `publish` writes, `sync` writes and syncs. All threads of a process that
- * open the same file share one memory only within a thread: use it with inline placement.
+ * platforms without maps. `publish` writes, `sync` writes and syncs. Whoever opens a file on the
+ * same thread gets the same memory; threads do not share it, so all agents must be on one thread.
  */
 import fs from 'node:fs';
+import { dirname } from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import { fileCalls, storeError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
+/** Open files of this thread by path: its agents must see each other's appends. */
+const openFiles = new Map<string, PlainFile>();
+
 export function createPlainFiles(): StoreFiles {
-  /** Open segments by path: the agents of one thread must see each other's appends. */
-  const opened = new Map<string, PlainSegment>();
-  const share = (file: string, make: () => PlainSegment): PlainSegment => {
-    const known = opened.get(file);
-    if (known !== undefined) {
-      known.holderCount++;
-      return known;
-    }
-    const segment = make();
-    opened.set(file, segment);
-    segment.onClosed = () => opened.delete(file);
-    return segment;
-  };
   return {
     ...fileCalls,
     kind: 'plain',
-    createSegment: (file, capacityBytes) =>
-      share(file, () => {
-        let descriptor = -1;
-        try {
-          descriptor = fs.openSync(file, 'wx+', 0o644);
-          fs.ftruncateSync(descriptor, capacityBytes);
-          return new PlainSegment(descriptor, file, capacityBytes);
-        } catch (cause) {
-          if (descriptor >= 0) {
-            fs.closeSync(descriptor);
-            fs.rmSync(file, { force: true });
-          }
-          throw storeError(cause, `create ${file}`);
+    createSegment(path, capacityBytes) {
+      let descriptor = -1;
+      try {
+        // The file is sparse: without this look a full disk would show only while messages are written.
+        const { availableBytes } = fileCalls.space(dirname(path));
+        if (availableBytes < capacityBytes) throw storeError({ code: 'ENOSPC' }, `create ${path}`);
+        descriptor = fs.openSync(path, 'wx+', 0o644);
+        fs.ftruncateSync(descriptor, capacityBytes);
+        fs.fsyncSync(descriptor);
+        fileCalls.syncDirectory(dirname(path));
+      } catch (cause) {
+        if (descriptor >= 0) {
+          fs.closeSync(descriptor);
+          fs.rmSync(path, { force: true });
         }
-      }),
-    openSegment: (file, capacityBytes) =>
-      share(file, () => {
-        const bytes = fileCalls.sizeOf(file);
-        if (bytes !== capacityBytes) {
-          throw new BrokerError(
-            'STORE_DAMAGED',
-            `${file} has ${bytes} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
-          );
-        }
-        const segment = new PlainSegment(fileCalls.open(file, false), file, capacityBytes);
-        segment.load();
-        return segment;
-      }),
+        throw BrokerError.is(cause) ? cause : storeError(cause, `create ${path}`);
+      }
+      // A file that was deleted while somebody still reads it may stand under this path: it stays theirs.
+      const file = new PlainFile(descriptor, path, capacityBytes);
+      openFiles.set(path, file);
+      return new PlainSegment(file);
+    },
+    openSegment(path, capacityBytes) {
+      const bytes = fileCalls.sizeOf(path);
+      if (bytes !== capacityBytes) {
+        throw new BrokerError(
+          'STORE_DAMAGED',
+          `${path} has ${bytes} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
+        );
+      }
+      let file = openFiles.get(path);
+      if (file === undefined || !file.isAt(path)) {
+        file = new PlainFile(fileCalls.open(path, false), path, capacityBytes);
+        file.load();
+        openFiles.set(path, file);
+      }
+      return new PlainSegment(file);
+    },
   };
 }
 
 /** Read in pieces, so that the zeroes of a sparse file do not become resident memory. */
 const LOAD_BYTES = 1024 * 1024;
 
-class PlainSegment implements Segment {
+/** One open file and its memory, let go by the last of its holders. */
+class PlainFile {
   readonly bytes: Buffer;
-  readonly capacityBytes: number;
-  holderCount = 1;
-  onClosed: () => void = () => {};
-  readonly #descriptor: number;
-  readonly #file: string;
+  readonly path: string;
+  readonly descriptor: number;
+  holderCount = 0;
 
-  constructor(descriptor: number, file: string, capacityBytes: number) {
-    this.#descriptor = descriptor;
-    this.#file = file;
-    this.capacityBytes = capacityBytes;
+  constructor(descriptor: number, path: string, capacityBytes: number) {
+    this.descriptor = descriptor;
+    this.path = path;
     this.bytes = Buffer.from(new ArrayBuffer(capacityBytes));
   }
 
+  /** Whether the path still names this file, and not one that was made after it was deleted. */
+  isAt(path: string): boolean {
+    const there = fs.statSync(path);
+    const mine = fs.fstatSync(this.descriptor);
+    return there.ino === mine.ino && there.dev === mine.dev;
+  }
+
   load(): void {
-    const piece = Buffer.alloc(LOAD_BYTES);
-    for (let at = 0; at < this.capacityBytes; at += LOAD_BYTES) {
-      const count = fileCalls.readAt(
-        this.#descriptor,
-        piece,
-        0,
-        Math.min(LOAD_BYTES, this.capacityBytes - at),
-        at,
-      );
-      const isEmpty =
-        piece.readInt32BE(0) === 0 && piece.subarray(0, count).every((byte) => byte === 0);
-      if (!isEmpty) piece.copy(this.bytes, at, 0, count);
+    const capacityBytes = this.bytes.length;
+    const piece = Buffer.alloc(Math.min(LOAD_BYTES, capacityBytes));
+    const zeroes = Buffer.alloc(piece.length);
+    for (let at = 0; at < capacityBytes;) {
+      const wanted = Math.min(piece.length, capacityBytes - at);
+      const count = fileCalls.readAt(this.descriptor, piece, 0, wanted, at);
+      if (count === 0) break;
+      if (piece.compare(zeroes, 0, count, 0, count) !== 0) piece.copy(this.bytes, at, 0, count);
+      at += count;
     }
   }
 
-  publish(from: number, to: number): void {
-    fileCalls.writeAt(this.#descriptor, this.bytes, from, to, from);
+  letGo(): void {
+    if (--this.holderCount > 0) return;
+    fs.closeSync(this.descriptor);
+    if (openFiles.get(this.path) === this) openFiles.delete(this.path);
+  }
+}
+
+class PlainSegment implements Segment {
+  bytes: Buffer;
+  readonly capacityBytes: number;
+  readonly #file: PlainFile;
+  #isClosed = false;
+
+  constructor(file: PlainFile) {
+    file.holderCount++;
+    this.#file = file;
+    this.bytes = file.bytes;
+    this.capacityBytes = file.bytes.length;
   }
 
-  sync(): void {
+  publish(from: number, to: number): void {
+    fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
+  }
+
+  sync(from: number, to: number): void {
+    this.publish(from, to);
     try {
-      fs.fdatasyncSync(this.#descriptor);
+      fs.fdatasyncSync(this.#file.descriptor);
     } catch (cause) {
-      throw storeError(cause, `sync ${this.#file}`);
+      throw storeError(cause, `sync ${this.#file.path}`);
     }
   }
 
@@ -109,8 +133,9 @@ class PlainSegment implements Segment {
   willNeed(): void {}
 
   close(): void {
-    if (--this.holderCount > 0) return;
-    fs.closeSync(this.#descriptor);
-    this.onClosed();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.bytes = Buffer.alloc(0);
+    this.#file.letGo();
   }
 }
