@@ -3,8 +3,9 @@
  *
  * Finds the end of the log after any kind of death, before an agent runs.
  *
- * Records are valid when their lengths add up, their own physicalOffset is where they stand,
- * the body's CRC is right, and topic and properties hold no zeroes of a write that was cut. At the first place that is not:
+ * A record is valid when its lengths add up, its own physicalOffset is where it stands, the body's
+ * CRC is right, and topic and properties hold no zeroes of a write that was cut. At the first place
+ * where none is:
  *
  * ```
  *  nothing valid behind it            torn tail: the log ends there
@@ -18,6 +19,7 @@ import {
   BLANK_MAGIC,
   MAGIC_V1,
   MAGIC_V2,
+  recordHead,
   RecordKind,
   RecordView,
 } from '../protocol/message-record.ts';
@@ -79,8 +81,15 @@ export function recoverCommitLog(options: RecoverOptions): RecoveredLog {
         );
       continue;
     }
-    const resumed = position < flushedPosition ? scanner.findNext(position, flushedPosition) : -1;
-    if (resumed < 0) break;
+    if (position >= flushedPosition) break;
+    const resumed = scanner.findNext(position);
+    if (resumed < 0) {
+      logger.error(
+        { end: result.end, flushed: flushedPosition },
+        'the log ends before the place up to which it was once on disk: the device has lost its last messages; check it',
+      );
+      break;
+    }
     logger.error(
       { from: position, to: resumed },
       'the log is damaged here: these bytes were on disk once and are no whole record now; they are skipped, later messages are kept',
@@ -96,8 +105,9 @@ export function recoverCommitLog(options: RecoverOptions): RecoveredLog {
 /** Makes everything from `end` on zero, so that what was cut never reads as a record again. */
 export function truncateLog(segments: CommitLogSegments, end: number): void {
   const segmentBytes = segments.segmentBytes;
-  for (const base of segments.listBases()) {
-    if (base + segmentBytes <= end) continue;
+  // From the newest on: a death in between must not leave a gap, which no start accepts.
+  for (const base of segments.listBases().reverse()) {
+    if (base + segmentBytes <= end) return;
     if (base > end) {
       segments.remove(base);
       continue;
@@ -126,6 +136,12 @@ function clear(bytes: Buffer, start: number, onCleared: (from: number, to: numbe
     lastDirty = to;
   }
 }
+
+const MAGICS = [MAGIC_V1, MAGIC_V2, BLANK_MAGIC].map((magic) => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(magic);
+  return bytes;
+});
 
 class LogScanner {
   wasRecord = false;
@@ -165,43 +181,66 @@ class LogScanner {
     return position + view.totalBytes;
   }
 
-  /** The first valid record after `position` and below `limit`, or -1. */
-  findNext(position: number, limit: number): number {
+  /** Where the first valid record after `position` stands, in its segment or a later one; -1 where there is none. */
+  findNext(position: number): number {
     const segmentBytes = this.#segments.segmentBytes;
     let candidate = position + 1;
-    while (candidate < limit) {
+    while (candidate < this.#allocated) {
       const at = candidate % segmentBytes;
       const base = candidate - at;
       const segment = this.#segments.segmentAt(base);
       if (segment === null) return -1;
-      const end = Math.min(segmentBytes, limit - base);
-      for (let offset = at; offset < end; offset++) {
-        if (offset + 8 > segmentBytes) break;
-        const magic = segment.bytes.readInt32BE(offset + 4);
-        if (magic !== MAGIC_V1 && magic !== MAGIC_V2 && magic !== BLANK_MAGIC) continue;
-        if (this.next(base + offset) > base + offset) return base + offset;
+      let found = -1;
+      for (const magic of MAGICS) {
+        // What an earlier magic has found bounds the search for the next one.
+        const end = found < 0 ? segmentBytes : found + recordHead.magic;
+        found = this.#findMagic(segment.bytes.subarray(0, end), at, base, magic) ?? found;
       }
+      if (found >= 0) return base + found;
       candidate = base + segmentBytes;
     }
     return -1;
   }
+
+  /** Searches in native code: a gap may be as long as a segment, and most of it zeroes. */
+  #findMagic(bytes: Buffer, start: number, base: number, magic: Buffer): number | undefined {
+    let at = bytes.indexOf(magic, start + recordHead.magic);
+    while (at >= 0) {
+      const offset = at - recordHead.magic;
+      if (this.next(base + offset) > base + offset) return offset;
+      at = bytes.indexOf(magic, at + 1);
+    }
+    return undefined;
+  }
 }
 
-/** Zero bytes in a row that no property string holds, whatever its user puts into it. */
-const ZERO_RUN = 8;
+/** The smallest unit that a device writes whole; what a cut write leaves out begins and ends at one. */
+const SECTOR_BYTES = 512;
 
 /**
  * Lengths and the body's CRC do not cover topic and properties: a write that was cut there leaves
- * zeroes. No topic holds a zero byte, no property string ends in one or holds many.
+ * zeroes. No topic holds a zero byte, and no property string ends in one: that finds every copy that
+ * stopped. What the loss of power leaves out are whole sectors, so only those are looked at: a user
+ * may have put zero bytes into a property, and a record is not to be refused for its content.
  */
 function isTorn(view: RecordView): boolean {
-  const { buffer, topicStart, propertiesStart } = view;
+  const { buffer, topicStart, propertiesStart, propertiesBytes } = view;
   const topicZero = buffer.subarray(topicStart, topicStart + view.topicBytes).indexOf(0);
   if (topicZero >= 0) return true;
-  const end = propertiesStart + view.propertiesBytes;
-  if (view.propertiesBytes > 0 && buffer[end - 1] === 0) return true;
-  let run = 0;
-  for (let at = propertiesStart; at < end && run < ZERO_RUN; at++)
-    run = buffer[at] === 0 ? run + 1 : 0;
-  return run === ZERO_RUN;
+  if (propertiesBytes === 0) return false;
+  const end = propertiesStart + propertiesBytes;
+  if (buffer[end - 1] === 0) return true;
+  // The buffer is a whole file: its sectors are the device's.
+  let from = propertiesStart;
+  while (from < end) {
+    const to = Math.min(end, from + SECTOR_BYTES - (from % SECTOR_BYTES));
+    if (isZero(buffer, from, to)) return true;
+    from = to;
+  }
+  return false;
+}
+
+function isZero(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] !== 0) return false;
+  return true;
 }

@@ -17,6 +17,7 @@ export interface CommitLogSegmentsOptions {
 }
 
 const NAME_DIGITS = 20;
+const CHECKED_BYTES = 256 * 1024;
 
 export class CommitLogSegments {
   readonly segmentBytes: number;
@@ -37,8 +38,44 @@ export class CommitLogSegments {
    * that it was made with, whatever the configuration says now.
    */
   static existingSegmentBytes(files: StoreFiles, directory: string): number | undefined {
-    const first = files.list(directory).find((name) => /^\d{20}$/.test(name));
-    return first === undefined ? undefined : files.sizeOf(path.join(directory, first));
+    for (const name of files.list(directory)) {
+      if (!/^\d{20}$/.test(name)) continue;
+      const bytes = files.sizeOf(path.join(directory, name));
+      // Created, and not allocated before the process ended.
+      if (bytes > 0) return bytes;
+    }
+    return undefined;
+  }
+
+  /**
+   * Deletes a newest segment whose allocation was cut short by the death of the process: too small, and
+   * without a byte of content. Returns its path, or undefined where there is none.
+   */
+  removeUnfinished(): string | undefined {
+    const name = this.#files.list(this.#directory).at(-1);
+    if (name === undefined || !/^\d{20}$/.test(name)) return undefined;
+    const file = path.join(this.#directory, name);
+    const bytes = this.#files.sizeOf(file);
+    if (bytes >= this.segmentBytes || !this.#isZero(file, bytes)) return undefined;
+    this.#files.remove(file);
+    return file;
+  }
+
+  #isZero(file: string, bytes: number): boolean {
+    const piece = Buffer.alloc(CHECKED_BYTES);
+    const zeroes = Buffer.alloc(CHECKED_BYTES);
+    const descriptor = this.#files.open(file, false);
+    try {
+      for (let at = 0; at < bytes;) {
+        const count = this.#files.readAt(descriptor, piece, 0, CHECKED_BYTES, at);
+        if (piece.compare(zeroes, 0, count, 0, count) !== 0) return false;
+        if (count === 0) break;
+        at += count;
+      }
+      return true;
+    } finally {
+      this.#files.closeDescriptor(descriptor);
+    }
   }
 
   /**
@@ -66,7 +103,7 @@ export class CommitLogSegments {
       if (this.#files.sizeOf(file) !== this.segmentBytes) {
         throw new BrokerError(
           'STORE_DAMAGED',
-          `${file} has not ${this.segmentBytes} bytes; restore it from a copy`,
+          `${file} does not have ${this.segmentBytes} bytes; restore it from a copy`,
         );
       }
       bases.push(base);

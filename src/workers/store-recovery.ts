@@ -72,6 +72,10 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   const { files, directory, positions, segmentBytes, logger } = options;
   const startedMs = options.wallClock.nowMs();
   const segments = new CommitLogSegments({ files, directory: directory.commitLog, segmentBytes });
+  const unfinished = segments.removeUnfinished();
+  if (unfinished !== undefined) {
+    logger.info({ file: unfinished }, 'removed a segment whose allocation was cut short');
+  }
   const checkpoint = Checkpoint.read(files, directory.checkpoint);
   const isAbnormal = directory.wasAbnormal;
   const scanFrom = firstToScan(segments, checkpoint, isAbnormal);
