@@ -1,56 +1,60 @@
 /**
  * @agent any
  *
- * Every key that Apache RocketMQ 5.3.3 takes in a broker.conf (the setters of BrokerConfig,
- * BrokerIdentity, MessageStoreConfig, NettyServerConfig, NettyClientConfig, AuthConfig): a key that is
- * one of these but means nothing here is no mistake of the user.
+ * The keys of a broker.conf that mean nothing here but are no mistake of the user either, and those of
+ * them that must not be passed over in silence.
  */
-export const apacheKeys: ReadonlySet<string> = new Set(
-  `
+
+/**
+ * Every key that Apache RocketMQ 5.3.3 takes in a broker.conf: the setters of BrokerConfig,
+ * BrokerIdentity, MessageStoreConfig (also that of the tiered store), NettyServerConfig,
+ * NettyClientConfig and AuthConfig.
+ */
+const currentKeys = `
   accessMessageInMemoryHotRatio accessMessageInMemoryMaxRatio accountStatsEnable
   accountStatsPrintZeroValues ackMessageThreadPoolNums ackThreadPoolQueueCapacity
-  aclCacheExpiredSecond aclCacheMaxNum aclCacheRefreshSecond aclEnable
-  adminBrokerThreadPoolNums adminBrokerThreadPoolQueueCapacity allAckInSyncStateSet
-  allowRecallWhenBrokerNotWriteable appendAckAsync appendCkAsync asyncLearner asyncSendEnable
-  authConfigPath authenticationEnabled authenticationMetadataProvider authenticationProvider
-  authenticationStrategy authenticationWhitelist authorizationEnabled
-  authorizationMetadataProvider authorizationProvider authorizationStrategy
-  authorizationWhitelist autoCreateSubscriptionGroup autoCreateTopicEnable
-  autoDeleteUnusedStats autoMessageVersionOnTopicLen batchDispatchRequestThreadPoolNums
-  bindAddress bitMapLengthConsumeQueueExt bottomMostCompressionTypeForConsumeQueueStore
-  broadcastOffsetExpireMaxSecond broadcastOffsetExpireSecond brokerClusterName brokerConfigPath
-  brokerElectionPriority brokerFastFailureEnable brokerHeartbeatInterval brokerIP1 brokerIP2
-  brokerId brokerName brokerNotActiveTimeoutMillis brokerPermission brokerRole
-  brokerTopicEnable cgColdReadThreshold channelExpiredTimeout channelNotActiveInterval
-  checkCRCOnRecover checkSyncStateSetPeriod cleanFileForciblyEnable cleanOfflineBrokerInterval
-  cleanResourceInterval cleanRocksDBDirtyCQIntervalMin cleanSwapedMapInterval
-  clearRetryTopicWhenDeleteTopic clientAsyncSemaphoreValue clientCallbackExecutorThreads
-  clientChannelMaxIdleTimeSeconds clientCloseSocketIfTimeout clientManageThreadPoolNums
-  clientManagerThreadPoolQueueCapacity clientOnewaySemaphoreValue
-  clientPooledByteBufAllocatorEnable clientSocketRcvBufSize clientSocketSndBufSize
-  clientWorkerThreads clusterName clusterTopicEnable coldCtrStrategyEnable
-  coldDataFlowControlEnable coldDataScanEnable combineAssignOffsetCQType
+  aclCacheExpiredSecond aclCacheMaxNum aclCacheRefreshSecond aclEnable adminBrokerThreadPoolNums
+  adminBrokerThreadPoolQueueCapacity allAckInSyncStateSet allowRecallWhenBrokerNotWriteable
+  appendAckAsync appendCkAsync asyncLearner asyncSendEnable authConfigPath authenticationEnabled
+  authenticationMetadataProvider authenticationProvider authenticationStrategy
+  authenticationWhitelist authorizationEnabled authorizationMetadataProvider
+  authorizationProvider authorizationStrategy authorizationWhitelist autoCreateSubscriptionGroup
+  autoCreateTopicEnable autoDeleteUnusedStats autoMessageVersionOnTopicLen
+  batchDispatchRequestThreadPoolNums bindAddress bitMapLengthConsumeQueueExt
+  bottomMostCompressionTypeForConsumeQueueStore broadcastOffsetExpireMaxSecond
+  broadcastOffsetExpireSecond brokerClusterName brokerConfigPath brokerElectionPriority
+  brokerFastFailureEnable brokerHeartbeatInterval brokerIP1 brokerIP2 brokerId brokerName
+  brokerNotActiveTimeoutMillis brokerPermission brokerRole brokerTopicEnable cgColdReadThreshold
+  channelExpiredTimeout channelNotActiveInterval checkCRCOnRecover checkSyncStateSetPeriod
+  cleanFileForciblyEnable cleanOfflineBrokerInterval cleanResourceInterval
+  cleanRocksDBDirtyCQIntervalMin cleanSwapedMapInterval clearRetryTopicWhenDeleteTopic
+  clientAsyncSemaphoreValue clientCallbackExecutorThreads clientChannelMaxIdleTimeSeconds
+  clientCloseSocketIfTimeout clientManageThreadPoolNums clientManagerThreadPoolQueueCapacity
+  clientOnewaySemaphoreValue clientPooledByteBufAllocatorEnable clientSocketRcvBufSize
+  clientSocketSndBufSize clientWorkerThreads clusterName clusterTopicEnable
+  coldCtrStrategyEnable coldDataFlowControlEnable coldDataScanEnable combineAssignOffsetCQType
   combineCQEnableCheckSelf combineCQLoadingCQTypes combineCQMaxExtraSearchCommitLogFiles
   combineCQPreferCQType commercialBaseCount commercialSizePerMsg commitCommitLogLeastPages
   commitCommitLogThoroughInterval commitIntervalCommitLog commitLogForceSwapMapInterval
-  commitLogSwapMapInterval commitLogSwapMapReserveFileNum compactionCqMappedFileSize
-  compactionMappedFileSize compactionScheduleInternal compactionThreadNum
-  compatibleWithOldNameSrv compressedRegister configBlackList configManagerVersion configName
-  connectTimeoutMillis consumerFallbehindThreshold consumerManageThreadPoolNums
+  commitLogRollingInterval commitLogRollingMinimumSize commitLogSwapMapInterval
+  commitLogSwapMapReserveFileNum compactionCqMappedFileSize compactionMappedFileSize
+  compactionScheduleInternal compactionThreadNum compatibleWithOldNameSrv compressedRegister
+  configBlackList configManagerVersion configName connectTimeoutMillis
+  consumerFallbehindThreshold consumerManageThreadPoolNums
   consumerManagerThreadPoolQueueCapacity consumerOffsetUpdateVersionStep controllerAddr
   controllerHeartBeatTimeoutMills correctLogicMinOffsetForceInterval
-  correctLogicMinOffsetSleepInterval dataReadAheadEnable debugLockEnable
-  defaultMessageRequestMode defaultPopShareQueueNum defaultQueryMaxNum defaultTopicQueueNums
-  delayOffsetUpdateVersionStep deleteCommitLogFilesInterval deleteConsumeQueueFilesInterval
-  deleteFileBatchMax deleteWhen destroyMapedFileIntervalForcibly disableCallbackExecutor
-  disableConsumeIfConsumerReadSlowly disableNettyWorkerGroup disappearTimeAfterStart
-  diskFallRecorded diskMaxUsedSpaceRatio diskSpaceCleanForciblyRatio diskSpaceWarningLevelRatio
-  dispatchCqCacheNum dispatchCqThreads dispatchFromSenderThread duplicationEnable
-  enableAcceleratedRecovery enableAsyncReput enableAutoInSyncReplicas enableBatchPush
-  enableBroadcastOffsetStore enableBuildConsumeQueueConcurrently enableCalcFilterBitMap
-  enableCleanExpiredOffset enableCompaction enableConnectionMetrics enableConsumeQueueExt
-  enableControllerMode enableCreateSysGroup enableDLegerCommitLog enableDetailStat
-  enableFastChannelEventProcess enableLagAndDlqMetrics enableLmq enableLmqStats
+  correctLogicMinOffsetSleepInterval dLegerGroup dLegerPeers dLegerSelfId dataReadAheadEnable
+  debugLockEnable defaultMessageRequestMode defaultPopShareQueueNum defaultQueryMaxNum
+  defaultTopicQueueNums delayOffsetUpdateVersionStep deleteCommitLogFilesInterval
+  deleteConsumeQueueFilesInterval deleteFileBatchMax deleteWhen destroyMapedFileIntervalForcibly
+  disableCallbackExecutor disableConsumeIfConsumerReadSlowly disableNettyWorkerGroup
+  disappearTimeAfterStart diskFallRecorded diskMaxUsedSpaceRatio diskSpaceCleanForciblyRatio
+  diskSpaceWarningLevelRatio dispatchCqCacheNum dispatchCqThreads dispatchFromSenderThread
+  duplicationEnable enableAcceleratedRecovery enableAsyncReput enableAutoInSyncReplicas
+  enableBatchPush enableBroadcastOffsetStore enableBuildConsumeQueueConcurrently
+  enableCalcFilterBitMap enableCleanExpiredOffset enableCompaction enableConnectionMetrics
+  enableConsumeQueueExt enableControllerMode enableCreateSysGroup enableDLegerCommitLog
+  enableDetailStat enableFastChannelEventProcess enableLagAndDlqMetrics enableLmq enableLmqStats
   enableLogConsumeQueueRepeatedlyBuildWhenRecover enableMessageStoreMetrics
   enableMixedMessageType enableMultiDispatch enableNetWorkFlowControl
   enableNotifyAfterPopOrderLockRelease enableNotifyBeforePopCalculateLag enablePopBatchAck
@@ -69,15 +73,15 @@ export const apacheKeys: ReadonlySet<string> = new Set(
   flushConsumeQueueThoroughInterval flushConsumerOffsetHistoryInterval
   flushConsumerOffsetInterval flushDelayOffsetInterval flushDiskType flushIntervalCommitLog
   flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile forceRegister forceVerifyPropCRC
-  forwardTimeout globalColdReadThreshold haFlowControlEnable haHousekeepingInterval
-  haListenPort haMasterAddress haMaxGapNotInSync haMaxTimeSlaveNotCatchup
-  haSendHeartbeatInterval haTransferBatchSize heartbeatThreadPoolNums
-  heartbeatThreadPoolQueueCapacity highSpeedMode inBrokerContainer inSyncReplicas
-  initAuthenticationUser initPopOffsetByCheckMsgInMem innerClientAuthenticationCredentials
-  isolateLogEnable listenPort litePullMessageEnable litePullMessageThreadPoolNums
-  litePullThreadPoolQueueCapacity loadBalancePollNameServerInterval
-  loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity lockInStrictMode
-  logicQueueForceSwapMapInterval logicQueueSwapMapInterval logicQueueSwapMapReserveFileNum
+  forwardTimeout globalColdReadThreshold haFlowControlEnable haHousekeepingInterval haListenPort
+  haMasterAddress haMaxGapNotInSync haMaxTimeSlaveNotCatchup haSendHeartbeatInterval
+  haTransferBatchSize heartbeatThreadPoolNums heartbeatThreadPoolQueueCapacity highSpeedMode
+  inBrokerContainer inSyncReplicas initAuthenticationUser initPopOffsetByCheckMsgInMem
+  innerClientAuthenticationCredentials isolateLogEnable listenPort litePullMessageEnable
+  litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
+  loadBalancePollNameServerInterval loadBalanceProcessorThreadPoolNums
+  loadBalanceThreadPoolQueueCapacity lockInStrictMode logicQueueForceSwapMapInterval
+  logicQueueSwapMapInterval logicQueueSwapMapReserveFileNum
   logicalDiskSpaceCleanForciblyThreshold longPollingEnable mappedFileSizeCommitLog
   mappedFileSizeConsumeQueue mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog
   mappedFileSwapEnable mapperFileSizeBatchConsumeQueue maxAsyncPutMessageRequests
@@ -87,29 +91,32 @@ export const apacheKeys: ReadonlySet<string> = new Set(
   maxReconnectIntervalTimeSeconds maxRecoveryCommitlogFiles maxSlaveResendLength
   maxStatsIdleTimeInMinutes maxTopicLength maxTransferBytesOnMessageInDisk
   maxTransferBytesOnMessageInMemory maxTransferCountOnMessageInDisk
-  maxTransferCountOnMessageInMemory memTableFlushIntervalMs messageDelayLevel
-  messageIndexEnable messageIndexSafe messageStorePlugIn metricGrpcExporterIntervalInMills
+  maxTransferCountOnMessageInMemory memTableFlushIntervalMs messageDelayLevel messageIndexEnable
+  messageIndexSafe messageStorePlugIn metricGrpcExporterIntervalInMills
   metricGrpcExporterTimeOutInMills metricLoggingExporterIntervalInMills metricsExporterType
   metricsGrpcExporterHeader metricsGrpcExporterTarget metricsInDelta metricsLabel
   metricsOtelCardinalityLimit metricsPromExporterHost metricsPromExporterPort
   migrateAuthFromV1Enabled minInSyncReplicas msgTraceTopicName namesrvAddr
-  notifyConsumerIdsChangedEnable offsetCheckInSlave osPageCacheBusyTimeOutMills
-  popCkMaxBufferSize popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut
-  popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
-  popConsumerKVServiceLog popFromRetryProbability popInflightMessageThreshold
-  popLongPollingForceNotifyInterval popPollingMapExpireTimeSeconds popPollingMapSize
-  popPollingSize popResponseReturnActualRetryTopic popReviveMaxAttemptTimes
-  popReviveMaxReturnSizePerRead preferredLeaderId printChannelGroups printChannelGroupsMinNum
+  notifyConsumerIdsChangedEnable objectStoreAccessKey objectStoreBucket objectStoreEndpoint
+  objectStoreSecretKey offsetCheckInSlave osPageCacheBusyTimeOutMills popCkMaxBufferSize
+  popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut popConsumerFSServiceInit
+  popConsumerKVServiceEnable popConsumerKVServiceInit popConsumerKVServiceLog
+  popFromRetryProbability popInflightMessageThreshold popLongPollingForceNotifyInterval
+  popPollingMapExpireTimeSeconds popPollingMapSize popPollingSize
+  popResponseReturnActualRetryTopic popReviveMaxAttemptTimes popReviveMaxReturnSizePerRead
+  preferredLeaderId printChannelGroups printChannelGroupsMinNum
   processReplyMessageThreadPoolNums pullBatchMaxMessageCount pullMessageThreadPoolNums
   pullThreadPoolQueueCapacity putConsumeQueueDataByFileChannel putMessageFutureThreadPoolNums
   putMessageTimeout putMsgIndexHightWater putThreadPoolQueueCapacity queryMessageThreadPoolNums
-  queryThreadPoolQueueCapacity readOnlyCommitLogStorePaths readUnCommitted
-  realTimeNotifyConsumerChange realTimePersistRocksDBConfig recallMessageEnable
-  recheckReputOffsetFromCq recoverConcurrently recoverThreadPoolNums redeleteHangedFileInterval
+  queryThreadPoolQueueCapacity readAheadCacheEnable readAheadCacheExpireDuration
+  readAheadCacheSizeThresholdRate readAheadMessageCountThreshold readAheadMessageSizeThreshold
+  readOnlyCommitLogStorePaths readUnCommitted realTimeNotifyConsumerChange
+  realTimePersistRocksDBConfig recallMessageEnable recheckReputOffsetFromCq
+  recordGetMessageResult recoverConcurrently recoverThreadPoolNums redeleteHangedFileInterval
   regionId registerBrokerTimeoutMills registerNameServerPeriod rejectPullConsumerEnable
   rejectTransactionMessage replicasPerDiskPartition replyThreadPoolQueueCapacity
-  retrieveMessageFromPopRetryTopicV1 reviveAckWaitMs reviveInterval reviveMaxSlow
-  reviveQueueNum reviveScanTime rocketmqHome rocksdbCQDoubleWriteEnable rocksdbCompressionType
+  retrieveMessageFromPopRetryTopicV1 reviveAckWaitMs reviveInterval reviveMaxSlow reviveQueueNum
+  reviveScanTime rocketmqHome rocksdbCQDoubleWriteEnable rocksdbCompressionType
   rocksdbFlushWalFrequency rocksdbWalFileRollingThreshold sampleCountThreshold sampleSteps
   scanAvailableNameSrv scheduleAsyncDeliverMaxPendingLimit
   scheduleAsyncDeliverMaxResendNum2Blocked searchBcqByCacheEnable sendHeartbeatTimeoutMillis
@@ -127,6 +134,12 @@ export const apacheKeys: ReadonlySet<string> = new Set(
   storePathRootDir storeReplyMessageEnable storeType subscriptionExpiredTimeout
   syncBrokerMemberGroupPeriod syncBrokerMetadataPeriod syncControllerMetadataPeriod
   syncFlushTimeout syncFromLastFile syncMasterFlushOffsetWhenStartup
+  tieredBackendServiceProvider tieredMetadataServiceProvider tieredStorageLevel
+  tieredStoreCommitLogMaxSize tieredStoreConsumeQueueMaxSize tieredStoreCrcCheckEnable
+  tieredStoreDeleteFileEnable tieredStoreDeleteFileInterval tieredStoreFilePath
+  tieredStoreFileReservedTime tieredStoreGroupCommit tieredStoreGroupCommitCount
+  tieredStoreGroupCommitSize tieredStoreGroupCommitTimeout tieredStoreIndexFileMaxHashSlotNum
+  tieredStoreIndexFileMaxIndexNum tieredStoreMaxGroupCommitCount tieredStoreMaxPendingLimit
   timerColdDataCheckIntervalMs timerCongestNumEachSlot timerEnableCheckMetrics
   timerEnableRetryUntilSuccess timerFlushIntervalMs timerGetMessageThreadNum
   timerInterceptDelayLevel timerMaxDelaySec timerMetricSmallThreshold timerPrecisionMs
@@ -143,7 +156,42 @@ export const apacheKeys: ReadonlySet<string> = new Set(
   waitTimeMillsInSendQueue waitTimeMillsInTransactionQueue wakeCommitWhenPutMessage
   wakeFlushWhenPutMessage warmMapedFileEnable writeBufferHighWaterMark writeBufferLowWaterMark
   writeWithoutMmap
-`
-    .trim()
-    .split(/\s+/),
+`;
+
+/** Keys of older versions, which many files still carry and Apache 5.3.3 passes over. */
+const olderKeys = `
+  abortFile checkTransactionMessageEnable mapedFileSizeConsumeQueue storeCheckpoint
+  storePathConsumeQueue storePathIndex
+`;
+
+export const apacheKeys: ReadonlySet<string> = new Set(
+  `${currentKeys} ${olderKeys}`.trim().split(/\s+/),
 );
+
+export interface RefusedKey {
+  readonly name: string;
+  /** Whether this value asks for what is not there; other values are what Millrace does anyway. */
+  readonly isRefused: (text: string) => boolean;
+  readonly why: string;
+}
+
+const isTrue = (text: string): boolean => text.trim().toLowerCase() === 'true';
+
+const ACCESS =
+  'there is no access control yet: who reaches the ports may do everything; remove this line if that is meant';
+const REPLICAS = 'there is no replication yet; remove this line to run a single master';
+
+/** Keys whose loss would cost safety: an operator who asks for these must not find out later. */
+export const refusedApacheKeys: readonly RefusedKey[] = [
+  { name: 'aclEnable', isRefused: isTrue, why: ACCESS },
+  { name: 'authenticationEnabled', isRefused: isTrue, why: ACCESS },
+  { name: 'authorizationEnabled', isRefused: isTrue, why: ACCESS },
+  { name: 'enableControllerMode', isRefused: isTrue, why: REPLICAS },
+  { name: 'enableDLegerCommitLog', isRefused: isTrue, why: REPLICAS },
+  { name: 'brokerRole', isRefused: (text) => text.trim() === 'SLAVE', why: REPLICAS },
+  {
+    name: 'storeType',
+    isRefused: (text) => text.trim() === 'defaultRocksDB',
+    why: 'ConsumeQueues in RocksDB can not be read; remove this line to keep them in files',
+  },
+];

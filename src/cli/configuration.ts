@@ -4,12 +4,12 @@
  * Makes a BrokerConfig of flags, over the environment, over a broker.conf, over defaults. All mistakes
  * are reported at once, each with where it stands and what is allowed.
  */
-import fs from 'node:fs';
-import { Check } from 'typebox/value';
+import path from 'node:path';
 import { type BrokerConfig, defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
-import { apacheKeys } from './apache-keys.ts';
+import { apacheKeys, refusedApacheKeys } from './apache-keys.ts';
 import { environmentName, type SettingKey, settingKeys } from './configuration-keys.ts';
+import { type Property, readPropertiesFile } from './properties-file.ts';
 
 export interface ConfigurationSources {
   /** Values of flags by their long names, without dashes. */
@@ -21,11 +21,11 @@ export interface ConfigurationSources {
 
 export interface Configuration {
   config: BrokerConfig;
-  /** Keys of Apache's that are accepted and do nothing here. */
+  /** Keys of Apache's that are accepted and do nothing here, in the order of the file. */
   ignoredKeys: string[];
 }
 
-/** MILLRACE_ variables that are no settings. */
+/** MILLRACE_ variables that are no settings of a broker. */
 const otherVariables: ReadonlySet<string> = new Set([
   'MILLRACE_LOG_LEVEL',
   'MILLRACE_LOG_FORMAT',
@@ -34,94 +34,112 @@ const otherVariables: ReadonlySet<string> = new Set([
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */
 export function loadConfiguration(sources: ConfigurationSources): Configuration {
-  const values: Record<string, unknown> = { ...defaultBrokerConfig() };
+  const values = new Map<keyof BrokerConfig, unknown>();
   const problems: string[] = [];
-  const ignoredKeys: string[] = [];
   const take = (setting: SettingKey, text: string, where: string): void => {
-    const value = setting.parse(text);
-    if (
-      Check(setting.schema, value) &&
-      (setting.key !== 'segmentBytes' || Number(value) % 4096 === 0)
-    ) {
-      values[setting.key] = value;
-    } else problems.push(`${where}: ${JSON.stringify(text)} is not ${setting.allowed}`);
+    const value = setting.kind.parse(text);
+    if (value === undefined) {
+      problems.push(`${where}: ${JSON.stringify(text)} is not ${setting.kind.allowed}`);
+    } else values.set(setting.key, value);
   };
-  if (sources.file !== undefined) {
-    for (const { name, text, line } of readProperties(sources.file)) {
-      const where = `${sources.file}:${line}: ${name}`;
-      const setting = settingKeys.find((candidate) => candidate.names.includes(name));
-      if (setting !== undefined) take(setting, text, where);
-      else if (apacheKeys.has(name)) ignoredKeys.push(name);
-      else problems.push(`${where} is no key of broker.conf; ${nearest(name, knownFileKeys())}`);
-    }
-  }
-  const variables = new Map(settingKeys.map((setting) => [environmentName(setting), setting]));
-  for (const [name, text] of Object.entries(sources.environment)) {
-    if (!name.startsWith('MILLRACE_') || text === undefined || otherVariables.has(name)) continue;
-    const setting = variables.get(name);
-    if (setting !== undefined) take(setting, text, `environment variable ${name}`);
-    else
-      problems.push(
-        `environment variable ${name} is no setting; ${nearest(name, [...variables.keys()])}`,
-      );
-  }
+  const properties = sources.file === undefined ? [] : readPropertiesFile(sources.file);
+  const ignored = takeFile(sources.file ?? '', properties, take, problems);
+  takeEnvironment(sources.environment, take, problems);
   for (const setting of settingKeys) {
     const text = setting.flag === undefined ? undefined : sources.flags[setting.flag];
     if (typeof text === 'string') take(setting, text, `--${setting.flag}`);
   }
-  if (sources.flags['no-name-server'] === true) values['embeddedNameServer'] = false;
-  const config = values as unknown as BrokerConfig;
-  if (config.storeKind === 'plain' && config.threads !== 'inline') {
-    problems.push('storeKind plain works only with threads inline');
-  }
+  if (sources.flags['no-name-server'] === true) values.set('embeddedNameServer', false);
+  const config: BrokerConfig = { ...defaultBrokerConfig(), ...Object.fromEntries(values) };
+  problems.push(...contradictions(config));
+  problems.push(...storeElsewhere(sources.file ?? '', ignored, config));
   if (problems.length > 0) {
     throw new BrokerError(
       'CONFIG_INVALID',
       `the configuration can not be used:\n  ${problems.join('\n  ')}`,
     );
   }
-  return { config, ignoredKeys };
+  return { config, ignoredKeys: [...new Set(ignored.map((property) => property.name))] };
 }
 
-interface Property {
-  name: string;
-  text: string;
-  line: number;
+type Take = (setting: SettingKey, text: string, where: string) => void;
+
+/** Returns what the file says that means nothing here. */
+function takeFile(
+  file: string,
+  properties: readonly Property[],
+  take: Take,
+  problems: string[],
+): Property[] {
+  const ignored: Property[] = [];
+  for (const property of properties) {
+    const { name, text, line } = property;
+    const where = `${file}:${line}: ${name}`;
+    const setting = settingKeys.find((candidate) => candidate.names.includes(name));
+    const refusal = refusedApacheKeys.find((refused) => refused.name === name);
+    if (setting !== undefined) take(setting, text, where);
+    else if (refusal?.isRefused(text) === true) problems.push(`${where}=${text}: ${refusal.why}`);
+    else if (apacheKeys.has(name)) ignored.push(property);
+    else problems.push(`${where} is no key of broker.conf; ${nearest(name, knownFileKeys())}`);
+  }
+  return ignored;
 }
 
-/** A Java properties file: `key=value`, # and ! comments, continued lines, escapes. */
-function readProperties(file: string): Property[] {
-  let content: string;
-  try {
-    content = fs.readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `the configuration file ${file} can not be read: ${String(cause)}`,
-      { cause },
+function takeEnvironment(
+  environment: ConfigurationSources['environment'],
+  take: Take,
+  problems: string[],
+): void {
+  const variables = new Map(settingKeys.map((setting) => [environmentName(setting), setting]));
+  for (const [name, text] of Object.entries(environment)) {
+    if (!name.startsWith('MILLRACE_') || otherVariables.has(name)) continue;
+    // Compose files and the like set what they have no value for to nothing.
+    if (text === undefined || text === '') continue;
+    const setting = variables.get(name);
+    if (setting !== undefined) take(setting, text, `environment variable ${name}`);
+    else {
+      const suggestion = nearest(name, [...variables.keys(), ...otherVariables]);
+      problems.push(`environment variable ${name} is no setting; ${suggestion}`);
+    }
+  }
+}
+
+/** What each value alone can not show. */
+function contradictions(config: BrokerConfig): string[] {
+  const problems: string[] = [];
+  if (config.storeKind === 'plain' && config.threads !== 'inline') {
+    problems.push('storeKind plain works only with threads inline');
+  }
+  if (config.embeddedNameServer && config.nameServerPort > 0) {
+    for (const [port, what] of [
+      [config.brokerPort, 'the port of the broker'],
+      [config.brokerPort - 2, 'the VIP port of the broker, two below its port'],
+    ] as const) {
+      if (port === config.nameServerPort)
+        problems.push(`port ${port} can not be that of the name server: it is ${what}`);
+    }
+  }
+  if (config.diskSpaceCleanForciblyRatio > config.diskSpaceWarningLevelRatio) {
+    problems.push(
+      `diskSpaceCleanForciblyRatio ${config.diskSpaceCleanForciblyRatio} is above diskSpaceWarningLevelRatio ${config.diskSpaceWarningLevelRatio}: messages would be refused before old ones are deleted`,
     );
   }
-  const properties: Property[] = [];
-  const lines = content.split(/\r\n|\r|\n/);
-  for (let index = 0; index < lines.length; index++) {
-    const line = index + 1;
-    let logical = lines[index].trimStart();
-    if (logical === '' || logical.startsWith('#') || logical.startsWith('!')) continue;
-    while (/(?:^|[^\\])(?:\\\\)*\\$/.test(logical) && index + 1 < lines.length) {
-      logical = logical.slice(0, -1) + lines[++index].trimStart();
-    }
-    const [, name = '', text = ''] = /^((?:\\.|[^\\=:\s])*)\s*[=:\s]?\s*(.*)$/.exec(logical) ?? [];
-    properties.push({ name: unescape(name), text: unescape(text).trim(), line });
-  }
-  return properties;
+  return problems;
 }
 
-function unescape(text: string): string {
-  return text.replace(/\\(u[0-9a-fA-F]{4}|.)/g, (_all, escape: string) => {
-    if (escape.startsWith('u') && escape.length === 5)
-      return String.fromCharCode(parseInt(escape.slice(1), 16));
-    return { n: '\n', t: '\t', r: '\r', f: '\f' }[escape] ?? escape;
-  });
+/** A log that RocketMQ keeps outside of the store directory would silently begin anew inside of it. */
+function storeElsewhere(
+  file: string,
+  ignored: readonly Property[],
+  config: BrokerConfig,
+): string[] {
+  const inside = path.resolve(config.storeDirectory, 'commitlog');
+  return ignored
+    .filter(({ name, text }) => name === 'storePathCommitLog' && path.resolve(text) !== inside)
+    .map(
+      ({ name, text, line }) =>
+        `${file}:${line}: ${name}=${text}: the log is always in ${inside}; set storePathRootDir, or remove this line`,
+    );
 }
 
 function knownFileKeys(): string[] {

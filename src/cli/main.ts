@@ -2,164 +2,33 @@
 /**
  * @agent reactor
  *
- * The command `millrace`.
+ * The executable `millrace`. Imports nothing before it knows that this Node can load the rest: an old
+ * one must say so in a sentence instead of failing somewhere inside of a dependency.
  */
-import fs from 'node:fs';
-import { Command, Option } from 'commander';
-import { BrokerError } from '../base/errors.ts';
-import type { Logger } from '../base/logging.ts';
-import { loadConfiguration } from './configuration.ts';
-import { environmentName, settingKeys } from './configuration-keys.ts';
-import { createLogger, type LogOptions } from './pino-logger.ts';
-
-interface Running {
-  ready: object;
-  close(): Promise<void>;
-  failed: Promise<Error>;
-}
 
 /** Oldest Node that has all that is used here; 24 is what Millrace is tested on. */
 const OLDEST_NODE = [20, 15] as const;
 const TESTED_NODE_MAJOR = 24;
 
-const examples = `
-Examples:
-  millrace start                                  name server on 9876, broker on 10911
-  millrace start --store-dir /var/lib/millrace --flush sync
-  millrace start --listen-address 0.0.0.0 --advertise broker.example.com
-  millrace start --config broker.conf             keys of Apache RocketMQ's broker.conf
+const version = process.versions.node;
+const [major = 0, minor = 0] = version.split('.').map(Number);
 
-Flags win over environment variables, those over the file, that over defaults.`;
-
-async function main(): Promise<void> {
-  checkNode();
-  const program = new Command('millrace')
-    .description(
-      'A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.',
-    )
-    .version(version());
-  const start = withLogOptions(program.command('start'))
-    .description('run a broker, with a name server beside it')
-    .option('--config <FILE>', 'read settings from a broker.conf')
-    .option('--no-name-server', 'run no name server in this process')
-    .addHelpText(
-      'after',
-      `\nEnvironment: ${settingKeys.map(environmentName).join(' ')}\n${examples}`,
-    );
-  for (const setting of settingKeys) {
-    if (setting.flag !== undefined)
-      start.option(
-        `--${setting.flag} <${setting.value ?? 'VALUE'}>`,
-        `${setting.help} [${environmentName(setting)}]`,
-      );
-  }
-  start.action(async (options: Record<string, unknown>) => startBroker(options));
-  withLogOptions(program.command('nameserver'))
-    .description('run a name server alone')
-    .option('--listen-address <A>', 'address that the port is bound to', '127.0.0.1')
-    .option('--port <N>', 'port', '9876')
-    .action(async (options: Record<string, unknown>) => startNameServer(options));
-  await program.parseAsync();
-}
-
-function withLogOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--log-level <LEVEL>', 'least important lines that are written')
-        .choices(['debug', 'info', 'warn', 'error'])
-        .default('info')
-        .env('MILLRACE_LOG_LEVEL'),
-    )
-    .addOption(
-      new Option('--log-format <FORMAT>', 'auto: for people on a terminal, else JSON')
-        .choices(['auto', 'pretty', 'json'])
-        .default('auto')
-        .env('MILLRACE_LOG_FORMAT'),
-    );
-}
-
-async function startBroker(options: Record<string, unknown>): Promise<void> {
-  const flags: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    flags[name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)] = value;
-  }
-  if (options['nameServer'] === false) flags['no-name-server'] = true;
-  const file = (options['config'] as string | undefined) ?? process.env['MILLRACE_CONFIG'];
-  const { config, ignoredKeys } = loadConfiguration({ flags, environment: process.env, file });
-  const logger = await createLogger(options as unknown as LogOptions);
-  if (ignoredKeys.length > 0)
-    logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
-  const { startBrokerProcess } = await import('./broker-process.ts');
-  await run(logger, await startBrokerProcess(config, logger));
-}
-
-async function startNameServer(options: Record<string, unknown>): Promise<void> {
-  const port = Number(options['port']);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`,
-    );
-  }
-  const logger = await createLogger(options as unknown as LogOptions);
-  const { startNameServerProcess } = await import('./name-server-process.ts');
-  await run(
-    logger,
-    await startNameServerProcess({ listenAddress: String(options['listenAddress']), port }, logger),
-  );
-}
-
-/** Runs until a signal or a failure ends the process. */
-async function run(logger: Logger, running: Running): Promise<void> {
-  logger.info(running.ready, 'ready');
-  let isStopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (isStopping) process.exit(130);
-      isStopping = true;
-      logger.info({ signal }, 'stopping; a second signal ends the process at once');
-      running.close().then(
-        () => {
-          logger.info({}, 'stopped');
-          process.exit(0);
-        },
-        (error: unknown) => die(logger, error),
-      );
-    });
-  }
-  die(logger, await running.failed);
-}
-
-function die(logger: Logger, error: unknown): never {
-  const cause = error instanceof Error ? error.cause : undefined;
-  const fields = cause instanceof Error ? { cause: cause.stack ?? cause.message } : {};
-  logger.error(fields, error instanceof Error ? error.message : String(error));
-  process.exit(1);
-}
-
-function checkNode(): void {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
-    console.error(
-      `millrace needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.versions.node}`,
-    );
-    process.exit(1);
-  }
+if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])) {
+  console.error(`millrace needs Node ${OLDEST_NODE.join('.')} or newer; this is ${version}`);
+  process.exitCode = 1;
+} else {
   if (major < TESTED_NODE_MAJOR) {
     console.error(
-      `millrace is tested on Node ${TESTED_NODE_MAJOR}; this is ${process.versions.node}, which may be slower`,
+      `millrace is tested on Node ${TESTED_NODE_MAJOR}; this is ${version}, which may be slower`,
     );
   }
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
-}
-
-try {
-  await main();
-} catch (error) {
-  console.error(BrokerError.is(error) ? `millrace: ${error.message}` : error);
-  process.exit(1);
+  try {
+    const { runCommand } = await import('./commands.ts');
+    await runCommand();
+  } catch (error) {
+    const { BrokerError } = await import('../base/errors.ts');
+    // A person can act on an operating error; only a mistake of the program needs its stack.
+    console.error(BrokerError.is(error) ? `millrace: ${error.message}` : error);
+    process.exit(1);
+  }
 }

@@ -80,6 +80,72 @@ describe('the configuration', () => {
     expect(attempt).toThrow(/--broker-port: "70000" is not a port/);
   });
 
+  test('refuses what would cost safety if it were passed over: access control, replication, a log elsewhere', () => {
+    const file = brokerConf(
+      'aclEnable=true\nbrokerRole=SLAVE\nenableControllerMode=true\nstorePathCommitLog=/elsewhere/commitlog\n',
+    );
+    const attempt = (): unknown => load({ file });
+    expect(attempt).toThrow(/broker\.conf:1: aclEnable=true: there is no access control yet/);
+    expect(attempt).toThrow(/broker\.conf:2: brokerRole=SLAVE: there is no replication yet/);
+    expect(attempt).toThrow(/broker\.conf:3: enableControllerMode=true: there is no replication/);
+    expect(attempt).toThrow(/broker\.conf:4: storePathCommitLog=.*: the log is always in /);
+  });
+
+  test('takes the lines that stock files carry and that change nothing here', () => {
+    const file = brokerConf(
+      'aclEnable=false\nbrokerRole=SYNC_MASTER\nstorePathRootDir=/data/store\nstorePathCommitLog=/data/store/commitlog\nstorePathConsumeQueue=/data/store/consumequeue\n',
+    );
+    expect(load({ file })).toMatchObject({
+      config: { storeDirectory: '/data/store' },
+      ignoredKeys: ['aclEnable', 'brokerRole', 'storePathCommitLog', 'storePathConsumeQueue'],
+    });
+  });
+
+  test('finds ports, limits and kinds that contradict each other', () => {
+    const attempt = (environment: object) => (): unknown => load({ environment });
+    expect(attempt({ MILLRACE_BROKER_PORT: '9878' })).toThrow(/port 9876 .* VIP port/);
+    expect(attempt({ MILLRACE_NAME_SERVER_PORT: '10911' })).toThrow(/port 10911 .* of the broker/);
+    expect(attempt({ MILLRACE_STORE_KIND: 'plain' })).toThrow(
+      /plain works only with threads inline/,
+    );
+    expect(attempt({ MILLRACE_DISK_SPACE_WARNING_LEVEL_RATIO: '50' })).toThrow(/would be refused/);
+  });
+
+  test('a port of 0 or a name server elsewhere contradicts nothing', () => {
+    expect(
+      load({ environment: { MILLRACE_BROKER_PORT: '0', MILLRACE_NAME_SERVER_PORT: '0' } }).config,
+    ).toMatchObject({ brokerPort: 0, nameServerPort: 0 });
+    expect(
+      load({ environment: { MILLRACE_BROKER_PORT: '9878' }, flags: { 'no-name-server': true } })
+        .config.embeddedNameServer,
+    ).toBe(false);
+  });
+
+  test('a variable that is set to nothing is not set', () => {
+    expect(
+      load({ environment: { MILLRACE_ADVERTISE: '', MILLRACE_BROKER_PORT: '' } }).config,
+    ).toEqual(defaultBrokerConfig());
+  });
+
+  test.each([
+    ['MILLRACE_SEGMENT_BYTES', '65537'],
+    ['MILLRACE_SEGMENT_BYTES', '1073741824.5'],
+    ['MILLRACE_SEGMENT_BYTES', '0x10000'],
+    ['MILLRACE_BROKER_PORT', '-1'],
+    ['MILLRACE_BROKER_PORT', '99999999999999999999'],
+    ['MILLRACE_TRACE_ON', 'yes'],
+    ['MILLRACE_ADVERTISE', 'http://broker'],
+    ['MILLRACE_ADVERTISE', 'broker:0'],
+    ['MILLRACE_NAME_SERVERS', '10.0.0.1:9876;10.0.0.2'],
+    ['MILLRACE_BROKER_NAME', 'a/b'],
+    ['MILLRACE_MESSAGE_DELAY_LEVEL', '1s 5'],
+    ['MILLRACE_IDLE_CLOSE_SECONDS', '0'],
+  ])('%s=%s is refused', (name, text) => {
+    expect(() => load({ environment: { [name]: text } })).toThrow(
+      `environment variable ${name}: ${JSON.stringify(text)} is not `,
+    );
+  });
+
   test('says which file can not be read', () => {
     expect(() => load({ file: '/does/not/exist.conf' })).toThrow(
       '/does/not/exist.conf can not be read',

@@ -1,0 +1,168 @@
+/**
+ * @agent reactor
+ *
+ * The commands of `millrace`: flags and help, and what a process does from its start to its end. What
+ * only a running broker needs is loaded when one starts.
+ */
+import fs from 'node:fs';
+import { Command, Option } from 'commander';
+import { defaultBrokerConfig } from '../base/broker-config.ts';
+import { BrokerError } from '../base/errors.ts';
+import type { Logger } from '../base/logging.ts';
+import { loadConfiguration } from './configuration.ts';
+import { environmentName, settingKeys } from './configuration-keys.ts';
+import type { LogOptions } from './pino-logger.ts';
+
+interface Running {
+  ready: object;
+  close(): Promise<void>;
+  failed: Promise<Error>;
+}
+
+const examples = `
+Examples:
+  millrace start                                  name server on 9876, broker on 10911
+  millrace start --store-dir /var/lib/millrace --flush sync
+  millrace start --listen-address 0.0.0.0 --advertise broker.example.com
+  millrace start --config broker.conf             keys of Apache RocketMQ's broker.conf
+
+Flags win over environment variables, those over the file, that over defaults.`;
+
+/** @throws BrokerError where what was asked for can not be done */
+export async function runCommand(): Promise<void> {
+  const program = new Command('millrace')
+    .description(
+      'A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.',
+    )
+    .version(version());
+  const start = withLogOptions(program.command('start'))
+    .description('run a broker, with a name server beside it')
+    .option('--config <FILE>', 'read settings from a broker.conf')
+    .option('--no-name-server', 'run no name server in this process')
+    .addHelpText('after', `\n${settingsHelp()}\n${examples}`);
+  for (const setting of settingKeys) {
+    if (setting.flag !== undefined)
+      start.option(
+        `--${setting.flag} <${setting.value ?? 'VALUE'}>`,
+        `${setting.help} [${environmentName(setting)}]`,
+      );
+  }
+  start.action(async (options: Record<string, unknown>) => startBroker(options));
+  withLogOptions(program.command('nameserver'))
+    .description('run a name server alone')
+    .addOption(
+      new Option('--listen-address <A>', 'address that the port is bound to')
+        .default('127.0.0.1')
+        .env('MILLRACE_LISTEN_ADDRESS'),
+    )
+    .addOption(new Option('--port <N>', 'port').default('9876').env('MILLRACE_NAME_SERVER_PORT'))
+    .action(async (options: Record<string, unknown>) => startNameServer(options));
+  await program.parseAsync();
+}
+
+/** Every setting with its variable, its key in a broker.conf, and what it is where nothing is said. */
+function settingsHelp(): string {
+  const defaults = defaultBrokerConfig();
+  const lines = settingKeys.map((setting) => {
+    const [fileKey] = setting.names;
+    const names = `  ${environmentName(setting).padEnd(41)} ${fileKey.padEnd(32)}`;
+    const value = defaults[setting.key];
+    const isSaid = value !== null && !(Array.isArray(value) && value.length === 0);
+    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : value;
+    return `${names} ${setting.help}${isSaid ? ` (${String(unit)})` : ''}`;
+  });
+  return [
+    'Settings, by environment variable and key of a broker.conf (default):',
+    ...lines,
+    '  MILLRACE_CONFIG                           the file of --config',
+  ].join('\n');
+}
+
+function withLogOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--log-level <LEVEL>', 'least important lines that are written')
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default('info')
+        .env('MILLRACE_LOG_LEVEL'),
+    )
+    .addOption(
+      new Option('--log-format <FORMAT>', 'auto: for people on a terminal, else JSON')
+        .choices(['auto', 'pretty', 'json'])
+        .default('auto')
+        .env('MILLRACE_LOG_FORMAT'),
+    );
+}
+
+async function startBroker(options: Record<string, unknown>): Promise<void> {
+  const flags: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    flags[name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)] = value;
+  }
+  if (options['nameServer'] === false) flags['no-name-server'] = true;
+  const file = (options['config'] as string | undefined) ?? process.env['MILLRACE_CONFIG'];
+  const { config, ignoredKeys } = loadConfiguration({ flags, environment: process.env, file });
+  const [logger, { startBrokerProcess }] = await Promise.all([
+    loggerFor(options),
+    import('./broker-process.ts'),
+  ]);
+  if (ignoredKeys.length > 0)
+    logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
+  await run(logger, await startBrokerProcess(config, logger));
+}
+
+async function startNameServer(options: Record<string, unknown>): Promise<void> {
+  const port = Number(options['port']);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`,
+    );
+  }
+  const [logger, { startNameServerProcess }] = await Promise.all([
+    loggerFor(options),
+    import('./name-server-process.ts'),
+  ]);
+  await run(
+    logger,
+    await startNameServerProcess({ listenAddress: String(options['listenAddress']), port }, logger),
+  );
+}
+
+async function loggerFor(options: Record<string, unknown>): Promise<Logger> {
+  const { createLogger } = await import('./pino-logger.ts');
+  return createLogger(options as unknown as LogOptions);
+}
+
+/** Runs until a signal or a failure ends the process. */
+async function run(logger: Logger, running: Running): Promise<void> {
+  logger.info(running.ready, 'ready');
+  let isStopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(130);
+      isStopping = true;
+      logger.info({ signal }, 'stopping; a second signal ends the process at once');
+      running.close().then(
+        () => {
+          logger.info({}, 'stopped');
+          process.exit(0);
+        },
+        (error: unknown) => die(logger, error),
+      );
+    });
+  }
+  die(logger, await running.failed);
+}
+
+function die(logger: Logger, error: unknown): never {
+  const cause = error instanceof Error ? error.cause : undefined;
+  const fields = cause instanceof Error ? { cause: cause.stack ?? cause.message } : {};
+  logger.error(fields, error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
+}
