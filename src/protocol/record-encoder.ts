@@ -16,7 +16,7 @@ import {
   MAGIC_V2,
   recordBytes,
   recordHead,
-  RecordView,
+  type RecordView,
   SysFlag,
   writeLong,
 } from './message-record.ts';

@@ -86,7 +86,7 @@ export class Reactor implements Agent {
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
   /** Closed connections of which control must still be told. */
-  #closed: Connection[] = [];
+  readonly #closed: Connection[] = [];
   #nextId = 1;
   #nextSweepMs = 0;
   #isGoingAway = false;

@@ -32,7 +32,7 @@ export class IndexStore {
   readonly #slotCount: number;
   readonly #entryCountMax: number;
   #indexFiles: IndexFile[] = [];
-  #unsynced = new Set<string>();
+  readonly #unsynced = new Set<string>();
   #lastName = '';
   readonly #descriptors: DescriptorCache;
   #hasGivenUp = false;
