@@ -60,7 +60,7 @@ export function recoverCommitLog(options: RecoverOptions): RecoveredLog {
   const minimum = bases[0] ?? 0;
   const segmentBytes = segments.segmentBytes;
   const allocated = bases.length === 0 ? 0 : (bases.at(-1) as number) + segmentBytes;
-  const scanner = new LogScanner(segments, allocated, checkCrc);
+  const scanner = new LogScanner(segments, { allocated, flushedPosition, checkCrc });
   const result: RecoveredLog = {
     minimum,
     end: Math.max(options.scanFrom, minimum),
@@ -148,13 +148,18 @@ class LogScanner {
   storeTimestampMs = 0;
   readonly #segments: CommitLogSegments;
   readonly #allocated: number;
+  readonly #flushedPosition: number;
   readonly #checkCrc: boolean;
   readonly #view = new RecordView();
 
-  constructor(segments: CommitLogSegments, allocated: number, checkCrc: boolean) {
+  constructor(
+    segments: CommitLogSegments,
+    options: { allocated: number; flushedPosition: number; checkCrc: boolean },
+  ) {
     this.#segments = segments;
-    this.#allocated = allocated;
-    this.#checkCrc = checkCrc;
+    this.#allocated = options.allocated;
+    this.#flushedPosition = options.flushedPosition;
+    this.#checkCrc = options.checkCrc;
   }
 
   /** Where the record after this one starts; `position` itself where none is valid here. */
@@ -173,9 +178,9 @@ class LogScanner {
         ? base + segmentBytes
         : position;
     }
-    if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position || isTorn(view)) {
-      return position;
-    }
+    if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position) return position;
+    const isSynced = position + view.totalBytes <= this.#flushedPosition;
+    if (hasCutEnd(view) || (!isSynced && hasMissingSector(view))) return position;
     this.wasRecord = true;
     this.storeTimestampMs = view.storeTimestampMs;
     return position + view.totalBytes;
@@ -214,25 +219,31 @@ class LogScanner {
   }
 }
 
-/** The smallest unit that a device writes whole; what a cut write leaves out begins and ends at one. */
+/**
+ * Lengths and the body's CRC do not cover topic and properties. A copy that stopped there leaves
+ * zeroes up to the end; no topic holds a zero byte, and no property string ends in one.
+ */
+function hasCutEnd(view: RecordView): boolean {
+  const { buffer, topicStart, propertiesStart, propertiesBytes } = view;
+  const topicZero = buffer.subarray(topicStart, topicStart + view.topicBytes).indexOf(0);
+  return (
+    topicZero >= 0 || (propertiesBytes > 0 && buffer[propertiesStart + propertiesBytes - 1] === 0)
+  );
+}
+
+/** The smallest unit that a device writes whole. */
 const SECTOR_BYTES = 512;
 
 /**
- * Lengths and the body's CRC do not cover topic and properties: a write that was cut there leaves
- * zeroes. No topic holds a zero byte, and no property string ends in one: that finds every copy that
- * stopped. What the loss of power leaves out are whole sectors, so only those are looked at: a user
- * may have put zero bytes into a property, and a record is not to be refused for its content.
+ * The loss of power leaves out whole sectors, also in the middle of properties. Only those are looked
+ * for, and only in what was not synced: a user may have put zero bytes into a property, and a record is
+ * not to be refused for its content.
  */
-function isTorn(view: RecordView): boolean {
-  const { buffer, topicStart, propertiesStart, propertiesBytes } = view;
-  const topicZero = buffer.subarray(topicStart, topicStart + view.topicBytes).indexOf(0);
-  if (topicZero >= 0) return true;
-  if (propertiesBytes === 0) return false;
-  const end = propertiesStart + propertiesBytes;
-  if (buffer[end - 1] === 0) return true;
+function hasMissingSector(view: RecordView): boolean {
+  const { buffer, propertiesStart } = view;
+  const end = propertiesStart + view.propertiesBytes;
   // The buffer is a whole file: its sectors are the device's.
-  let from = propertiesStart;
-  while (from < end) {
+  for (let from = propertiesStart; from < end;) {
     const to = Math.min(end, from + SECTOR_BYTES - (from % SECTOR_BYTES));
     if (isZero(buffer, from, to)) return true;
     from = to;

@@ -89,13 +89,14 @@ export function planRetention(state: RetentionState, policy: RetentionPolicy): R
   };
 }
 
-/** Hours named by deleteWhen, "04" or "04;16". */
+/** Hours named by deleteWhen, "04" or "04;16"; what is none is left out. */
 export function parseDeleteWhen(text: string): number[] {
   return text
     .split(';')
     .map((hour) => hour.trim())
     .filter((hour) => /^\d{1,2}$/.test(hour))
-    .map(Number);
+    .map(Number)
+    .filter((hour) => hour < 24);
 }
 
 const SEGMENT_BYTES_MIN = 1024 * 1024;

@@ -21,7 +21,7 @@ import { createPlainFiles } from '../../src/store/plain-files.ts';
 const SEGMENT_BYTES = 64 * 1024;
 const host = encodeHost('127.0.0.1', 10911);
 
-function record(number: number): Buffer {
+function record(number: number, content: { body?: Buffer; properties?: Buffer } = {}): Buffer {
   return encodeRecord({
     topic: 'TopicTest',
     queueId: number % 4,
@@ -32,8 +32,8 @@ function record(number: number): Buffer {
     storeHost: host,
     reconsumeTimes: 0,
     preparedTransactionOffset: 0,
-    body: Buffer.from(`body of message ${number}`),
-    properties: Buffer.from('UNIQ_KEY\x01id\x02TAGS\x01TagA\x02'),
+    body: content.body ?? Buffer.from(`body of message ${number}`),
+    properties: content.properties ?? Buffer.from('UNIQ_KEY\x01id\x02TAGS\x01TagA\x02'),
   });
 }
 
@@ -196,6 +196,62 @@ describe.each([
     const { bytes, offset } = at(starts[5]);
     writeLong(bytes, 1_000_000, offset + recordHead.physicalOffset);
     expect(recover(0).end).toBe(starts[5]);
+  });
+
+  test('damage of the last synced record does not hide those behind it', () => {
+    const { starts, end } = append(12);
+    const { bytes, offset } = at(starts[5]);
+    bytes.fill(0xff, offset, offset + 60);
+    const result = recover(starts[6]);
+    expect(result).toMatchObject({ end, damage: [{ from: starts[5], to: starts[6] }] });
+  });
+
+  test('an end before the place that was synced once is cut, and said', () => {
+    const { starts, end } = append(12);
+    const { bytes, offset } = at(starts[8]);
+    bytes.fill(0, offset, end);
+    const lines: object[] = [];
+    const logger = { ...silentLogger, error: (fields: object) => void lines.push(fields) };
+    expect(recover(end, 0, logger)).toMatchObject({ end: starts[8], damage: [] });
+    expect(lines).toEqual([{ end: starts[8], flushed: end }]);
+  });
+
+  test('a record with zero bytes in a property is whole, also behind damage', () => {
+    const { end } = append(12);
+    const properties = Buffer.from(`A\x01${'\0'.repeat(100)}x\x02TAGS\x01TagA\x02`);
+    const bytes = record(12, { properties });
+    writeLong(bytes, end, recordHead.physicalOffset);
+    const { bytes: target, offset } = at(end);
+    bytes.copy(target, offset);
+    expect(recover(0)).toMatchObject({ end: end + bytes.length, damage: [] });
+  });
+
+  test('a record that was synced is whole even with a sector of zero bytes in a property', () => {
+    const { end } = append(12);
+    const properties = Buffer.from(`A\x01${'\0'.repeat(2000)}x\x02TAGS\x01TagA\x02`);
+    const bytes = record(12, { properties });
+    writeLong(bytes, end, recordHead.physicalOffset);
+    const { bytes: target, offset } = at(end);
+    bytes.copy(target, offset);
+    expect(recover(end + bytes.length)).toMatchObject({ end: end + bytes.length, damage: [] });
+    // Not synced, it can't be told from one that power left incomplete.
+    expect(recover(end).end).toBe(end);
+  });
+
+  test('any lengths at all in a damaged record are survived', () => {
+    const { starts, end } = append(12);
+    const { bytes, offset } = at(starts[5]);
+    const whole = Buffer.from(bytes.subarray(offset, offset + starts[6] - starts[5]));
+    const bodyLength = 84;
+    for (const field of [recordHead.totalSize, recordHead.sysFlag, bodyLength]) {
+      for (const value of [0, 1, 7, 8, 90, 91, 0x7fff_ffff, -1, -0x8000_0000, SEGMENT_BYTES]) {
+        bytes.writeInt32BE(value, offset + field);
+        const result = recover(end);
+        expect(result.end).toBe(end);
+        expect(recover(0).end).toBeGreaterThanOrEqual(starts[5]);
+        whole.copy(bytes, offset);
+      }
+    }
   });
 
   test('cutting removes the segments behind the end', () => {
