@@ -106,6 +106,30 @@ class BrokerScenarios {
         producer.shutdown();
     }
 
+    /**
+     * Goes on as a group that may have consumed at another broker: it must get these messages and none before.
+     * Parameters: topic, group, number of the first message, count.
+     */
+    static void consumeOn(String[] parameters) throws Exception {
+        int first = Integer.parseInt(parameters[2]);
+        int count = Integer.parseInt(parameters[3]);
+        Set<Integer> numbers = ConcurrentHashMap.newKeySet();
+        DefaultMQPushConsumer consumer = pushConsumer(parameters[1], parameters[0], "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                numbers.add(Integer.valueOf(message.getUserProperty("序号")));
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
+        await(() -> numbers.size() >= count, 60, "too few messages for " + parameters[1]);
+        Thread.sleep(500);
+        // Stopping writes the offsets of the group to the broker.
+        consumer.shutdown();
+        equal(count, numbers.size(), "messages of " + parameters[1]);
+        check(numbers.stream().allMatch(number -> number >= first), "consumed again what was consumed at the other broker");
+    }
+
     /** One topic over several brokers. Parameters: topic, count, brokers that must take part. */
     static void spread(String[] parameters) throws Exception {
         String topic = parameters[0];

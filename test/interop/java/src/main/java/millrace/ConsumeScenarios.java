@@ -93,7 +93,7 @@ class ConsumeScenarios {
                 bodies.add(text(message));
             }
             return bodies.size() >= 20;
-        }, 30, "polled only " + bodies.size());
+        }, 30, () -> "polled only " + bodies.size());
         equal(20, bodies.size(), "polled");
         consumer.commit();
         consumer.shutdown();
@@ -175,7 +175,7 @@ class ConsumeScenarios {
         for (int i = 0; i < 100; i++) {
             producer.send(new Message(topic, bytes("body " + sent.getAndIncrement())));
         }
-        await(() -> received.size() == sent.get() + 1, 40, "lost when a consumer left: " + received.size() + " of " + (sent.get() + 1));
+        await(() -> received.size() == sent.get() + 1, 40, () -> "lost when a consumer left: " + received.size() + " of " + (sent.get() + 1));
         consumers[0].shutdown();
         producer.shutdown();
     }
@@ -213,7 +213,7 @@ class ConsumeScenarios {
         for (int i = 1; i < 20; i++) {
             producer.send(new Message(topic, bytes("body " + i)));
         }
-        await(() -> bodies.size() == 20, 40, "got only " + bodies);
+        await(() -> bodies.size() == 20, 40, () -> "got only " + bodies);
         consumer.shutdown();
         producer.shutdown();
     }
@@ -235,7 +235,7 @@ class ConsumeScenarios {
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
-        await(() -> times.size() >= 3, 60, "redelivered only " + times.size() + " times");
+        await(() -> times.size() >= 3, 60, () -> "redelivered only " + times.size() + " times");
         equal(2, reconsumed.get(), "reconsume times");
         check(times.get(1) - times.get(0) >= 1000, "redelivered early");
         Thread.sleep(1500);
@@ -266,7 +266,7 @@ class ConsumeScenarios {
             } catch (MQClientException notYet) {
                 return false;
             }
-        }, 40, "no topic of dead letters");
+        }, 70, "no topic of dead letters");
         MessageExt message = consume(deadLetters, "*", 1).get(0);
         equal("fails for good", text(message), "body");
         equal("key", message.getKeys(), "key");
@@ -319,7 +319,7 @@ class ConsumeScenarios {
             producer.send(new Message(topic, bytes("body " + i)));
         }
         for (Set<String> bodies : received) {
-            await(() -> bodies.stream().filter(body -> body.startsWith("body")).count() == 20, 30, "a member of a broadcast group got " + bodies.size());
+            await(() -> bodies.stream().filter(body -> body.startsWith("body")).count() == 20, 30, () -> "a member of a broadcast group got " + bodies.size());
         }
         for (DefaultMQPushConsumer consumer : consumers) {
             consumer.shutdown();
@@ -342,7 +342,7 @@ class ConsumeScenarios {
         for (int i = 0; i < 10; i++) {
             producer.send(new Message(topic, bytes("body " + i)));
         }
-        await(() -> bodies.size() == 10, 60, "a consumer that was there first got " + bodies.size());
+        await(() -> bodies.size() == 10, 60, () -> "a consumer that was there first got " + bodies.size());
         consumer.shutdown();
         producer.shutdown();
     }

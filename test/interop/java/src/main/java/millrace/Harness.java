@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
@@ -14,6 +15,7 @@ import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
 
 /**
@@ -56,6 +58,8 @@ class Harness {
         consumer.setNamesrvAddr(nameServer);
         consumer.setInstanceName("c" + CLIENTS.incrementAndGet());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        // A route that the name server learns a moment later is not missed for half a minute.
+        consumer.setPollNameServerInterval(1000);
         consumer.subscribe(topic, expression);
         return consumer;
     }
@@ -68,18 +72,19 @@ class Harness {
         return new String(message.getBody(), StandardCharsets.UTF_8);
     }
 
-    /** Consumes a topic as a new group until so many different bodies have come. */
+    /** Consumes a topic as a new group until so many different messages have come. */
     static List<MessageExt> consume(String topic, String expression, int count) throws Exception {
         Map<String, MessageExt> found = new ConcurrentHashMap<>();
         DefaultMQPushConsumer consumer = pushConsumer("group_" + RUN + "_" + CLIENTS.get() + "_" + topic, topic, expression);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
-                found.put(message.getMsgId(), message);
+                // The stock broker stores every message of a batch with the unique id of the batch as well.
+                found.put(((MessageClientExt) message).getOffsetMsgId(), message);
             }
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
-        await(() -> found.size() >= count, 30, "only " + found.size() + " of " + count + " messages came");
+        await(() -> found.size() >= count, 40, () -> "only " + found.size() + " of " + count + " messages came");
         Thread.sleep(200);
         consumer.shutdown();
         equal(count, found.size(), "messages received");
@@ -91,9 +96,16 @@ class Harness {
     }
 
     static void await(Condition condition, int seconds, String what) throws Exception {
+        await(condition, seconds, () -> what);
+    }
+
+    /** The words are made when they are needed, so that they say how far it came. */
+    static void await(Condition condition, int seconds, Supplier<String> what) throws Exception {
         long deadline = System.currentTimeMillis() + seconds * 1000L;
         while (!condition.holds()) {
-            check(System.currentTimeMillis() < deadline, what + " (after " + seconds + " s)");
+            if (System.currentTimeMillis() >= deadline) {
+                throw new AssertionError(what.get() + " (after " + seconds + " s)");
+            }
             Thread.sleep(20);
         }
     }

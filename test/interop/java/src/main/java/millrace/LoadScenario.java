@@ -2,7 +2,6 @@ package millrace;
 
 import static millrace.Harness.await;
 import static millrace.Harness.bytes;
-import static millrace.Harness.check;
 import static millrace.Harness.equal;
 import static millrace.Harness.producer;
 import static millrace.Harness.pushConsumer;
@@ -97,11 +96,7 @@ class LoadScenario {
         }
         long sentMs = System.currentTimeMillis() - start;
         equal(0, failed.get(), "producers that gave up");
-        try {
-            await(() -> received.get() >= total, 200, "");
-        } catch (AssertionError missing) {
-            check(false, "received " + received.get() + " of " + total);
-        }
+        await(() -> received.get() >= total, 200, () -> "received " + received.get() + " of " + total);
         long receivedMs = System.currentTimeMillis() - start;
         System.out.println("INFO million: sent " + total + " in " + sentMs + " ms, received in " + receivedMs + " ms, retried " + retried.size());
         equal(0, damaged.get(), "bodies that changed");

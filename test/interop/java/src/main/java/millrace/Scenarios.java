@@ -51,6 +51,7 @@ public class Scenarios {
         ALL.put("million", LoadScenario::million);
         ALL.put("fill", BrokerScenarios::fill);
         ALL.put("verify", BrokerScenarios::verify);
+        ALL.put("consume-on", BrokerScenarios::consumeOn);
         ALL.put("spread", BrokerScenarios::spread);
         ALL.put("throw-first", BrokerScenarios::throwFirst);
         ALL.put("receive-retried", BrokerScenarios::receiveRetried);
