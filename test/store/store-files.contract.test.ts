@@ -203,6 +203,41 @@ test('a part of a mapped segment that somebody still holds holds nothing after c
   }
 });
 
+test('a sparse file, as another broker may leave it, is made whole before it is mapped', () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-files-'));
+  try {
+    const file = path.join(root, '0');
+    fs.writeFileSync(file, 'content');
+    fs.truncateSync(file, CAPACITY);
+    expect(fs.statSync(file).blocks * 512).toBeLessThan(CAPACITY);
+    const segment = createMappedFiles().openSegment(file, CAPACITY);
+    expect(fs.statSync(file).blocks * 512).toBeGreaterThanOrEqual(CAPACITY);
+    expect(segment.bytes.toString('utf8', 0, 7)).toBe('content');
+    segment.close();
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test('nothing of a closed segment stays mapped or open', () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-files-'));
+  const file = path.join(root, '0');
+  const countMaps = (): number => fs.readFileSync('/proc/self/maps', 'utf8').split(file).length - 1;
+  const countDescriptors = (): number => fs.readdirSync('/proc/self/fd').length;
+  try {
+    const files = createMappedFiles();
+    files.createSegment(file, CAPACITY).close();
+    const descriptors = countDescriptors();
+    const open = Array.from({ length: 50 }, () => files.openSegment(file, CAPACITY));
+    expect(countMaps()).toBe(50);
+    expect(countDescriptors()).toBe(descriptors);
+    for (const segment of open) segment.close();
+    expect(countMaps()).toBe(0);
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+});
+
 /** A file system of 4 MiB, where this process may mount one. */
 function mountSmall(): string | undefined {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-small-'));
