@@ -17,14 +17,24 @@ import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
 import { crc32Masked } from '../protocol/message-record.ts';
 import { decodeRegisterBody } from '../protocol/register-body.ts';
-import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
+import { type Answer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
 import {
   type DataVersion,
   dataVersionEquals,
   decodeDataVersion,
+  decodeTopicConfig,
   type TopicConfig,
 } from '../protocol/topic-config.ts';
-import { type BrokerGroup, type QueueData, type Registration, RouteTable } from './route-table.ts';
+import { KvConfig } from './kv-config.ts';
+import {
+  type AddressFor,
+  clusterInfoBody,
+  memberGroupBody,
+  routeBody,
+  systemTopicsBody,
+  topicListBody,
+} from './route-body.ts';
+import { type LiveBroker, RouteTable } from './route-table.ts';
 
 export interface NameServerConnection {
   readonly id: number;
@@ -63,22 +73,29 @@ const BROKER_TIMEOUT_MS = 120_000;
 const SCAN_INTERVAL_MS = 5_000;
 const ORDER_NAMESPACE = 'ORDER_TOPIC_CONFIG';
 const EMBEDDED_ADDRESS = '';
-const KV_COUNT_MAX = 100_000;
+/** Bits of topicSysFlag (TopicSysFlag.java). */
+const UNIT = 1;
+const UNIT_SUBSCRIPTION = 2;
+const NO_VERSION: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
+/** Names remembered so that a line is logged once for each; forgotten beyond. */
+const WARNED_COUNT_MAX = 1000;
 
 type Handler = (request: RemotingCommand, connection: NameServerConnection) => Answer;
 
 export class NameServer {
   readonly #options: NameServerOptions;
   readonly #routes = new RouteTable();
-  readonly #kv = new Map<string, Map<string, string>>();
+  readonly #kv: KvConfig;
   readonly #handlers: ReadonlyMap<number, Handler>;
   #embedded: EmbeddedRegistration | null = null;
+  /** Addresses of brokers whose registration was ignored. */
+  readonly #warned = new Set<string>();
   #nextScanMs: number;
 
   constructor(options: NameServerOptions) {
     this.#options = options;
     this.#nextScanMs = options.monotonicClock.nowMs() + SCAN_INTERVAL_MS;
-    if (options.kvText !== undefined) this.#loadKv(options.kvText);
+    this.#kv = new KvConfig(options.kvText);
     this.#handlers = new Map<number, Handler>([
       [RequestCode.PUT_KV_CONFIG, (request) => this.#putKv(request)],
       [RequestCode.GET_KV_CONFIG, (request) => this.#getKv(request)],
@@ -105,24 +122,27 @@ export class NameServer {
         (request) => this.#setWritePermission(request, false),
       ],
       [RequestCode.ADD_WRITE_PERM_OF_BROKER, (request) => this.#setWritePermission(request, true)],
-      [RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, () => topicList(this.#routes.topics.keys())],
+      [
+        RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER,
+        () => success(topicListBody(this.#routes.topics.keys())),
+      ],
       [RequestCode.GET_TOPICS_BY_CLUSTER, (request) => this.#topicsByCluster(request)],
       [
         RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS,
         (_request, connection) => this.#systemTopics(connection),
       ],
-      [RequestCode.GET_UNIT_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & 1) !== 0)],
-      [RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & 2) !== 0)],
+      [RequestCode.GET_UNIT_TOPIC_LIST, () => this.#unitTopics((flag) => (flag & UNIT) !== 0)],
+      [
+        RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST,
+        () => this.#unitTopics((flag) => (flag & UNIT_SUBSCRIPTION) !== 0),
+      ],
       [
         RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST,
-        () => this.#unitTopics((flag) => (flag & 3) === 2),
+        () => this.#unitTopics((flag) => (flag & (UNIT | UNIT_SUBSCRIPTION)) === UNIT_SUBSCRIPTION),
       ],
       [RequestCode.DELETE_TOPIC_IN_NAMESRV, (request) => this.#deleteTopic(request)],
       [RequestCode.REGISTER_TOPIC_IN_NAMESRV, (request) => this.#registerTopic(request)],
-      [
-        RequestCode.GET_NAMESRV_CONFIG,
-        () => ({ code: ResponseCode.SUCCESS, body: Buffer.from(this.#configText()) }),
-      ],
+      [RequestCode.GET_NAMESRV_CONFIG, () => success(Buffer.from(this.#configText()))],
       [
         RequestCode.UPDATE_NAMESRV_CONFIG,
         () => ({
@@ -134,21 +154,10 @@ export class NameServer {
     ]);
   }
 
-  /** Handles a request. Null where it gets no answer. */
+  /** Handles a request. Null where it gets no answer: nobody waits for one. */
   onRequest(request: RemotingCommand, connection: NameServerConnection): Answer | null {
-    const handler = this.#handlers.get(request.code);
-    if (handler === undefined) {
-      return {
-        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
-        remark: ` request type ${request.code} not supported`,
-      };
-    }
-    try {
-      return handler(request, connection);
-    } catch (error) {
-      if (!BrokerError.is(error)) throw error;
-      return { code: ResponseCode.SYSTEM_ERROR, remark: error.message };
-    }
+    const answer = this.#answer(request, connection);
+    return (request.flag & FLAG_ONEWAY) === 0 ? answer : null;
   }
 
   onConnectionClosed(connectionId: number): void {
@@ -180,27 +189,47 @@ export class NameServer {
   /** The broker of this process: again after each change of its topics. It never expires. */
   registerEmbedded(registration: EmbeddedRegistration): void {
     this.#embedded = registration;
-    const result: Registration = {
-      cluster: registration.clusterName,
-      brokerName: registration.brokerName,
-      brokerId: registration.brokerId,
-      address: registration.advertisedAddress ?? EMBEDDED_ADDRESS,
-      haServerAddress: '',
-      connectionId: null,
-      timeoutMs: BROKER_TIMEOUT_MS,
-      enableActingMaster: false,
-      topics: registration.topics,
-      dataVersion: registration.dataVersion,
-    };
-    this.#routes.register(result, this.#options.monotonicClock.nowMs());
+    this.#routes.register(
+      {
+        cluster: registration.clusterName,
+        brokerName: registration.brokerName,
+        brokerId: registration.brokerId,
+        address: registration.advertisedAddress ?? EMBEDDED_ADDRESS,
+        haServerAddress: '',
+        connectionId: null,
+        timeoutMs: BROKER_TIMEOUT_MS,
+        enableActingMaster: false,
+        zoneName: undefined,
+        topics: registration.topics,
+        queueMappings: new Map(),
+        dataVersion: registration.dataVersion,
+      },
+      this.#options.monotonicClock.nowMs(),
+    );
   }
 
   unregisterEmbedded(): void {
     const embedded = this.#embedded;
     if (embedded === null) return;
     const address = embedded.advertisedAddress ?? EMBEDDED_ADDRESS;
-    this.#routes.unregister(embedded.clusterName, embedded.brokerName, embedded.brokerId, address);
+    this.#routes.unregister(embedded.clusterName, embedded.brokerName, address);
     this.#embedded = null;
+  }
+
+  #answer(request: RemotingCommand, connection: NameServerConnection): Answer {
+    const handler = this.#handlers.get(request.code);
+    if (handler === undefined) {
+      return {
+        code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+        remark: ` request type ${request.code} not supported`,
+      };
+    }
+    try {
+      return handler(request, connection);
+    } catch (error) {
+      if (!BrokerError.is(error)) throw error;
+      return { code: ResponseCode.SYSTEM_ERROR, remark: error.message };
+    }
   }
 
   // Brokers
@@ -210,84 +239,98 @@ export class NameServer {
     const crc = Number(fields.get('bodyCrc32') ?? 0);
     if (crc !== 0 && crc !== crc32Masked(request.body))
       return { code: ResponseCode.SYSTEM_ERROR, remark: 'crc32 not match' };
+    const cluster = required(request, 'clusterName');
     const brokerName = required(request, 'brokerName');
-    const address = required(request, 'brokerAddr');
-    const body = decodeRegisterBody(
-      request.body,
-      fields.get('compressed') === 'true',
-      request.version,
-    );
-    const isNew = this.#routes.liveBroker(required(request, 'clusterName'), address) === undefined;
+    const brokerId = requiredId(request, 'brokerId');
+    const address = requiredAddress(request);
+    const isCompressed = fields.get('compressed')?.toLowerCase() === 'true';
+    const body = decodeRegisterBody(request.body, isCompressed, request.version);
+    if (brokerName === this.#embedded?.brokerName && brokerId === this.#embedded.brokerId) {
+      this.#warnOnce(address, { brokerName, brokerId, address }, 'name and id are of this broker');
+      return { code: ResponseCode.SUCCESS };
+    }
+    const isNew = this.#routes.liveBroker(cluster, address) === undefined;
     const result = this.#routes.register(
       {
-        cluster: required(request, 'clusterName'),
+        cluster,
         brokerName,
-        brokerId: Number(required(request, 'brokerId')),
+        brokerId,
         address,
         haServerAddress: fields.get('haServerAddr') ?? '',
         connectionId: connection.id,
         timeoutMs: timeoutOf(fields.get('heartbeatTimeoutMillis')),
-        enableActingMaster: fields.get('enableActingMaster') === 'true',
+        enableActingMaster: booleanOf(fields.get('enableActingMaster')),
+        zoneName: fields.get('__ZONE_NAME'),
         topics: request.body.length === 0 ? null : body.topics,
+        queueMappings: body.queueMappings,
         dataVersion: body.dataVersion,
       },
       this.#options.monotonicClock.nowMs(),
     );
     if (result === null)
       return { code: ResponseCode.SYSTEM_ERROR, remark: 'register broker failed' };
-    if (isNew)
-      this.#options.logger.info(
-        { brokerName, address, topics: body.topics.length },
-        'broker registered',
-      );
+    if (result.conflictingAddress !== null) {
+      const details = { brokerName, brokerId, address, holder: result.conflictingAddress };
+      this.#warnOnce(address, details, 'another broker holds this name and id');
+      return { code: ResponseCode.SUCCESS };
+    }
+    if (isNew) {
+      const details = { brokerName, brokerId, address, topicCount: body.topics.length };
+      this.#options.logger.info(details, 'broker registered');
+    }
     const extFields: [string, string][] = [];
     if (result.haServerAddress !== null) extFields.push(['haServerAddr', result.haServerAddress]);
-    if (result.masterAddress !== null) extFields.push(['masterAddr', result.masterAddress]);
-    const order = this.#kv.get(ORDER_NAMESPACE);
-    if (order === undefined) return { code: ResponseCode.SUCCESS, extFields };
-    return {
-      code: ResponseCode.SUCCESS,
-      extFields,
-      body: json({ table: Object.fromEntries(order) }),
-    };
+    if (result.masterAddress !== null)
+      extFields.push(['masterAddr', this.#addressFor(connection)(result.masterAddress)]);
+    const order = this.#kv.printNamespace(ORDER_NAMESPACE) ?? undefined;
+    return { code: ResponseCode.SUCCESS, extFields, body: order };
+  }
+
+  #warnOnce(address: string, details: object, why: string): void {
+    if (this.#warned.has(address)) return;
+    if (this.#warned.size >= WARNED_COUNT_MAX) this.#warned.clear();
+    this.#warned.add(address);
+    this.#options.logger.warn(details, `registration of a broker ignored: ${why}`);
   }
 
   #unregister(request: RemotingCommand): Answer {
+    const cluster = required(request, 'clusterName');
     const brokerName = required(request, 'brokerName');
-    this.#routes.unregister(
-      required(request, 'clusterName'),
-      brokerName,
-      Number(required(request, 'brokerId')),
-      required(request, 'brokerAddr'),
-    );
-    this.#options.logger.info({ brokerName }, 'broker unregistered');
+    const address = requiredAddress(request);
+    const live = this.#routes.liveBroker(cluster, address);
+    // The broker of this process leaves by `unregisterEmbedded` alone.
+    if (live !== undefined && live.connectionId === null) return { code: ResponseCode.SUCCESS };
+    this.#routes.unregister(cluster, brokerName, address);
+    this.#options.logger.info({ brokerName, address }, 'broker unregistered');
     return { code: ResponseCode.SUCCESS };
   }
 
   #heartbeat(request: RemotingCommand): Answer {
-    const broker = this.#routes.liveBroker(
-      required(request, 'clusterName'),
-      required(request, 'brokerAddr'),
-    );
-    if (broker !== undefined) broker.lastSeenMs = this.#options.monotonicClock.nowMs();
+    this.#seen(request);
     return { code: ResponseCode.SUCCESS };
   }
 
   #queryDataVersion(request: RemotingCommand): Answer {
-    const broker = this.#routes.liveBroker(
-      required(request, 'clusterName'),
-      required(request, 'brokerAddr'),
-    );
+    const broker = this.#seen(request);
     if (broker === undefined)
       return { code: ResponseCode.SUCCESS, extFields: [['changed', 'true']] };
-    const asked = decodeDataVersion(parseFastjson(request.body.toString('utf8')));
-    const hasChanged = !dataVersionEquals(asked, broker.dataVersion);
-    if (!hasChanged) broker.lastSeenMs = this.#options.monotonicClock.nowMs();
+    const asked =
+      request.body.length === 0
+        ? NO_VERSION
+        : decodeDataVersion(parseFastjson(request.body.toString('utf8')));
     return {
       code: ResponseCode.SUCCESS,
-      extFields: [['changed', String(hasChanged)]],
-      body: json(broker.dataVersion),
+      extFields: [['changed', String(!dataVersionEquals(asked, broker.dataVersion))]],
+      body: Buffer.from(JSON.stringify(broker.dataVersion)),
     };
+  }
+
+  /** The live broker that a request is from, whose time begins anew. */
+  #seen(request: RemotingCommand): LiveBroker | undefined {
+    const cluster = required(request, 'clusterName');
+    const broker = this.#routes.liveBroker(cluster, requiredAddress(request));
+    if (broker !== undefined) broker.lastSeenMs = this.#options.monotonicClock.nowMs();
+    return broker;
   }
 
   #setWritePermission(request: RemotingCommand, isWritable: boolean): Answer {
@@ -302,91 +345,36 @@ export class NameServer {
 
   #route(request: RemotingCommand, connection: NameServerConnection): Answer {
     const topic = required(request, 'topic');
-    let queues = this.#routes.topics.get(topic);
-    if (
-      queues === undefined &&
-      topic.startsWith('%RETRY%') &&
-      this.#options.onMissingRetryTopic?.(topic) === true
-    ) {
-      queues = this.#routes.topics.get(topic);
-    }
-    const brokers: unknown[] = [];
-    const queueDatas: unknown[] = [];
-    for (const [brokerName, queueData] of queues ?? []) {
-      queueDatas.push(queueJson(brokerName, queueData));
-      const group = this.#routes.groups.get(brokerName);
-      if (group !== undefined) brokers.push(this.#groupJson(group, connection));
-    }
-    if (brokers.length === 0) {
-      return {
-        code: ResponseCode.TOPIC_NOT_EXIST,
-        remark: `No topic route info in name server for the topic: ${topic}\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.`,
-      };
-    }
+    if (topic.startsWith('%RETRY%') && !this.#routes.topics.has(topic))
+      this.#options.onMissingRetryTopic?.(topic);
     const order =
-      this.#options.orderMessageEnable === true
-        ? this.#kv.get(ORDER_NAMESPACE)?.get(topic)
-        : undefined;
+      this.#options.orderMessageEnable === true ? this.#kv.get(ORDER_NAMESPACE, topic) : undefined;
+    const body = routeBody(this.#routes, topic, order, this.#addressFor(connection));
+    if (body !== null) return success(body);
     return {
-      code: ResponseCode.SUCCESS,
-      body: json({
-        brokerDatas: brokers,
-        filterServerTable: {},
-        ...(order === undefined ? {} : { orderTopicConf: order }),
-        queueDatas,
-      }),
+      code: ResponseCode.TOPIC_NOT_EXIST,
+      remark: `No topic route info in name server for the topic: ${topic}\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.`,
     };
   }
 
-  #addressFor(address: string, connection: NameServerConnection): string {
-    if (address !== EMBEDDED_ADDRESS || this.#embedded === null) return address;
-    const host = connection.localAddress.startsWith('::ffff:')
-      ? connection.localAddress.slice(7)
-      : connection.localAddress;
-    return `${host.includes(':') ? `[${host}]` : host}:${this.#embedded.brokerPort}`;
-  }
-
-  #groupJson(group: BrokerGroup, connection: NameServerConnection): object {
-    return {
-      brokerAddrs: this.#addressesJson(group, connection),
-      brokerName: group.brokerName,
-      cluster: group.cluster,
-      enableActingMaster: group.enableActingMaster,
+  #addressFor(connection: NameServerConnection): AddressFor {
+    return (registered) => {
+      if (registered !== EMBEDDED_ADDRESS || this.#embedded === null) return registered;
+      const host = connection.localAddress.replace(/^::ffff:(?=\d+\.)/i, '');
+      return `${host.includes(':') ? `[${host}]` : host}:${this.#embedded.brokerPort}`;
     };
-  }
-
-  #addressesJson(group: BrokerGroup, connection: NameServerConnection): object {
-    const entries = [...group.addresses].sort(([left], [right]) => left - right);
-    return Object.fromEntries(
-      entries.map(([id, address]) => [String(id), this.#addressFor(address, connection)]),
-    );
   }
 
   #clusterInfo(connection: NameServerConnection): Answer {
-    const brokers = [...this.#routes.groups.values()].map(
-      (group) => [group.brokerName, this.#groupJson(group, connection)] as const,
-    );
-    const clusters = [...this.#routes.clusters].map(
-      ([cluster, names]) => [cluster, [...names]] as const,
-    );
-    return {
-      code: ResponseCode.SUCCESS,
-      body: json({
-        brokerAddrTable: Object.fromEntries(brokers),
-        clusterAddrTable: Object.fromEntries(clusters),
-      }),
-    };
+    return success(clusterInfoBody(this.#routes, this.#addressFor(connection)));
   }
 
   #memberGroup(request: RemotingCommand, connection: NameServerConnection): Answer {
     const cluster = required(request, 'clusterName');
     const brokerName = required(request, 'brokerName');
-    const group = this.#routes.groups.get(brokerName);
-    const brokerAddrs = group === undefined ? {} : this.#addressesJson(group, connection);
-    return {
-      code: ResponseCode.SUCCESS,
-      body: json({ brokerMemberGroup: { brokerAddrs, brokerName, cluster } }),
-    };
+    return success(
+      memberGroupBody(this.#routes, cluster, brokerName, this.#addressFor(connection)),
+    );
   }
 
   // Topics
@@ -397,16 +385,11 @@ export class NameServer {
     for (const [topic, queues] of this.#routes.topics) {
       if ([...queues.keys()].some((brokerName) => names.has(brokerName))) topics.push(topic);
     }
-    return topicList(topics);
+    return success(topicListBody(topics));
   }
 
   #systemTopics(connection: NameServerConnection): Answer {
-    const topics: string[] = [];
-    for (const [cluster, names] of this.#routes.clusters) topics.push(cluster, ...names);
-    const [group] = this.#routes.groups.values();
-    const [address] = group?.addresses.values() ?? [];
-    const brokerAddr = address === undefined ? undefined : this.#addressFor(address, connection);
-    return { code: ResponseCode.SUCCESS, body: json({ brokerAddr, topicList: topics }) };
+    return success(systemTopicsBody(this.#routes, this.#addressFor(connection)));
   }
 
   #unitTopics(matches: (topicSysFlag: number) => boolean): Answer {
@@ -415,7 +398,7 @@ export class NameServer {
       const [first] = queues.values();
       if (first !== undefined && matches(first.topicSysFlag)) topics.push(topic);
     }
-    return topicList(topics);
+    return success(topicListBody(topics));
   }
 
   #deleteTopic(request: RemotingCommand): Answer {
@@ -423,20 +406,23 @@ export class NameServer {
     return { code: ResponseCode.SUCCESS };
   }
 
+  /** All of the body's brokers must be known, or nothing is taken. */
   #registerTopic(request: RemotingCommand): Answer {
-    const topic = required(request, 'topic');
-    const body = parseFastjson(request.body.toString('utf8')) as { queueDatas?: unknown };
-    for (const value of Array.isArray(body.queueDatas)
-      ? (body.queueDatas as Record<string, unknown>[])
-      : []) {
-      const brokerName = String(value['brokerName']);
-      if (!this.#routes.groups.has(brokerName)) continue;
-      this.#routes.putQueueData(topic, brokerName, {
-        readQueueNums: Number(value['readQueueNums']),
-        writeQueueNums: Number(value['writeQueueNums']),
-        perm: Number(value['perm']),
-        topicSysFlag: Number(value['topicSysFlag'] ?? 0),
-      });
+    const topicName = required(request, 'topic');
+    const parsed = request.body.length === 0 ? null : parseFastjson(request.body.toString('utf8'));
+    const queueDatas = fieldsOf(parsed)['queueDatas'];
+    const added: [string, TopicConfig][] = [];
+    for (const value of Array.isArray(queueDatas) ? (queueDatas as unknown[]) : []) {
+      const fields = fieldsOf(value);
+      const { brokerName } = fields;
+      const topic = decodeTopicConfig({ ...fields, topicName });
+      if (typeof brokerName !== 'string' || !this.#routes.groups.has(brokerName) || topic === null)
+        return { code: ResponseCode.SUCCESS };
+      added.push([brokerName, topic]);
+    }
+    for (const [brokerName, { readQueueNums, writeQueueNums, perm, topicSysFlag }] of added) {
+      const queueData = { readQueueNums, writeQueueNums, perm, topicSysFlag };
+      this.#routes.putQueueData(topicName, brokerName, queueData);
     }
     return { code: ResponseCode.SUCCESS };
   }
@@ -445,22 +431,16 @@ export class NameServer {
 
   #putKv(request: RemotingCommand): Answer {
     const namespace = required(request, 'namespace');
-    let table = this.#kv.get(namespace);
-    if (table === undefined) {
-      table = new Map();
-      this.#kv.set(namespace, table);
-    }
-    if (table.size >= KV_COUNT_MAX)
-      return { code: ResponseCode.SYSTEM_ERROR, remark: `namespace ${namespace} is full` };
-    table.set(required(request, 'key'), required(request, 'value'));
-    this.#persistKv();
+    if (!this.#kv.put(namespace, required(request, 'key'), required(request, 'value')))
+      return { code: ResponseCode.SYSTEM_ERROR, remark: 'no room for more configuration' };
+    this.#options.persistKv?.(this.#kv.print());
     return { code: ResponseCode.SUCCESS };
   }
 
   #getKv(request: RemotingCommand): Answer {
     const namespace = required(request, 'namespace');
     const key = required(request, 'key');
-    const value = this.#kv.get(namespace)?.get(key);
+    const value = this.#kv.get(namespace, key);
     if (value !== undefined) return { code: ResponseCode.SUCCESS, extFields: [['value', value]] };
     return {
       code: ResponseCode.QUERY_NOT_FOUND,
@@ -469,42 +449,28 @@ export class NameServer {
   }
 
   #deleteKv(request: RemotingCommand): Answer {
-    this.#kv.get(required(request, 'namespace'))?.delete(required(request, 'key'));
-    this.#persistKv();
+    this.#kv.delete(required(request, 'namespace'), required(request, 'key'));
+    this.#options.persistKv?.(this.#kv.print());
     return { code: ResponseCode.SUCCESS };
   }
 
   #kvList(request: RemotingCommand): Answer {
     const namespace = required(request, 'namespace');
-    const table = this.#kv.get(namespace);
-    if (table !== undefined)
-      return { code: ResponseCode.SUCCESS, body: json({ table: Object.fromEntries(table) }) };
+    const body = this.#kv.printNamespace(namespace);
+    if (body !== null) return success(body);
     return {
       code: ResponseCode.QUERY_NOT_FOUND,
       remark: `No config item, Namespace: ${namespace}`,
     };
   }
 
-  #loadKv(text: string): void {
-    const root = parseFastjson(text) as { configTable?: Record<string, Record<string, unknown>> };
-    for (const [namespace, table] of Object.entries(root.configTable ?? {})) {
-      this.#kv.set(
-        namespace,
-        new Map(Object.entries(table).map(([key, value]) => [key, String(value)])),
-      );
-    }
-  }
-
-  #persistKv(): void {
-    const configTable = Object.fromEntries(
-      [...this.#kv].map(([namespace, table]) => [namespace, Object.fromEntries(table)]),
-    );
-    this.#options.persistKv?.(JSON.stringify({ configTable }));
-  }
-
   #configText(): string {
     return `orderMessageEnable=${String(this.#options.orderMessageEnable === true)}\nreturnOrderTopicConfigToBroker=true\nscanNotActiveBrokerInterval=${SCAN_INTERVAL_MS}\n`;
   }
+}
+
+function success(body: Buffer): Answer {
+  return { code: ResponseCode.SUCCESS, body };
 }
 
 function required(request: RemotingCommand, name: string): string {
@@ -514,25 +480,32 @@ function required(request: RemotingCommand, name: string): string {
   return value;
 }
 
+/** The address of a broker in the network, never the empty one of the embedded broker. */
+function requiredAddress(request: RemotingCommand): string {
+  const address = required(request, 'brokerAddr');
+  if (address === EMBEDDED_ADDRESS)
+    throw new BrokerError('FRAME_INVALID', 'the custom field <brokerAddr> is empty');
+  return address;
+}
+
+function requiredId(request: RemotingCommand, name: string): number {
+  const text = required(request, name);
+  if (!/^\d{1,15}$/.test(text))
+    throw new BrokerError('FRAME_INVALID', `the custom field <${name}> is no id`);
+  return Number(text);
+}
+
 function timeoutOf(text: string | undefined): number {
   const value = Number(text);
   return Number.isFinite(value) && value > 0 ? value : BROKER_TIMEOUT_MS;
 }
 
-function json(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value));
+function booleanOf(text: string | undefined): boolean | null {
+  return text === undefined ? null : text.toLowerCase() === 'true';
 }
 
-function topicList(topics: Iterable<string>): Answer {
-  return { code: ResponseCode.SUCCESS, body: json({ topicList: [...topics] }) };
-}
-
-function queueJson(brokerName: string, queueData: QueueData): object {
-  return {
-    brokerName,
-    perm: queueData.perm,
-    readQueueNums: queueData.readQueueNums,
-    topicSysFlag: queueData.topicSysFlag,
-    writeQueueNums: queueData.writeQueueNums,
-  };
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : {};
 }

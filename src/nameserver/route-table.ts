@@ -7,6 +7,10 @@
  *  topic ─▶ broker name ─▶ QueueData        broker name ─▶ BrokerGroup ─▶ broker id ─▶ address
  *  cluster ─▶ broker names                  (cluster, address) ─▶ LiveBroker, with its deadline
  * ```
+ * A registration over the network may hold only the topics that changed, so it adds and changes but
+ * never takes away; that of the embedded broker is the whole truth. What an operator set here (wiped
+ * write permission) holds until the broker itself changes the topic.
+ *
  * Source: RouteInfoManager.java.
  */
 import { Perm } from '../protocol/perm.ts';
@@ -26,6 +30,7 @@ export interface BrokerGroup {
   /** Address by broker id; the embedded broker without an advertised address has an empty one. */
   addresses: Map<number, string>;
   enableActingMaster: boolean;
+  zoneName: string | undefined;
 }
 
 export interface LiveBroker {
@@ -34,7 +39,7 @@ export interface LiveBroker {
   brokerId: number;
   address: string;
   haServerAddress: string;
-  /** The connection it registered by; null for the embedded broker. */
+  /** The connection it registered by; null for the embedded broker, which never expires. */
   connectionId: number | null;
   timeoutMs: number;
   /** Monotonic. */
@@ -48,55 +53,83 @@ export interface Registration {
   brokerId: number;
   address: string;
   haServerAddress: string;
+  /** Null for the embedded broker. */
   connectionId: number | null;
   timeoutMs: number;
-  enableActingMaster: boolean;
+  /** Null from a broker that knows nothing of acting masters. */
+  enableActingMaster: boolean | null;
+  zoneName: string | undefined;
   /** Null where the body was empty: only a sign of life. */
   topics: readonly TopicConfig[] | null;
+  /** Static topics: TopicQueueMappingInfo as parsed JSON, by topic. */
+  queueMappings: ReadonlyMap<string, unknown>;
   dataVersion: DataVersion;
 }
 
 export interface RegistrationResult {
+  /** Told to slaves. */
   masterAddress: string | null;
   haServerAddress: string | null;
+  /** Where another broker with a newer state holds this name and id: the registration was ignored. */
+  conflictingAddress: string | null;
 }
+
+const NOTHING_TO_TELL: RegistrationResult = {
+  masterAddress: null,
+  haServerAddress: null,
+  conflictingAddress: null,
+};
+const MASTER_ID = 0;
 
 export class RouteTable {
   readonly topics = new Map<string, Map<string, QueueData>>();
   readonly groups = new Map<string, BrokerGroup>();
   readonly clusters = new Map<string, Set<string>>();
+  /** Of static topics: topic ─▶ broker name ─▶ TopicQueueMappingInfo. */
+  readonly queueMappings = new Map<string, Map<string, unknown>>();
   readonly #live = new Map<string, LiveBroker>();
+  /** What the embedded broker registered last, by topic; no topics while there is none. */
+  #embedded = { brokerName: '', topics: new Map<string, QueueData>() };
 
   /** Takes a registration; null where it is refused: an unknown broker with a single topic. */
   register(registration: Registration, nowMs: number): RegistrationResult | null {
-    const { cluster, brokerName, brokerId, address, topics } = registration;
-    const known = this.#live.get(liveKey(cluster, address));
-    if (known === undefined && topics !== null && topics.length === 1) return null;
-    let group = this.groups.get(brokerName);
-    const isFirst = group === undefined || !group.addresses.has(brokerId);
-    if (group === undefined) {
-      group = { brokerName, cluster, addresses: new Map(), enableActingMaster: false };
-      this.groups.set(brokerName, group);
+    const { cluster, brokerName, brokerId, address, topics, dataVersion } = registration;
+    const isEmbedded = registration.connectionId === null;
+    const known = this.groups.get(brokerName);
+    const previousAddress = known?.addresses.get(brokerId);
+    if (previousAddress !== undefined && previousAddress !== address) {
+      const previous = this.liveBroker(cluster, previousAddress);
+      if (previous !== undefined && previous.dataVersion.stateVersion > dataVersion.stateVersion) {
+        this.#live.delete(liveKey(cluster, address));
+        return { ...NOTHING_TO_TELL, conflictingAddress: previousAddress };
+      }
     }
-    group.enableActingMaster = registration.enableActingMaster;
-    let names = this.clusters.get(cluster);
-    if (names === undefined) {
-      names = new Set();
-      this.clusters.set(cluster, names);
-    }
-    names.add(brokerName);
+    // One topic is what a broker sends after a change of it: the rest must have come before.
+    const isFirst = previousAddress === undefined;
+    if (isFirst && !isEmbedded && topics?.length === 1) return null;
+    const group = known ?? this.#addGroup(registration);
+    group.enableActingMaster = registration.enableActingMaster === true;
+    group.zoneName = registration.zoneName;
+    this.#joinCluster(cluster, brokerName);
     // A slave that became master has registered this address under another id before.
     for (const [id, other] of group.addresses) {
-      if (other === address && id !== brokerId && address !== '') group.addresses.delete(id);
+      if (other === address && id !== brokerId) group.addresses.delete(id);
     }
     group.addresses.set(brokerId, address);
-    const decidesTopics =
-      brokerId === 0 ||
-      (registration.enableActingMaster && brokerId === Math.min(...group.addresses.keys()));
-    const hasChanged =
-      known === undefined || !dataVersionEquals(known.dataVersion, registration.dataVersion);
-    if (topics !== null && decidesTopics && (isFirst || hasChanged))
-      this.#replaceTopics(brokerName, topics, registration);
+
+    const isActing =
+      brokerId !== MASTER_ID &&
+      registration.enableActingMaster !== null &&
+      brokerId === Math.min(...group.addresses.keys());
+    const before = this.liveBroker(cluster, address);
+    if (topics !== null && (brokerId === MASTER_ID || isActing)) {
+      const hasChanged =
+        isFirst || before === undefined || !dataVersionEquals(before.dataVersion, dataVersion);
+      const wiped = isActing && group.enableActingMaster ? Perm.WRITE : 0;
+      if (isEmbedded) this.#takeEmbedded(brokerName, topics);
+      else this.#takeTopics(brokerName, topics, wiped, hasChanged);
+      if (hasChanged) this.#takeQueueMappings(brokerName, registration.queueMappings);
+    }
     this.#live.set(liveKey(cluster, address), {
       cluster,
       brokerName,
@@ -106,109 +139,63 @@ export class RouteTable {
       connectionId: registration.connectionId,
       timeoutMs: registration.timeoutMs,
       lastSeenMs: nowMs,
-      dataVersion:
-        topics === null
-          ? (known?.dataVersion ?? registration.dataVersion)
-          : registration.dataVersion,
+      dataVersion: topics === null ? (before?.dataVersion ?? dataVersion) : dataVersion,
     });
-    if (brokerId === 0) return { masterAddress: null, haServerAddress: null };
-    const masterAddress = group.addresses.get(0) ?? null;
+    if (brokerId === MASTER_ID) return NOTHING_TO_TELL;
+    const masterAddress = group.addresses.get(MASTER_ID);
     const master =
-      masterAddress === null ? undefined : this.#live.get(liveKey(cluster, masterAddress));
-    return { masterAddress, haServerAddress: master?.haServerAddress ?? null };
+      masterAddress === undefined ? undefined : this.liveBroker(cluster, masterAddress);
+    if (master === undefined) return NOTHING_TO_TELL;
+    return {
+      masterAddress: master.address,
+      haServerAddress: master.haServerAddress,
+      conflictingAddress: null,
+    };
   }
 
   liveBroker(cluster: string, address: string): LiveBroker | undefined {
     return this.#live.get(liveKey(cluster, address));
   }
 
-  unregister(cluster: string, brokerName: string, brokerId: number, address: string): void {
+  unregister(cluster: string, brokerName: string, address: string): void {
     this.#live.delete(liveKey(cluster, address));
     const group = this.groups.get(brokerName);
     if (group === undefined) return;
-    if (group.addresses.get(brokerId) === address) group.addresses.delete(brokerId);
+    for (const [id, other] of group.addresses) {
+      if (other === address) group.addresses.delete(id);
+    }
     if (group.addresses.size > 0) {
       // A group without its master can't be written until another takes its place.
-      if (brokerId === 0 && group.enableActingMaster) this.#setWritable(brokerName, false);
+      if (group.enableActingMaster && !group.addresses.has(MASTER_ID))
+        this.setWritePermission(brokerName, false);
       return;
     }
     this.groups.delete(brokerName);
-    const names = this.clusters.get(group.cluster);
-    names?.delete(brokerName);
-    if (names?.size === 0) this.clusters.delete(group.cluster);
-    for (const [topic, queues] of this.topics) {
-      queues.delete(brokerName);
-      if (queues.size === 0) this.topics.delete(topic);
+    if (this.#embedded.brokerName === brokerName)
+      this.#embedded = { brokerName: '', topics: new Map() };
+    for (const [other, names] of this.clusters) {
+      if (names.delete(brokerName) && names.size === 0) this.clusters.delete(other);
+    }
+    for (const topic of this.topics.keys()) this.#removeQueueData(topic, brokerName);
+    for (const [topic, mappings] of this.queueMappings) {
+      if (mappings.delete(brokerName) && mappings.size === 0) this.queueMappings.delete(topic);
     }
   }
 
   /** Removes brokers whose time is over; returns them. */
   expire(nowMs: number): LiveBroker[] {
-    const dead = [...this.#live.values()].filter(
+    return this.#removeWhere(
       (broker) => broker.connectionId !== null && nowMs - broker.lastSeenMs > broker.timeoutMs,
     );
-    for (const broker of dead)
-      this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
-    return dead;
   }
 
   /** Removes brokers that registered by this connection; returns them. */
   onConnectionClosed(connectionId: number): LiveBroker[] {
-    const gone = [...this.#live.values()].filter((broker) => broker.connectionId === connectionId);
-    for (const broker of gone)
-      this.unregister(broker.cluster, broker.brokerName, broker.brokerId, broker.address);
-    return gone;
+    return this.#removeWhere((broker) => broker.connectionId === connectionId);
   }
 
   /** Clears or sets the write bit of all topics of a broker name; returns how many. */
   setWritePermission(brokerName: string, isWritable: boolean): number {
-    return this.#setWritable(brokerName, isWritable);
-  }
-
-  deleteTopic(topic: string, cluster: string | undefined): void {
-    const queues = this.topics.get(topic);
-    if (queues === undefined) return;
-    if (cluster === undefined || cluster === '') {
-      this.topics.delete(topic);
-      return;
-    }
-    for (const brokerName of this.clusters.get(cluster) ?? []) queues.delete(brokerName);
-    if (queues.size === 0) this.topics.delete(topic);
-  }
-
-  putQueueData(topic: string, brokerName: string, queueData: QueueData): void {
-    let queues = this.topics.get(topic);
-    if (queues === undefined) {
-      queues = new Map();
-      this.topics.set(topic, queues);
-    }
-    queues.set(brokerName, queueData);
-  }
-
-  /** A broker's registration is the whole truth of its topics: those it has no more lose its queues. */
-  #replaceTopics(
-    brokerName: string,
-    topics: readonly TopicConfig[],
-    registration: Registration,
-  ): void {
-    const names = new Set(topics.map((topic) => topic.topicName));
-    for (const [topic, queues] of this.topics) {
-      if (!queues.has(brokerName) || names.has(topic)) continue;
-      queues.delete(brokerName);
-      if (queues.size === 0) this.topics.delete(topic);
-    }
-    for (const topic of topics) {
-      const isActing = registration.brokerId !== 0;
-      this.putQueueData(topic.topicName, brokerName, {
-        readQueueNums: topic.readQueueNums,
-        writeQueueNums: topic.writeQueueNums,
-        perm: isActing ? topic.perm & ~Perm.WRITE : topic.perm,
-        topicSysFlag: topic.topicSysFlag,
-      });
-    }
-  }
-
-  #setWritable(brokerName: string, isWritable: boolean): number {
     let count = 0;
     for (const queues of this.topics.values()) {
       const queueData = queues.get(brokerName);
@@ -218,6 +205,105 @@ export class RouteTable {
     }
     return count;
   }
+
+  deleteTopic(topic: string, cluster: string | undefined): void {
+    if (cluster === undefined || cluster === '') this.topics.delete(topic);
+    else for (const name of this.clusters.get(cluster) ?? []) this.#removeQueueData(topic, name);
+    // Other brokers register what they still have again within 30 s; the embedded one does so only
+    // after a change.
+    const { brokerName, topics } = this.#embedded;
+    const queueData = topics.get(topic);
+    if (queueData !== undefined) this.putQueueData(topic, brokerName, { ...queueData });
+  }
+
+  putQueueData(topic: string, brokerName: string, queueData: QueueData): void {
+    const queues = this.topics.get(topic);
+    if (queues === undefined) this.topics.set(topic, new Map([[brokerName, queueData]]));
+    else queues.set(brokerName, queueData);
+  }
+
+  #addGroup(registration: Registration): BrokerGroup {
+    const group: BrokerGroup = {
+      brokerName: registration.brokerName,
+      cluster: registration.cluster,
+      addresses: new Map(),
+      enableActingMaster: false,
+      zoneName: undefined,
+    };
+    this.groups.set(registration.brokerName, group);
+    return group;
+  }
+
+  #joinCluster(cluster: string, brokerName: string): void {
+    const names = this.clusters.get(cluster);
+    if (names === undefined) this.clusters.set(cluster, new Set([brokerName]));
+    else names.add(brokerName);
+  }
+
+  #takeTopics(
+    brokerName: string,
+    topics: readonly TopicConfig[],
+    wiped: number,
+    hasChanged: boolean,
+  ): void {
+    for (const topic of topics) {
+      if (!hasChanged && this.topics.get(topic.topicName)?.has(brokerName) === true) continue;
+      const queueData = queueDataOf(topic);
+      queueData.perm &= ~wiped;
+      this.putQueueData(topic.topicName, brokerName, queueData);
+    }
+  }
+
+  #takeEmbedded(brokerName: string, topics: readonly TopicConfig[]): void {
+    const previous = this.#embedded.topics;
+    const current = new Map(topics.map((topic) => [topic.topicName, queueDataOf(topic)]));
+    this.#embedded = { brokerName, topics: current };
+    for (const topic of previous.keys()) {
+      if (!current.has(topic)) this.#removeQueueData(topic, brokerName);
+    }
+    for (const [topic, queueData] of current) {
+      const isKnown = this.topics.get(topic)?.has(brokerName) === true;
+      if (!isKnown || !queueDataEquals(queueData, previous.get(topic)))
+        this.putQueueData(topic, brokerName, { ...queueData });
+    }
+  }
+
+  #takeQueueMappings(brokerName: string, mappings: ReadonlyMap<string, unknown>): void {
+    for (const [topic, mapping] of mappings) {
+      const byBroker = this.queueMappings.get(topic);
+      if (byBroker === undefined) this.queueMappings.set(topic, new Map([[brokerName, mapping]]));
+      else byBroker.set(brokerName, mapping);
+    }
+  }
+
+  #removeQueueData(topic: string, brokerName: string): void {
+    const queues = this.topics.get(topic);
+    if (queues?.delete(brokerName) === true && queues.size === 0) this.topics.delete(topic);
+  }
+
+  #removeWhere(isGone: (broker: LiveBroker) => boolean): LiveBroker[] {
+    const gone = [...this.#live.values()].filter(isGone);
+    for (const broker of gone) this.unregister(broker.cluster, broker.brokerName, broker.address);
+    return gone;
+  }
+}
+
+function queueDataOf(topic: TopicConfig): QueueData {
+  return {
+    readQueueNums: topic.readQueueNums,
+    writeQueueNums: topic.writeQueueNums,
+    perm: topic.perm,
+    topicSysFlag: topic.topicSysFlag,
+  };
+}
+
+function queueDataEquals(left: QueueData, right: QueueData | undefined): boolean {
+  return (
+    left.readQueueNums === right?.readQueueNums &&
+    left.writeQueueNums === right.writeQueueNums &&
+    left.perm === right.perm &&
+    left.topicSysFlag === right.topicSysFlag
+  );
 }
 
 function liveKey(cluster: string, address: string): string {

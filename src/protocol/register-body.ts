@@ -21,6 +21,8 @@ export interface RegisterBody {
   dataVersion: DataVersion;
   topics: TopicConfig[];
   filterServers: string[];
+  /** Of static topics: TopicQueueMappingInfo as parsed JSON, by topic. */
+  queueMappings: Map<string, unknown>;
 }
 
 /** Inflated size that is taken: some 500,000 topics. */
@@ -33,7 +35,12 @@ export function decodeRegisterBody(
   version: number,
 ): RegisterBody {
   if (body.length === 0)
-    return { dataVersion: decodeDataVersion(null), topics: [], filterServers: [] };
+    return {
+      dataVersion: decodeDataVersion(null),
+      topics: [],
+      filterServers: [],
+      queueMappings: new Map(),
+    };
   return isCompressed ? decodeCompressed(body, version) : decodeJson(body);
 }
 
@@ -60,7 +67,8 @@ export function encodeRegisterBody(
 
 function decodeJson(body: Buffer): RegisterBody {
   const root = fieldsOf(parseFastjson(body.toString('utf8')));
-  const wrapper = fieldsOf(root['topicConfigSerializeWrapper']);
+  // Brokers before 3.0.11 sent nothing but the wrapper.
+  const wrapper = fieldsOf(root['topicConfigSerializeWrapper'] ?? root);
   const topics: TopicConfig[] = [];
   for (const value of Object.values(fieldsOf(wrapper['topicConfigTable']))) {
     const topic = decodeTopicConfig(value);
@@ -70,6 +78,7 @@ function decodeJson(body: Buffer): RegisterBody {
     dataVersion: decodeDataVersion(wrapper['dataVersion']),
     topics,
     filterServers: textsOf(root['filterServerList']),
+    queueMappings: new Map(Object.entries(fieldsOf(wrapper['topicQueueMappingInfoMap']))),
   };
 }
 
@@ -103,9 +112,14 @@ function decodeCompressed(body: Buffer, version: number): RegisterBody {
     if (topic !== null) topics.push(topic);
   }
   const filterServers = textsOf(parseFastjson(takeText()));
-  // Mappings of static topics follow; nobody here reads them, but they must be whole.
-  if (version >= Version.V5_0_0) for (let count = takeInt(); count > 0; count--) takeText();
-  return { dataVersion, topics, filterServers };
+  const queueMappings = new Map<string, unknown>();
+  if (version >= Version.V5_0_0) {
+    for (let count = takeInt(); count > 0; count--) {
+      const mapping = fieldsOf(parseFastjson(takeText()));
+      if (typeof mapping['topic'] === 'string') queueMappings.set(mapping['topic'], mapping);
+    }
+  }
+  return { dataVersion, topics, filterServers, queueMappings };
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
