@@ -22,12 +22,15 @@ export interface RemotingClientOptions {
   connectTimeoutMs?: number;
   /** Requests that the server sends on its own account. */
   onRequest?: (request: RemotingCommand) => void;
+  /** A connection that stood was lost, whoever ended it but `close`. */
+  onDisconnected?: () => void;
 }
 
 export interface RemotingRequest {
   code: number;
   extFields?: Iterable<readonly [string, string]> | undefined;
   body?: Uint8Array | undefined;
+  /** For all of it: connection, request and answer. */
   timeoutMs?: number;
 }
 
@@ -39,6 +42,8 @@ interface Waiting {
 
 const CONNECT_TIMEOUT_MS = 3000;
 const REQUEST_TIMEOUT_MS = 3000;
+const LENGTH_BYTES = 4;
+const PORT_MAX = 65_535;
 
 export class RemotingClient {
   readonly address: string;
@@ -46,7 +51,10 @@ export class RemotingClient {
   readonly #waiting = new Map<number, Waiting>();
   #socket: net.Socket | null = null;
   #connecting: Promise<net.Socket> | null = null;
-  #input: Buffer = Buffer.alloc(0);
+  /** What has come of the next frame, and how many bytes there must be before it is looked at. */
+  #chunks: Buffer[] = [];
+  #chunksBytes = 0;
+  #wantedBytes = LENGTH_BYTES;
   #nextOpaque = 0;
   #isClosed = false;
 
@@ -57,9 +65,8 @@ export class RemotingClient {
 
   /** @throws BrokerError REMOTING_FAILED */
   async request(request: RemotingRequest): Promise<RemotingCommand> {
-    const socket = await this.#connect();
-    this.#nextOpaque = (this.#nextOpaque + 1) & 0x7fffffff;
-    const opaque = this.#nextOpaque;
+    const opaque = this.#takeOpaque();
+    const frame = encodeRequest({ ...request, opaque });
     const timeoutMs = request.timeoutMs ?? REQUEST_TIMEOUT_MS;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -67,15 +74,15 @@ export class RemotingClient {
         reject(this.#failure(`did not answer request ${request.code} within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#waiting.set(opaque, { resolve, reject, timer });
-      socket.write(encodeRequest({ ...request, opaque }));
+      void this.#send(opaque, frame);
     });
   }
 
   /** Sends without waiting for anything but the connection. */
   async oneway(request: RemotingRequest): Promise<void> {
+    const frame = encodeRequest({ ...request, opaque: this.#takeOpaque(), flag: FLAG_ONEWAY });
     const socket = await this.#connect();
-    this.#nextOpaque = (this.#nextOpaque + 1) & 0x7fffffff;
-    socket.write(encodeRequest({ ...request, opaque: this.#nextOpaque, flag: FLAG_ONEWAY }));
+    socket.write(frame);
   }
 
   close(): void {
@@ -84,45 +91,81 @@ export class RemotingClient {
     this.#rejectAll(this.#failure('was left: the client is closed'));
   }
 
+  async #send(opaque: number, frame: Buffer): Promise<void> {
+    try {
+      const socket = await this.#connect();
+      // Its time may have passed while the connection was made.
+      if (this.#waiting.has(opaque)) socket.write(frame);
+    } catch (error) {
+      const waiting = this.#waiting.get(opaque);
+      if (waiting === undefined) return;
+      this.#waiting.delete(opaque);
+      clearTimeout(waiting.timer);
+      waiting.reject(BrokerError.is(error) ? error : this.#failure('can not be reached', error));
+    }
+  }
+
+  #takeOpaque(): number {
+    this.#nextOpaque = (this.#nextOpaque + 1) & 0x7fffffff;
+    return this.#nextOpaque;
+  }
+
   #failure(what: string, cause?: unknown): BrokerError {
     return new BrokerError('REMOTING_FAILED', `${this.address} ${what}`, { cause });
   }
 
   async #connect(): Promise<net.Socket> {
     if (this.#isClosed) throw this.#failure('can not be asked: the client is closed');
-    if (this.#socket !== null) return this.#socket;
+    // One that was destroyed but has not said so yet would swallow the request.
+    if (this.#socket !== null && !this.#socket.destroyed) return this.#socket;
     this.#connecting ??= this.#open().finally(() => {
       this.#connecting = null;
     });
     return this.#connecting;
   }
 
-  #open(): Promise<net.Socket> {
-    const [, host = '', port = ''] = /^\[?([^\]]*?)\]?:(\d+)$/.exec(this.address) ?? [];
+  async #open(): Promise<net.Socket> {
+    const [, host = '', portText = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(this.address) ?? [];
+    const port = Number(portText);
+    if (host === '' || port === 0 || port > PORT_MAX)
+      throw this.#failure('can not be reached: it is no host:port');
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ host, port: Number(port), noDelay: true });
+      const socket = net.connect({ host, port, noDelay: true });
       const timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
       const timer = setTimeout(() => {
-        socket.destroy();
         reject(this.#failure(`did not accept a connection within ${timeoutMs} ms`));
+        socket.destroy();
       }, timeoutMs);
+      // After the connection stands, what an error does is seen by the close that follows it.
       socket.on('error', (cause) => {
         clearTimeout(timer);
         reject(this.#failure(`can not be reached: ${cause.message}`, cause));
       });
       socket.once('connect', () => {
         clearTimeout(timer);
+        if (this.#isClosed) {
+          reject(this.#failure('was left: the client is closed'));
+          socket.destroy();
+          return;
+        }
         this.#socket = socket;
-        this.#input = Buffer.alloc(0);
+        this.#startFrame([], 0);
         resolve(socket);
       });
-      socket.on('data', (chunk: Buffer) => this.#onData(socket, chunk));
+      socket.on('data', (chunk: Buffer) => {
+        if (this.#socket === socket) this.#onData(socket, chunk);
+      });
       socket.on('close', () => {
-        if (this.#socket !== socket) return;
-        this.#socket = null;
-        this.#rejectAll(this.#failure('closed the connection'));
+        if (this.#socket === socket) this.#onClosed('closed the connection');
       });
     });
+  }
+
+  #onClosed(what: string): void {
+    this.#socket = null;
+    if (this.#isClosed) return;
+    this.#rejectAll(this.#failure(what));
+    this.#options.onDisconnected?.();
   }
 
   #rejectAll(error: BrokerError): void {
@@ -133,25 +176,46 @@ export class RemotingClient {
     this.#waiting.clear();
   }
 
+  #startFrame(chunks: Buffer[], bytes: number): void {
+    this.#chunks = chunks;
+    this.#chunksBytes = bytes;
+    this.#wantedBytes = LENGTH_BYTES;
+  }
+
   #onData(socket: net.Socket, chunk: Buffer): void {
-    this.#input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk]);
-    while (this.#input.length >= 4) {
-      const frameBytes = this.#input.readInt32BE(0);
-      if (frameBytes < 4 || frameBytes > FRAME_BYTES_MAX) {
-        socket.destroy();
-        return;
+    this.#chunks.push(chunk);
+    this.#chunksBytes += chunk.length;
+    // Chunks are joined only when a frame is whole, so a large one is copied once, not once a chunk.
+    while (this.#chunksBytes >= this.#wantedBytes) {
+      const input = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks);
+      if (input === undefined) return;
+      this.#chunks = [input];
+      if (this.#wantedBytes === LENGTH_BYTES) {
+        const frameBytes = input.readInt32BE(0);
+        if (frameBytes < LENGTH_BYTES || frameBytes > FRAME_BYTES_MAX) {
+          this.#onBroken(socket, `sent a frame of ${frameBytes} bytes`);
+          return;
+        }
+        this.#wantedBytes = LENGTH_BYTES + frameBytes;
+        continue;
       }
-      if (this.#input.length < 4 + frameBytes) return;
-      const frame = this.#input.subarray(4, 4 + frameBytes);
-      this.#input = this.#input.subarray(4 + frameBytes);
+      const frame = input.subarray(LENGTH_BYTES, this.#wantedBytes);
+      const rest = input.subarray(this.#wantedBytes);
+      this.#startFrame(rest.length === 0 ? [] : [rest], rest.length);
       try {
         this.#onFrame(decodeFrame(frame));
       } catch (error) {
         if (!BrokerError.is(error)) throw error;
-        socket.destroy();
+        this.#onBroken(socket, `sent a bad frame: ${error.message}`);
         return;
       }
     }
+  }
+
+  /** What came is no remoting protocol: nothing after it can be trusted. */
+  #onBroken(socket: net.Socket, what: string): void {
+    socket.destroy();
+    this.#onClosed(what);
   }
 
   #onFrame(frame: RemotingCommand): void {
