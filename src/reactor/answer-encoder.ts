@@ -7,6 +7,7 @@
  * Source: SendMessageResponseHeader.java, PullMessageResponseHeader.java.
  */
 import { MILLRACE_PROTOCOL_VERSION, LANGUAGE_OTHER, ResponseCode } from '../protocol/codes.ts';
+import { writeInt32 } from '../protocol/message-record.ts';
 import { FLAG_RESPONSE, SERIALIZE_ROCKETMQ } from '../protocol/remoting-command.ts';
 
 const ZERO = 0x30;
@@ -175,15 +176,15 @@ export class AnswerEncoder {
       at = putField(target, at, nameTrace, this.#traceOn);
       let valueAt = putFieldName(target, at, nameMsgId);
       at = this.#putIds(target, valueAt, answer);
-      target.writeInt32BE(at - valueAt, valueAt - 4);
+      writeInt32(target, at - valueAt, valueAt - 4);
       valueAt = putFieldName(target, at, nameQueueId);
       at = putNumber(target, valueAt, answer.queueId);
-      target.writeInt32BE(at - valueAt, valueAt - 4);
+      writeInt32(target, at - valueAt, valueAt - 4);
       valueAt = putFieldName(target, at, nameQueueOffset);
       at = putNumber(target, valueAt, answer.queueOffset);
-      target.writeInt32BE(at - valueAt, valueAt - 4);
+      writeInt32(target, at - valueAt, valueAt - 4);
     }
-    target.writeInt32BE(at - fieldsLengthAt - 4, fieldsLengthAt);
+    writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
     return at;
   }
 }
@@ -236,7 +237,7 @@ function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): num
   at = putNumberField(target, at, nameMinOffset, answer.minOffset);
   at = putNumberField(target, at, nameNextBegin, answer.nextBeginOffset);
   at = putField(target, at, nameSuggest, valueZero);
-  target.writeInt32BE(at - fieldsLengthAt - 4, fieldsLengthAt);
+  writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
   return at;
 }
 
@@ -247,8 +248,8 @@ function writeLengths(
   headerBytes: number,
   bodyBytes: number,
 ): void {
-  target.writeInt32BE(4 + headerBytes + bodyBytes, start);
-  target.writeInt32BE((serializeType << 24) | headerBytes, start + 4);
+  writeInt32(target, 4 + headerBytes + bodyBytes, start);
+  writeInt32(target, (serializeType << 24) | headerBytes, start + 4);
 }
 
 /** Writes the fixed part of a ROCKETMQ header; returns where the length of its fields goes. */
@@ -262,9 +263,9 @@ function writeBinaryHead(
   target.writeInt16BE(code, start);
   target[start + 2] = LANGUAGE_OTHER;
   target.writeInt16BE(MILLRACE_PROTOCOL_VERSION, start + 3);
-  target.writeInt32BE(opaque, start + 5);
-  target.writeInt32BE(FLAG_RESPONSE, start + 9);
-  target.writeInt32BE(remark.length, start + 13);
+  writeInt32(target, opaque, start + 5);
+  writeInt32(target, FLAG_RESPONSE, start + 9);
+  writeInt32(target, remark.length, start + 13);
   return put(target, start + 17, remark);
 }
 
@@ -276,14 +277,14 @@ function putFieldName(target: Buffer, at: number, name: Buffer): number {
 
 function putField(target: Buffer, at: number, name: Buffer, value: Buffer): number {
   const valueAt = putFieldName(target, at, name);
-  target.writeInt32BE(value.length, valueAt - 4);
+  writeInt32(target, value.length, valueAt - 4);
   return put(target, valueAt, value);
 }
 
 function putNumberField(target: Buffer, at: number, name: Buffer, value: number): number {
   const valueAt = putFieldName(target, at, name);
   const end = putNumber(target, valueAt, value);
-  target.writeInt32BE(end - valueAt, valueAt - 4);
+  writeInt32(target, end - valueAt, valueAt - 4);
   return end;
 }
 

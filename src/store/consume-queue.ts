@@ -17,6 +17,7 @@
  */
 import { BrokerError } from '../base/errors.ts';
 import { layout } from '../base/layout.ts';
+import { writeInt32 } from '../protocol/message-record.ts';
 import type { Logger } from '../base/logging.ts';
 import { ConsumeQueueFiles, type ConsumeQueueFilesContext } from './consume-queue-files.ts';
 
@@ -253,11 +254,11 @@ export class ConsumeQueue {
     }
     const buffer = this.#buffer;
     const high = Math.floor(physicalOffset / 0x1_0000_0000);
-    buffer.writeInt32BE(high, at);
-    buffer.writeInt32BE((physicalOffset - high * 0x1_0000_0000) | 0, at + 4);
-    buffer.writeInt32BE(recordBytes, at + unitLayout.recordBytes);
-    buffer.writeInt32BE(tagsHigh, at + unitLayout.tagsHigh);
-    buffer.writeInt32BE(tagsLow, at + unitLayout.tagsLow);
+    writeInt32(buffer, high, at);
+    writeInt32(buffer, (physicalOffset - high * 0x1_0000_0000) | 0, at + 4);
+    writeInt32(buffer, recordBytes, at + unitLayout.recordBytes);
+    writeInt32(buffer, tagsHigh, at + unitLayout.tagsHigh);
+    writeInt32(buffer, tagsLow, at + unitLayout.tagsLow);
     if (this.#writtenTo === this.maxOffset) this.#context.pending.add(this);
     this.#lastPhysicalOffset = physicalOffset;
     this.maxOffset++;

@@ -22,7 +22,7 @@ import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import { layout } from '../base/layout.ts';
 import { indexKeyHash } from '../protocol/java-string-hash.ts';
-import { readLong, writeLong } from '../protocol/message-record.ts';
+import { readLong, writeInt32, writeLong } from '../protocol/message-record.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
 import { IndexSlots, SLOT_BYTES } from './index-slots.ts';
 import type { StoreFiles } from './segment.ts';
@@ -148,10 +148,10 @@ export class IndexFile {
     }
     const seconds = Math.floor((storeTimestampMs - this.beginTimestampMs) / 1000);
     const buffer = this.#buffer;
-    buffer.writeInt32BE(keyHash, at);
+    writeInt32(buffer, keyHash, at);
     writeLong(buffer, physicalOffset, at + indexEntry.physicalOffset);
-    buffer.writeInt32BE(Math.min(Math.max(seconds, 0), 0x7fff_ffff), at + indexEntry.seconds);
-    buffer.writeInt32BE(previous, at + indexEntry.previous);
+    writeInt32(buffer, Math.min(Math.max(seconds, 0), 0x7fff_ffff), at + indexEntry.seconds);
+    writeInt32(buffer, previous, at + indexEntry.previous);
     slots.set(slot, this.entryNumber);
     this.entryNumber++;
     this.endTimestampMs = storeTimestampMs;

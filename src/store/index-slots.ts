@@ -4,7 +4,7 @@
  * The slot table of an IndexFile in memory: big-endian int32, as it is stored, in pages of 4 KiB that
  * are read when first touched and written when they have changed. Untouched pages take no memory.
  */
-
+import { writeInt32 } from '../protocol/message-record.ts';
 export const SLOT_BYTES = 4;
 const PAGE_SLOTS = 1024;
 const PAGE_BYTES = PAGE_SLOTS * SLOT_BYTES;
@@ -54,7 +54,7 @@ export class IndexSlots {
 
   /** The slot's page must have been touched by `get`. */
   set(slot: number, value: number): void {
-    this.#bytes.writeInt32BE(value, slot * SLOT_BYTES);
+    writeInt32(this.#bytes, value, slot * SLOT_BYTES);
     this.#isChanged[(slot / PAGE_SLOTS) | 0] = 1;
   }
 

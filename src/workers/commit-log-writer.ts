@@ -21,6 +21,7 @@ import {
   bornHostBytes,
   recordHead,
   SysFlag,
+  writeInt32,
   writeLong,
 } from '../protocol/message-record.ts';
 import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
@@ -221,8 +222,8 @@ export class CommitLogWriter implements Agent {
     if (positions.load(PositionSlot.ALLOCATED) < end + segmentBytes) return false;
     const position = this.#appended - this.#segmentBase;
     const bytes = this.#segment.bytes;
-    bytes.writeInt32BE(end - this.#appended, position);
-    bytes.writeInt32BE(BLANK_MAGIC, position + recordHead.magic);
+    writeInt32(bytes, end - this.#appended, position);
+    writeInt32(bytes, BLANK_MAGIC, position + recordHead.magic);
     this.#segment.publish(this.#published - this.#segmentBase, position + BLANK_BYTES);
     this.#appended = end;
     this.#published = end;

@@ -20,6 +20,7 @@ import {
   RECORD_FIXED_BYTES,
   recordHead,
   SysFlag,
+  writeInt32,
   writeLong,
 } from '../protocol/message-record.ts';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
@@ -295,7 +296,7 @@ export class SendEncoder {
         at = propertiesAt + PROPERTIES_BYTES_MAX;
       else at = propertiesAt + target.write(rewritten.properties, propertiesAt);
       target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
-      target.writeInt32BE(queueId, start + recordHead.queueId);
+      writeInt32(target, queueId, start + recordHead.queueId);
     }
     if (!this.#properties.hasUniqueKey) at = this.#writeUniqueKey(target, at);
     this.#suffix.copy(target, at);
@@ -310,8 +311,8 @@ export class SendEncoder {
     }
     writeTopicLength(target, topicAt, topicBytes);
     target.writeInt16BE(propertiesBytes, propertiesAt - 2);
-    target.writeInt32BE(at - start, start);
-    target.writeInt32BE(topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
+    writeInt32(target, at - start, start);
+    writeInt32(target, topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
     this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
     return true;
   }
@@ -328,25 +329,26 @@ export class SendEncoder {
     const fields = this.#fields;
     const frame = this.#frame;
     const bodyBytes = bodyEnd - bodyStart;
-    target.writeInt32BE(queueId, start + recordHead.queueId);
-    target.writeInt32BE(fields.flag | 0, start + recordHead.flag);
-    target.writeInt32BE(fields.sysFlag, start + recordHead.sysFlag);
+    writeInt32(target, queueId, start + recordHead.queueId);
+    writeInt32(target, fields.flag | 0, start + recordHead.flag);
+    writeInt32(target, fields.sysFlag, start + recordHead.sysFlag);
     writeLong(target, fields.bornTimestamp, start + recordHead.bornTimestamp);
     let at = start + recordHead.totalBytes;
     for (let index = 0; index < frame.hostBytes; index++) {
       target[at + index] = frame.hostSource[frame.hostStart + index];
     }
-    target.writeInt32BE(frame.bornPort, at + frame.hostBytes);
+    writeInt32(target, frame.bornPort, at + frame.hostBytes);
     at += bornHostBytes(fields.sysFlag) + 8;
     const storeHost = this.#options.storeHost;
     for (let index = 0; index < storeHost.length; index++) target[at + index] = storeHost[index];
     at += storeHost.length;
-    target.writeInt32BE(fields.reconsumeTimes | 0, at);
+    writeInt32(target, fields.reconsumeTimes | 0, at);
     target.fill(0, at + 4, at + 12);
-    target.writeInt32BE(bodyBytes, at + 12);
+    writeInt32(target, bodyBytes, at + 12);
     at += 16;
     body.copy(target, at, bodyStart, bodyEnd);
-    target.writeInt32BE(
+    writeInt32(
+      target,
       crc32Masked(target.subarray(at, at + bodyBytes)),
       start + recordHead.bodyCrc,
     );
@@ -437,8 +439,8 @@ export class SendEncoder {
         );
       }
       target.writeInt16BE(at - propertiesAt, propertiesAt - 2);
-      target.writeInt32BE(at - start, start);
-      target.writeInt32BE(MAGIC_V1, start + recordHead.magic);
+      writeInt32(target, at - start, start);
+      writeInt32(target, MAGIC_V1, start + recordHead.magic);
       if (readProperty(target, propertiesAt, at, waitName) === 'false') waitsForDisk = false;
       start = at;
       item = itemEnd;
