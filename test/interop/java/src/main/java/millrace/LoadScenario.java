@@ -19,6 +19,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
@@ -35,6 +36,9 @@ import org.apache.rocketmq.common.message.MessageQueue;
 class LoadScenario {
     /** Sends of one producer that may wait for their answers; a guess, far from what fills a client. */
     static final int OUTSTANDING = 128;
+
+    /** Why a send was refused first, for whoever wonders about retries. */
+    static final AtomicReference<Throwable> FIRST_REFUSAL = new AtomicReference<>();
 
     private LoadScenario() {
     }
@@ -98,7 +102,8 @@ class LoadScenario {
         equal(0, failed.get(), "producers that gave up");
         await(() -> received.get() >= total, 200, () -> "received " + received.get() + " of " + total);
         long receivedMs = System.currentTimeMillis() - start;
-        System.out.println("INFO million: sent " + total + " in " + sentMs + " ms, received in " + receivedMs + " ms, retried " + retried.size());
+        System.out.println("INFO million: sent " + total + " in " + sentMs + " ms, received in " + receivedMs + " ms, retried " + retried.size()
+            + (FIRST_REFUSAL.get() == null ? "" : ", first because of " + FIRST_REFUSAL.get()));
         equal(0, damaged.get(), "bodies that changed");
         equal(0, misordered.get(), "messages out of order");
         consumer.shutdown();
@@ -152,6 +157,7 @@ class LoadScenario {
 
             @Override
             public void onException(Throwable error) {
+                FIRST_REFUSAL.compareAndSet(null, error);
                 refused.add(number);
                 room.release();
             }
