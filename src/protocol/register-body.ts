@@ -27,6 +27,8 @@ export interface RegisterBody {
 
 /** Inflated size that is taken: some 500,000 topics. */
 const INFLATED_BYTES_MAX = 64 * 1024 * 1024;
+/** No JSON begins so: deflate with a window of 32 KiB. */
+const ZLIB_FIRST_BYTE = 0x78;
 
 /** @throws BrokerError FRAME_INVALID where the body is not of the announced form. */
 export function decodeRegisterBody(
@@ -41,7 +43,9 @@ export function decodeRegisterBody(
       filterServers: [],
       queueMappings: new Map(),
     };
-  return isCompressed ? decodeCompressed(body, version) : decodeJson(body);
+  // RocketMQ 5.3.3 with compressedRegister compresses the body, but its header says it does not.
+  const isZlib = isCompressed || body[0] === ZLIB_FIRST_BYTE;
+  return isZlib ? decodeCompressed(body, version) : decodeJson(body);
 }
 
 /** The JSON form. */

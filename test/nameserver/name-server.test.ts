@@ -225,46 +225,49 @@ describe('registrations', () => {
     expect(routeOf('t1').code).toBe(17);
   });
 
-  test('the compressed form of a 5.x broker is read', () => {
-    const piece = (text: string): Buffer => {
-      const bytes = Buffer.from(text);
-      const length = Buffer.alloc(4);
-      length.writeInt32BE(bytes.length);
-      return Buffer.concat([length, bytes]);
-    };
-    const count = (value: number): Buffer => {
-      const bytes = Buffer.alloc(4);
-      bytes.writeInt32BE(value);
-      return bytes;
-    };
-    const body = deflateSync(
-      Buffer.concat([
-        piece('{"counter":3,"stateVersion":0,"timestamp":1700}'),
-        count(2),
-        piece('t1 8 8 6 SINGLE_TAG {"+a b":"x y"}'),
-        piece('t2 1 2 4 SINGLE_TAG {}'),
-        piece('[]'),
-        count(1),
-        piece('{"bname":"broker-a","topic":"t2","currIdMap":{0:0}}'),
-      ]),
-    );
-    const answer = ask(
-      RequestCode.REGISTER_BROKER,
-      {
-        clusterName: 'c1',
-        brokerName: 'broker-a',
-        brokerAddr: '10.0.0.2:10911',
-        brokerId: '0',
-        compressed: 'true',
-      },
-      body,
-    );
-    expect(answer.code).toBe(0);
-    expect(bodyOf(routeOf('t2'))).toMatchObject({
-      queueDatas: [{ perm: 4, readQueueNums: 1, writeQueueNums: 2 }],
-      topicQueueMappingByBroker: { 'broker-a': { topic: 't2' } },
-    });
-  });
+  test.each(['true', 'false'])(
+    'the compressed form is read where the header says %s',
+    (compressed) => {
+      const piece = (text: string): Buffer => {
+        const bytes = Buffer.from(text);
+        const length = Buffer.alloc(4);
+        length.writeInt32BE(bytes.length);
+        return Buffer.concat([length, bytes]);
+      };
+      const count = (value: number): Buffer => {
+        const bytes = Buffer.alloc(4);
+        bytes.writeInt32BE(value);
+        return bytes;
+      };
+      const body = deflateSync(
+        Buffer.concat([
+          piece('{"counter":3,"stateVersion":0,"timestamp":1700}'),
+          count(2),
+          piece('t1 8 8 6 SINGLE_TAG {"+a b":"x y"}'),
+          piece('t2 1 2 4 SINGLE_TAG {}'),
+          piece('[]'),
+          count(1),
+          piece('{"bname":"broker-a","topic":"t2","currIdMap":{0:0}}'),
+        ]),
+      );
+      const answer = ask(
+        RequestCode.REGISTER_BROKER,
+        {
+          clusterName: 'c1',
+          brokerName: 'broker-a',
+          brokerAddr: '10.0.0.2:10911',
+          brokerId: '0',
+          compressed,
+        },
+        body,
+      );
+      expect(answer.code).toBe(0);
+      expect(bodyOf(routeOf('t2'))).toMatchObject({
+        queueDatas: [{ perm: 4, readQueueNums: 1, writeQueueNums: 2 }],
+        topicQueueMappingByBroker: { 'broker-a': { topic: 't2' } },
+      });
+    },
+  );
 
   test('a slave is told its master, and does not decide about topics beside one', () => {
     register({ topics: two });
