@@ -385,8 +385,6 @@ async function startThreads(
       const worker = new Worker(entry, {
         workerData: startOf(thread),
         name: thread,
-        // Agents off the main thread hold little of their own; a small young generation keeps it so.
-        resourceLimits: { maxYoungGenerationSizeMb: 8 },
       });
       threads.set(thread, worker);
       worker.on('error', (error) => events.onDeath(thread, error));
