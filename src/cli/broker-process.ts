@@ -36,7 +36,7 @@ import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
-import { placementFor, workerCountFor } from './placement.ts';
+import { placementFor } from './placement.ts';
 
 export interface ReadyInfo {
   brokerPort: number;
@@ -62,6 +62,9 @@ const {
   runtimeInfo: _runtime,
   ...plainControlConfig
 } = defaultControlConfig;
+
+/** Request workers; a connection always has the same one. More pay only with more cores. */
+const WORKER_COUNT = 1;
 
 /** Time in which clients are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
@@ -109,7 +112,7 @@ async function start(
   }
   const brokerPort = portOf(listeners, Listener.BROKER);
   const clientAddress = await resolveClientAddress(config, brokerPort, logger);
-  const workerCount = workerCountFor(config.threads);
+  const workerCount = WORKER_COUNT;
   const placement = placementFor(config.threads, workerCount);
   const memory = allocateBrokerMemory(placement, workerCount);
   const settings: AgentSettings = {

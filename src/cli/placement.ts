@@ -4,14 +4,9 @@
  * Which thread runs which agents. The agents of a message's way are merged on machines with few
  * cores: handing a message to another thread costs more there than it wins.
  */
-import os from 'node:os';
 import type { AgentName, Placement } from '../workers/broker-memory.ts';
 
 export type ThreadsOption = 'auto' | 'pipelined' | 'inline';
-
-export function workerCountFor(threads: ThreadsOption): number {
-  return threads === 'inline' ? 1 : 1;
-}
 
 export function placementFor(threads: ThreadsOption, workerCount: number): Placement {
   const workers = Array.from({ length: workerCount }, (_, index): AgentName => `worker${index}`);
@@ -31,7 +26,6 @@ export function placementFor(threads: ThreadsOption, workerCount: number): Place
       ['flusher', ['flusher']],
     ]);
   }
-  void os;
   return new Map<string, readonly AgentName[]>([
     ['main', ['control', ...workers, 'writer', 'dispatcher', 'reactor']],
     ['preparer', ['preparer']],

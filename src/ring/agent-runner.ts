@@ -61,7 +61,7 @@ export class ThreadRunner {
       if (lifecycle === Lifecycle.STOPPING) break;
       if (lifecycle === Lifecycle.PREPARING && !isPrepared) {
         isPrepared = true;
-        for (const agent of this.#agents) agent.prepareClose?.();
+        this.#prepareClose();
       }
       if (runAll(this.#agents, this.#nowMs()) > 0) {
         idleCycles = 0;
@@ -71,8 +71,14 @@ export class ThreadRunner {
       idleCycles = 0;
       this.#sleep(lifecycle);
     }
+    // A thread that did not get to run meanwhile has not seen that it was to prepare.
+    if (!isPrepared) this.#prepareClose();
     while (runAll(this.#agents, this.#nowMs()) > 0);
     for (const agent of this.#agents) agent.close();
+  }
+
+  #prepareClose(): void {
+    for (const agent of this.#agents) agent.prepareClose?.();
   }
 
   #sleep(lifecycle: number): void {

@@ -72,12 +72,15 @@ export class Dispatcher implements Agent {
   readonly #assembler = new PartAssembler();
   #news: QueueState[] = [];
   #nextWriteMs = 0;
-  #writeCount = 0;
+  /** The first write syncs at once: what recovery has rebuilt is not rebuilt again after the next crash. */
+  #writeCount = WRITES_PER_SYNC - 1;
   #unsynced = new Set<string>();
-  #isStale = false;
+  #isStale = true;
   #isClosing = false;
   /** What of the log has gone is followed from the first turn on. */
   #minimum = -1;
+  /** Store timestamp of the last record that was dispatched before this run. */
+  readonly #startTimestampMs: number;
   #nextDelayOffsetsMs = 0;
   #nextDelayMs = 0;
   /** Where the delays stood, until the redeliveries before that are on disk. */
@@ -86,6 +89,7 @@ export class Dispatcher implements Agent {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#frame = new FrameReader(options.requestPool);
+    this.#startTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
   }
 
   doWork(nowMs: number): number {
@@ -220,7 +224,7 @@ export class Dispatcher implements Agent {
     this.#followMinimum();
     if (!this.#isStale) return;
     const position = records.position;
-    const timestampMs = records.lastTimestampMs;
+    const timestampMs = Math.max(records.lastTimestampMs, this.#startTimestampMs);
     try {
       consumeQueues.writePending();
       index?.writePending();

@@ -168,3 +168,19 @@ describe('a runner', () => {
     expect(String(failure)).toContain('the cause');
   });
 });
+
+test('a thread that is stopped before it saw that it was to prepare still prepares', () => {
+  const events: string[] = [];
+  const lifecycle = new Int32Array(new SharedArrayBuffer(4));
+  Atomics.store(lifecycle, 0, Lifecycle.STOPPING);
+  const agent: Agent = {
+    name: 'late',
+    doWork: () => (events.at(-1) === 'prepare' ? events.push('work') - 1 : 0),
+    nextDeadlineMs: () => Infinity,
+    prepareClose: () => void events.push('prepare'),
+    close: () => void events.push('close'),
+  };
+  const doorbell = new Doorbell(Doorbell.allocate(), null);
+  new ThreadRunner([agent], doorbell, lifecycle, () => performance.now()).run();
+  expect(events).toEqual(['prepare', 'work', 'close']);
+});
