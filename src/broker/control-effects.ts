@@ -47,7 +47,11 @@ export interface AppendAnswer {
   readonly request: RemotingCommand;
 }
 
-export type PersistedFile = 'topics.json' | 'consumerOffset.json' | 'subscriptionGroup.json';
+export type PersistedFile =
+  | 'topics.json'
+  | 'consumerOffset.json'
+  | 'subscriptionGroup.json'
+  | 'kvConfig.json';
 
 export interface ControlEffects {
   /** Sends a finished answer frame. */

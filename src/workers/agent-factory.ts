@@ -365,6 +365,8 @@ export class AgentFactory {
           monotonicClock: systemMonotonicClock,
           wallClock: systemWallClock,
           logger,
+          kvText: readMetadata(this.files, this.directory.configFile('kvConfig.json')),
+          persistKv: (text) => control.persist('kvConfig.json', text),
           onMissingRetryTopic: (topic) => broker.ensureRetryTopic(topic) && control.registerNow(),
         })
       : null;
