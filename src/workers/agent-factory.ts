@@ -173,6 +173,10 @@ export class AgentFactory {
     return this.#doorbell(this.#threadOf(agent));
   }
 
+  #isHere(agent: AgentName): boolean {
+    return this.#threadOf(agent) === this.#context.thread;
+  }
+
   #threadOf(agent: AgentName): string {
     for (const [thread, agents] of this.#context.placement)
       if (agents.includes(agent)) return thread;
@@ -239,6 +243,7 @@ export class AgentFactory {
       positions: this.positions,
       segments: this.segments,
       flusherDoorbell: this.doorbellOf('flusher'),
+      dispatcherDoorbell: this.#isHere('dispatcher') ? null : this.doorbellOf('dispatcher'),
       preparerDoorbell: this.doorbellOf('preparer'),
       queueOffsets: new QueueOffsets(),
       flushesSynchronously: settings.flushesSynchronously,

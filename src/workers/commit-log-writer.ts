@@ -57,6 +57,8 @@ export interface CommitLogWriterOptions {
   segments: CommitLogSegments;
   /** Woken when a sender waits for the disk. */
   flusherDoorbell: Doorbell;
+  /** Woken when there is something new to dispatch; null where it runs on this thread anyway. */
+  dispatcherDoorbell: Doorbell | null;
   /** Woken when a new segment is begun. */
   preparerDoorbell: Doorbell;
   queueOffsets: QueueOffsets;
@@ -267,7 +269,8 @@ export class CommitLogWriter implements Agent {
 
   /** Shows what this turn appended, and then its answers. */
   #publish(): void {
-    const { positions, toReactor, flusherDoorbell, flushesSynchronously } = this.#options;
+    const { positions, toReactor, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } =
+      this.#options;
     if (this.#appended !== this.#published && this.#segment !== null) {
       this.#segment.publish(
         this.#published - this.#segmentBase,
@@ -276,6 +279,7 @@ export class CommitLogWriter implements Agent {
       this.#published = this.#appended;
       positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
       positions.publish(PositionSlot.APPENDED, this.#appended);
+      if (!flushesSynchronously) dispatcherDoorbell?.ring();
       if (flushesSynchronously && !this.#waiting.isEmpty) {
         positions.publish(PositionSlot.SYNC_WANTED, this.#appended);
         flusherDoorbell.ring();
