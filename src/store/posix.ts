@@ -32,7 +32,7 @@ export interface Posix {
   errorName(errno: number): string;
 }
 
-export const Advice = { WILL_NEED: 3, POPULATE_WRITE: 23 } as const;
+export const Advice = { RANDOM: 1, WILL_NEED: 3, POPULATE_WRITE: 23 } as const;
 
 const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
@@ -43,7 +43,7 @@ const MS_SYNC = 4;
 /** Belongs to the open file, not to the process as F_SETLK does, which any close of the file would end. */
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
-export const PAGE_BYTES = 4096;
+const PAGE_BYTES = 4096;
 
 let loaded: Posix | null = null;
 

@@ -21,9 +21,9 @@ export interface Segment {
    * @throws BrokerError STORE_IO when the device fails: what was written since the last sync is lost.
    */
   sync(from: number, to: number): void;
-  /** Makes the pages of [from, to) ready so that a first write neither faults nor waits for the disk. */
+  /** Makes the pages of [from, to) present and their blocks written, so that no later sync has to; blocks. */
   prepare(from: number, to: number): void;
-  /** Tells the kernel that [from, to) will be read soon. */
+  /** Brings [from, to) into the page cache, as single pages; what must be read from the disk comes later. */
   willNeed(from: number, to: number): void;
   close(): void;
 }

@@ -17,7 +17,7 @@ export const PositionSlot = {
   APPENDED: 0,
   /** flusher: everything below survives the loss of power. */
   FLUSHED: 1,
-  /** preparer: pages below are populated and clean, the writer may run into them without a fault. */
+  /** preparer: pages below are in memory. */
   PREPARED: 2,
   /** preparer: segments exist up to here. */
   ALLOCATED: 3,

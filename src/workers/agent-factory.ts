@@ -137,6 +137,7 @@ export class AgentFactory {
         return new Preparer({
           segments: this.segments,
           positions: this.positions,
+          flushesSynchronously: this.#context.settings.flushesSynchronously,
           logger: this.#context.logger,
         });
       default:
