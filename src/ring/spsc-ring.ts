@@ -199,6 +199,20 @@ export class SpscRingConsumer {
     }
   }
 
+  /** The end of what is published now, for `peekBefore`. */
+  get publishedEnd(): number {
+    return Atomics.load(this.int32, TAIL_INDEX);
+  }
+
+  /**
+   * `peek`, but only for what was published when `end` was taken. An agent that must have seen another
+   * ring first takes the end, drains the other ring, and goes no further: whoever published the record
+   * knew of what is in the other ring.
+   */
+  peekBefore(end: number): boolean {
+    return ((end - this.#plainHead) | 0) > 0 && this.peek() && ((end - this.#plainHead) | 0) > 0;
+  }
+
   /** Takes the record that `peek` found. Its bytes stay valid until `release`. */
   skip(): void {
     this.#plainHead = (this.#plainHead + align8(RECORD_HEADER_BYTES + this.payloadBytes)) | 0;

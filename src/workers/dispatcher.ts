@@ -104,8 +104,10 @@ export class Dispatcher implements Agent {
       toFlusher,
       readableSlot,
     } = this.#options;
+    // A client that has the answer to its heartbeat or send asks with that in mind: what came before a
+    // request, snapshots and records, is taken in before it.
+    const requestsEnd = this.#options.requests.publishedEnd;
     let work = this.#drainControl();
-    // Before requests: whoever has the answer to a send finds the message counted.
     const dispatched = records.dispatch(positions.load(readableSlot), RECORDS_PER_TURN);
     if (dispatched > 0) {
       work += dispatched;
@@ -113,7 +115,7 @@ export class Dispatcher implements Agent {
       if (this.#isClosing) this.#nextWriteMs = 0;
       positions.publish(PositionSlot.DISPATCHED, records.position);
     }
-    work += this.#drainRequests(nowMs);
+    work += this.#drainRequests(nowMs, requestsEnd);
     work += this.#wakePulls() + pulls.expire(nowMs);
     const delivered = delays.doWork();
     work += delivered;
@@ -168,11 +170,11 @@ export class Dispatcher implements Agent {
     return this.#options.toReactor.answer(payload.readInt32LE(0), question, answer);
   }
 
-  #drainRequests(nowMs: number): number {
+  #drainRequests(nowMs: number, end: number): number {
     const ring = this.#options.requests;
     const frame = this.#frame;
     let count = 0;
-    while (ring.peek()) {
+    while (ring.peekBefore(end)) {
       frame.read(ring);
       if (!this.#onRequest(nowMs)) break;
       frame.free();

@@ -71,6 +71,28 @@ describe('a ring', () => {
     }
   });
 
+  test('peekBefore stops at the end that was taken, also where padding follows', () => {
+    const { producer, consumer } = pair();
+    for (let round = 0; round < 50; round++) {
+      const end = consumer.publishedEnd;
+      expect(consumer.peekBefore(end)).toBe(false);
+      offer(producer, round, new Uint8Array(300));
+      producer.publish();
+      expect(consumer.peekBefore(end)).toBe(false);
+      const later = consumer.publishedEnd;
+      offer(producer, -2 - round, new Uint8Array(300));
+      producer.publish();
+      expect(consumer.peekBefore(later)).toBe(true);
+      expect(consumer.type).toBe(round);
+      consumer.skip();
+      expect(consumer.peekBefore(later)).toBe(false);
+      expect(consumer.peek()).toBe(true);
+      expect(consumer.type).toBe(-2 - round);
+      consumer.skip();
+      consumer.release();
+    }
+  });
+
   test('forgets a claim that was not committed', () => {
     const { producer, consumer } = pair();
     producer.claim(7, 100);
