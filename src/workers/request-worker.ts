@@ -80,7 +80,9 @@ export class RequestWorker implements Agent {
 
   doWork(nowMs: number): number {
     const options = this.#options;
-    const work = this.#drainControl(nowMs) + this.#drainRequests(nowMs);
+    // Snapshots that a sender may know of come before its send.
+    const requestsEnd = options.requests.publishedEnd;
+    const work = this.#drainControl(nowMs) + this.#drainRequests(nowMs, requestsEnd);
     options.toWriter.publish();
     options.toControl.publish();
     options.toReactor.publish();
@@ -116,10 +118,10 @@ export class RequestWorker implements Agent {
     return count;
   }
 
-  #drainRequests(nowMs: number): number {
+  #drainRequests(nowMs: number, end: number): number {
     const ring = this.#options.requests;
     let count = 0;
-    while (ring.peek()) {
+    while (ring.peekBefore(end)) {
       this.#frame.read(ring);
       const forwardedBefore = this.#parked.size > 0 && this.#parked.has(this.#frame.connectionId);
       if (forwardedBefore) {
