@@ -136,7 +136,6 @@ async function loggerFor(options: Record<string, unknown>): Promise<Logger> {
 
 /** Runs until a signal or a failure ends the process. */
 async function run(logger: Logger, running: Running): Promise<void> {
-  logger.info(running.ready, 'ready');
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -152,6 +151,8 @@ async function run(logger: Logger, running: Running): Promise<void> {
       );
     });
   }
+  // Whoever reads this line may stop the broker at once, so it comes after the handlers.
+  logger.info(running.ready, 'ready');
   die(logger, await running.failed);
 }
 
