@@ -133,8 +133,8 @@ export class RecordView {
    */
   read(buffer: Buffer, start: number, limit: number, checkCrc: boolean): RecordKind {
     if (limit - start < BLANK_BYTES) return RecordKind.INVALID;
-    const totalBytes = buffer.readInt32BE(start);
-    const magic = buffer.readInt32BE(start + recordHead.magic);
+    const totalBytes = readInt32(buffer, start);
+    const magic = readInt32(buffer, start + recordHead.magic);
     this.buffer = buffer;
     this.start = start;
     this.totalBytes = totalBytes;
@@ -144,9 +144,9 @@ export class RecordView {
     if (magic !== MAGIC_V1 && magic !== MAGIC_V2) return RecordKind.INVALID;
     if (totalBytes < RECORD_FIXED_BYTES || totalBytes > limit - start) return RecordKind.INVALID;
     const end = start + totalBytes;
-    const sysFlag = buffer.readInt32BE(start + recordHead.sysFlag);
+    const sysFlag = readInt32(buffer, start + recordHead.sysFlag);
     this.sysFlag = sysFlag;
-    this.queueId = buffer.readInt32BE(start + recordHead.queueId);
+    this.queueId = readInt32(buffer, start + recordHead.queueId);
     this.queueOffset = readLong(buffer, start + recordHead.queueOffset);
     this.physicalOffset = readLong(buffer, start + recordHead.physicalOffset);
     this.bornTimestampMs = readLong(buffer, start + recordHead.bornTimestamp);
@@ -160,7 +160,7 @@ export class RecordView {
     this.reconsumeTimesStart = at;
     at += 4 + 8;
     if (at + 4 > end) return RecordKind.INVALID;
-    const bodyBytes = buffer.readInt32BE(at);
+    const bodyBytes = readInt32(buffer, at);
     at += 4;
     this.bodyStart = at;
     this.bodyBytes = bodyBytes;
@@ -181,7 +181,7 @@ export class RecordView {
     if (at + propertiesBytes !== end) return RecordKind.INVALID;
     if (checkCrc && bodyBytes > 0) {
       const crc = crc32Masked(buffer.subarray(this.bodyStart, this.bodyStart + bodyBytes));
-      if (crc !== buffer.readInt32BE(start + recordHead.bodyCrc)) return RecordKind.INVALID;
+      if (crc !== readInt32(buffer, start + recordHead.bodyCrc)) return RecordKind.INVALID;
     }
     return RecordKind.MESSAGE;
   }
@@ -189,7 +189,15 @@ export class RecordView {
 
 /** A signed 64-bit integer as a number; exact within ±2^53, which every offset and time here is. */
 export function readLong(buffer: Buffer, at: number): number {
-  return buffer.readInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4);
+  return readInt32(buffer, at) * 0x1_0000_0000 + (readInt32(buffer, at + 4) >>> 0);
+}
+
+/**
+ * A signed 32-bit integer, big-endian, like the next without the checks of Buffer's own method: the
+ * caller knows that it is inside.
+ */
+export function readInt32(buffer: Uint8Array, at: number): number {
+  return (buffer[at] << 24) | (buffer[at + 1] << 16) | (buffer[at + 2] << 8) | buffer[at + 3];
 }
 
 /**

@@ -16,6 +16,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '../base/logging.ts';
 import { RequestCode, ResponseCode, Version } from '../protocol/codes.ts';
+import { readInt32 } from '../protocol/message-record.ts';
 import {
   decodeFrame,
   encodeAnswer,
@@ -205,7 +206,7 @@ export class Reactor implements Agent {
     while (!connection.isClosed) {
       const availableBytes = connection.inputEnd - connection.inputStart;
       if (availableBytes < 4) break;
-      const frameBytes = connection.input.readInt32BE(connection.inputStart);
+      const frameBytes = readInt32(connection.input, connection.inputStart);
       if (frameBytes < 4 || frameBytes > FRAME_BYTES_MAX) {
         this.#onBadFrame(connection, `frame length ${frameBytes}`);
         return;

@@ -19,6 +19,7 @@ import {
   BLANK_BYTES,
   BLANK_MAGIC,
   bornHostBytes,
+  readInt32,
   recordHead,
   SysFlag,
   writeInt32,
@@ -198,7 +199,7 @@ export class CommitLogWriter implements Agent {
       const physicalOffset = this.#segmentBase + position;
       stamp(segmentBytes, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
       if (answerKind !== AnswerKind.NONE) answerRing.float64[offsetsIndex + index] = physicalOffset;
-      position += segmentBytes.readInt32BE(position);
+      position += readInt32(segmentBytes, position);
     }
     this.#appended += recordsBytes;
     queues[queueId] = queueOffset + recordCount;
@@ -297,7 +298,7 @@ function stamp(
   physicalOffset: number,
   storeTimestampMs: number,
 ): void {
-  const sysFlag = bytes.readInt32BE(start + recordHead.sysFlag);
+  const sysFlag = readInt32(bytes, start + recordHead.sysFlag);
   const transaction = sysFlag & SysFlag.TRANSACTION_MASK;
   const hasQueueOffset = transaction === 0 || transaction === SysFlag.TRANSACTION_COMMIT;
   writeLong(bytes, hasQueueOffset ? queueOffset : 0, start + recordHead.queueOffset);

@@ -108,7 +108,10 @@ function writeSource(
   ring.float64[(offset + frameMessage.arrivalMs) >> 3] = arrivalMs;
   ring.int32[(offset + frameMessage.hostBytes) >> 2] = source.hostBytes.length;
   ring.int32[(offset + frameMessage.listener) >> 2] = source.listener;
-  ring.bytes.set(source.hostBytes, offset + frameMessage.host);
+  const { hostBytes } = source;
+  const hostStart = offset + frameMessage.host;
+  for (let index = 0; index < hostBytes.length; index++)
+    ring.bytes[hostStart + index] = hostBytes[index];
 }
 
 /**

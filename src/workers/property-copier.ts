@@ -8,6 +8,7 @@
  */
 
 const BACKSLASH = 0x5c;
+const ZERO = 0x30;
 const NAME_END = 0x01;
 const VALUE_END = 0x02;
 
@@ -66,6 +67,10 @@ export class PropertyCopier {
     let from = start;
     while (from < end) {
       let byte = source[from++];
+      if (byte > VALUE_END && byte !== BACKSLASH) {
+        target[at++] = byte;
+        continue;
+      }
       if (byte === BACKSLASH && escaped) {
         const kind = source[from++];
         byte = kind === 0x75 ? hexUnit(source, from, end) : simpleEscape(kind);
@@ -148,9 +153,13 @@ function simpleEscape(kind: number): number {
   }
 }
 
-/** The UTF-16 unit of four hex digits, or -1. */
+/** The UTF-16 unit of four hex digits, or -1. The separators, 0001 and 0002, come first. */
 function hexUnit(source: Buffer, at: number, end: number): number {
   if (at + 4 > end) return -1;
+  if (source[at] === ZERO && source[at + 1] === ZERO && source[at + 2] === ZERO) {
+    const digit = source[at + 3] - ZERO;
+    if (digit === NAME_END || digit === VALUE_END) return digit;
+  }
   let unit = 0;
   for (let index = at; index < at + 4; index++) {
     const byte = source[index];

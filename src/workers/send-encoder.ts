@@ -254,7 +254,9 @@ export class SendEncoder {
       scanner.bodyEnd,
     );
     let at = topicAt + topicLengthBytes;
-    scanner.bytes.copy(target, at, fields.topicStart, fields.topicStart + fields.topicBytes);
+    // Too short for a call to pay.
+    for (let index = 0; index < fields.topicBytes; index++)
+      target[at + index] = scanner.bytes[fields.topicStart + index];
     at += fields.topicBytes;
     let propertiesAt = at + 2;
     at = propertiesAt;
@@ -343,7 +345,8 @@ export class SendEncoder {
     for (let index = 0; index < storeHost.length; index++) target[at + index] = storeHost[index];
     at += storeHost.length;
     writeInt32(target, fields.reconsumeTimes | 0, at);
-    target.fill(0, at + 4, at + 12);
+    writeInt32(target, 0, at + 4);
+    writeInt32(target, 0, at + 8);
     writeInt32(target, bodyBytes, at + 12);
     at += 16;
     body.copy(target, at, bodyStart, bodyEnd);
