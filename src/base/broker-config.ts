@@ -54,6 +54,10 @@ export interface BrokerConfig {
   readonly messageIndexEnable: boolean;
   /** checkCRCOnRecover */
   readonly checkCrcOnRecover: boolean;
+  /** enabledAppendPropCRC */
+  readonly appendsPropertyCrc: boolean;
+  /** forceVerifyPropCRC */
+  readonly verifiesPropertyCrc: boolean;
   readonly connectionCountMax: number;
   /** serverChannelMaxIdleTimeSeconds */
   readonly idleCloseMs: number;
@@ -95,6 +99,8 @@ export function defaultBrokerConfig(): BrokerConfig {
     flushIntervalMs: 500,
     messageIndexEnable: true,
     checkCrcOnRecover: true,
+    appendsPropertyCrc: false,
+    verifiesPropertyCrc: false,
     connectionCountMax: 100_000,
     idleCloseMs: 120_000,
     waitTimeMillsInSendQueue: 200,

@@ -72,6 +72,7 @@ const sendMessageBack: RequestHandler = (state, request, connection) => {
     delayLevel,
   });
   const properties = decodeProperties(Buffer.from(stored.properties).toString('utf8'));
+  properties.delete(PropertyName.RECORD_CRC);
   if (!properties.has(PropertyName.RETRY_TOPIC))
     properties.set(PropertyName.RETRY_TOPIC, stored.topic);
   properties.set(PropertyName.WAIT, 'false');
@@ -178,6 +179,7 @@ function bodyFault(state: ControlState, body: Buffer): string | null {
 function propertiesOfSend(state: ControlState, header: SendHeader): Map<string, string> {
   const properties = decodeProperties(header.properties);
   properties.delete(PropertyName.POP_CK);
+  properties.delete(PropertyName.RECORD_CRC);
   properties.set(PropertyName.MSG_REGION, state.config.regionId);
   properties.set(PropertyName.TRACE_ON, String(state.config.traceOn));
   if (!properties.has(PropertyName.UNIQUE_KEY))

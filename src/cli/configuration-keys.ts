@@ -213,6 +213,18 @@ export const settingKeys: readonly SettingKey[] = [
     help: 'check bodies when the store is recovered',
   },
   {
+    key: 'appendsPropertyCrc',
+    names: ['enabledAppendPropCRC'],
+    kind: yesOrNo,
+    help: 'end each record with a checksum of all of it, the property __CRC32#',
+  },
+  {
+    key: 'verifiesPropertyCrc',
+    names: ['forceVerifyPropCRC'],
+    kind: yesOrNo,
+    help: 'check those checksums when the store is recovered',
+  },
+  {
     key: 'defaultTopicQueueNums',
     names: ['defaultTopicQueueNums'],
     kind: integer('1 to 1024', { minimum: 1, maximum: 1024 }),

@@ -21,6 +21,7 @@ import {
   writeLong,
 } from './message-record.ts';
 import { PROPERTIES_BYTES_MAX } from './message-properties.ts';
+import { hasPropertyCrc, PROPERTY_CRC_BYTES } from './property-crc.ts';
 
 /** A record to append: everything but its place and time. */
 export interface RecordDraft {
@@ -84,9 +85,10 @@ export function encodeRecord(fields: RecordFields): Buffer {
   return record;
 }
 
-/** The fields of the record that `view` has read, as views of its buffer. */
+/** The fields of the record that `view` has read, as views of its buffer; without a checksum of that record. */
 export function fieldsOf(view: RecordView): RecordFields {
-  const { buffer } = view;
+  const { buffer, propertiesStart } = view;
+  const checksumBytes = hasPropertyCrc(view) ? PROPERTY_CRC_BYTES : 0;
   return {
     topic: buffer.toString('utf8', view.topicStart, view.topicStart + view.topicBytes),
     queueId: view.queueId,
@@ -98,7 +100,10 @@ export function fieldsOf(view: RecordView): RecordFields {
     reconsumeTimes: buffer.readInt32BE(view.reconsumeTimesStart),
     preparedTransactionOffset: 0,
     body: buffer.subarray(view.bodyStart, view.bodyStart + view.bodyBytes),
-    properties: buffer.subarray(view.propertiesStart, view.propertiesStart + view.propertiesBytes),
+    properties: buffer.subarray(
+      propertiesStart,
+      propertiesStart + view.propertiesBytes - checksumBytes,
+    ),
   };
 }
 

@@ -23,6 +23,7 @@ import {
   RecordKind,
   RecordView,
 } from '../protocol/message-record.ts';
+import { hasPropertyCrc, isPropertyCrcRight } from '../protocol/property-crc.ts';
 import type { CommitLogSegments } from './commit-log-segments.ts';
 
 export interface DamagedRange {
@@ -50,17 +51,19 @@ export interface RecoverOptions {
   /** Everything below was once on disk whole. */
   flushedPosition: number;
   checkCrc: boolean;
+  /** Compare the checksum of the whole record where there is one. */
+  checkPropertyCrc: boolean;
   logger: Logger;
 }
 
 /** Looks for the end of the log. Changes nothing. */
 export function recoverCommitLog(options: RecoverOptions): RecoveredLog {
-  const { segments, flushedPosition, checkCrc, logger } = options;
+  const { segments, flushedPosition, logger } = options;
   const bases = segments.listBases();
   const minimum = bases[0] ?? 0;
   const segmentBytes = segments.segmentBytes;
   const allocated = bases.length === 0 ? 0 : (bases.at(-1) as number) + segmentBytes;
-  const scanner = new LogScanner(segments, { allocated, flushedPosition, checkCrc });
+  const scanner = new LogScanner(allocated, options);
   const result: RecoveredLog = {
     minimum,
     end: Math.max(options.scanFrom, minimum),
@@ -153,16 +156,15 @@ class LogScanner {
   readonly #allocated: number;
   readonly #flushedPosition: number;
   readonly #checkCrc: boolean;
+  readonly #checkPropertyCrc: boolean;
   readonly #view = new RecordView();
 
-  constructor(
-    segments: CommitLogSegments,
-    options: { allocated: number; flushedPosition: number; checkCrc: boolean },
-  ) {
-    this.#segments = segments;
-    this.#allocated = options.allocated;
+  constructor(allocated: number, options: RecoverOptions) {
+    this.#segments = options.segments;
+    this.#allocated = allocated;
     this.#flushedPosition = options.flushedPosition;
     this.#checkCrc = options.checkCrc;
+    this.#checkPropertyCrc = options.checkPropertyCrc;
   }
 
   /** Where the record after this one starts; `position` itself where none is valid here. */
@@ -184,6 +186,8 @@ class LogScanner {
     if (kind !== RecordKind.MESSAGE || view.physicalOffset !== position) return position;
     const isSynced = position + view.totalBytes <= this.#flushedPosition;
     if (hasCutEnd(view) || (!isSynced && hasMissingSector(view))) return position;
+    if (this.#checkPropertyCrc && hasPropertyCrc(view) && !isPropertyCrcRight(view))
+      return position;
     this.wasRecord = true;
     this.storeTimestampMs = view.storeTimestampMs;
     return position + view.totalBytes;

@@ -54,6 +54,7 @@ export interface AgentSettings {
   flushesSynchronously: boolean;
   flushIntervalMs: number;
   syncFlushTimeoutMs: number;
+  appendsPropertyCrc: boolean;
   messageIndexEnable: boolean;
   longPollingEnable: boolean;
   bodyBytesMax: number;
@@ -249,6 +250,7 @@ export class AgentFactory {
       queueOffsets: new QueueOffsets(),
       flushesSynchronously: settings.flushesSynchronously,
       syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
+      appendsPropertyCrc: settings.appendsPropertyCrc,
       wallNowMs: systemWallClock.nowMs,
     });
   }

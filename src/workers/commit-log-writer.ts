@@ -25,6 +25,11 @@ import {
   writeInt32,
   writeLong,
 } from '../protocol/message-record.ts';
+import {
+  PROPERTY_CRC_BYTES,
+  reservePropertyCrc,
+  writePropertyCrc,
+} from '../protocol/property-crc.ts';
 import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -65,6 +70,8 @@ export interface CommitLogWriterOptions {
   queueOffsets: QueueOffsets;
   flushesSynchronously: boolean;
   syncFlushTimeoutMs: number;
+  /** Whether each record ends in a checksum of all of it. */
+  appendsPropertyCrc: boolean;
   wallNowMs: () => number;
 }
 
@@ -104,6 +111,8 @@ export class CommitLogWriter implements Agent {
       work += this.#drain(sources[index], nowMs);
     }
     this.#publish();
+    // Only now: who finds its ring consumed finds the records below `appended`.
+    for (let index = 0; index < sources.length; index++) sources[index].ring.release();
     return work;
   }
 
@@ -128,7 +137,6 @@ export class CommitLogWriter implements Agent {
       ring.skip();
       count++;
     }
-    ring.release();
     return count;
   }
 
@@ -143,7 +151,8 @@ export class CommitLogWriter implements Agent {
   /** Appends the records of the message at the head; false when it has to stay there. */
   #append(source: AppendSource, nowMs: number): boolean {
     const { ring, pool } = source;
-    const { positions, toReactor, segments, flushesSynchronously } = this.#options;
+    const { positions, toReactor, segments, flushesSynchronously, appendsPropertyCrc } =
+      this.#options;
     const head = ring.payloadOffset;
     const int32 = ring.int32;
     let records = ring.bytes;
@@ -159,11 +168,14 @@ export class CommitLogWriter implements Agent {
     if (this.#isDiskFull) {
       return !source.waitsForSpace && this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
-    if (recordsBytes + BLANK_BYTES > segments.segmentBytes) {
-      return this.#refuse(source, ResponseCode.MESSAGE_ILLEGAL);
-    }
     const answerKind = int32[(head + appendMessage.answerKind) >> 2];
     const recordCount = int32[(head + appendMessage.recordCount) >> 2];
+    const bytesMax = appendsPropertyCrc
+      ? recordsBytes + recordCount * PROPERTY_CRC_BYTES
+      : recordsBytes;
+    if (bytesMax + BLANK_BYTES > segments.segmentBytes) {
+      return this.#refuse(source, ResponseCode.MESSAGE_ILLEGAL);
+    }
     const waits =
       flushesSynchronously &&
       answerKind !== AnswerKind.NONE &&
@@ -176,7 +188,7 @@ export class CommitLogWriter implements Agent {
     else if (answerKind !== AnswerKind.NONE)
       answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
     if (answer === BACK_PRESSURED) return false;
-    if (!this.#makeRoom(recordsBytes)) {
+    if (!this.#makeRoom(bytesMax)) {
       if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0)
         return false;
       return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
@@ -192,16 +204,25 @@ export class CommitLogWriter implements Agent {
     const nowWallMs = this.#options.wallNowMs();
     if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
     const firstPosition = this.#appended - this.#segmentBase;
-    records.copy(segmentBytes, firstPosition, at, at + recordsBytes);
     const offsetsIndex = (answer + appendAnswerMessage.totalBytes) >> 3;
+    if (!appendsPropertyCrc) records.copy(segmentBytes, firstPosition, at, at + recordsBytes);
     let position = firstPosition;
     for (let index = 0; index < recordCount; index++) {
       const physicalOffset = this.#segmentBase + position;
-      stamp(segmentBytes, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
       if (answerKind !== AnswerKind.NONE) answerRing.float64[offsetsIndex + index] = physicalOffset;
-      position += readInt32(segmentBytes, position);
+      let hasCrc = false;
+      if (appendsPropertyCrc) {
+        const end = at + readInt32(records, at);
+        records.copy(segmentBytes, position, at, end);
+        at = end;
+        hasCrc = reservePropertyCrc(segmentBytes, position);
+      }
+      stamp(segmentBytes, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
+      const totalBytes = readInt32(segmentBytes, position);
+      if (hasCrc) writePropertyCrc(segmentBytes, position, totalBytes);
+      position += totalBytes;
     }
-    this.#appended += recordsBytes;
+    this.#appended += position - firstPosition;
     queues[queueId] = queueOffset + recordCount;
     if (slot >= 0) pool.release(slot);
     if (answerKind === AnswerKind.NONE) return true;

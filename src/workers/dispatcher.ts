@@ -83,13 +83,15 @@ export class Dispatcher implements Agent {
   readonly #startTimestampMs: number;
   #nextDelayOffsetsMs = 0;
   #nextDelayMs = 0;
-  /** Where the delays stood, until the redeliveries before that are on disk. */
-  #delayMark: { mark: DelayMark; ringPosition: number; appended: number } | null = null;
+  /** Where the delays stood, and what of them the writer had to take. */
+  #delayMark: { mark: DelayMark; ringPosition: number };
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#frame = new FrameReader(options.requestPool);
     this.#startTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
+    const { delays, toWriter } = options;
+    this.#delayMark = { mark: delays.takeMark(), ringPosition: toWriter.ring.committedPosition };
   }
 
   doWork(nowMs: number): number {
@@ -117,11 +119,13 @@ export class Dispatcher implements Agent {
     }
     work += this.#drainRequests(nowMs, requestsEnd);
     work += this.#wakePulls() + pulls.expire(nowMs);
-    const delivered = delays.doWork();
-    work += delivered;
-    this.#nextDelayMs = nowMs + Math.max(0, delays.nextDueMs() - this.#options.wallNowMs());
+    // What is due while the broker stops is delivered after its next start, and only then.
+    if (!this.#isClosing) {
+      work += delays.doWork();
+      this.#nextDelayMs = nowMs + Math.max(0, delays.nextDueMs() - this.#options.wallNowMs());
+    }
     if (nowMs >= this.#nextWriteMs) this.#write(nowMs);
-    if (nowMs >= this.#nextDelayOffsetsMs) this.#storeDelayOffsets(nowMs);
+    if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
     work += toControl.flush();
     toFlusher.flush();
     toWriter.publish();
@@ -136,6 +140,7 @@ export class Dispatcher implements Agent {
   /** Writes what is left at once, and from now on with every turn that dispatches. */
   prepareClose(): void {
     this.#isClosing = true;
+    this.#nextDelayMs = Infinity;
     this.#isStale = true;
     this.#nextWriteMs = 0;
   }
@@ -272,27 +277,22 @@ export class Dispatcher implements Agent {
   }
 
   /**
-   * Stores how far delays were delivered, but never ahead of the redeliveries themselves: a mark is
-   * confirmed once the writer has taken everything before it and that is on disk.
+   * Stores how far delays were delivered, but never ahead of the redeliveries themselves: once the
+   * writer has taken those, the flusher writes the offsets after it has synced them.
    */
   #storeDelayOffsets(nowMs: number): void {
     const { delays, positions, toWriter, toFlusher, delayOffsetsPath } = this.#options;
+    if (!toWriter.ring.isConsumed(this.#delayMark.ringPosition)) return;
     this.#nextDelayOffsetsMs = nowMs + DELAY_OFFSETS_INTERVAL_MS;
-    const pending = this.#delayMark;
-    if (pending !== null) {
-      if (!toWriter.ring.isConsumed(pending.ringPosition)) return;
-      if (pending.appended < 0) pending.appended = positions.load(PositionSlot.APPENDED);
-      if (positions.load(PositionSlot.FLUSHED) < pending.appended) return;
-      this.#delayMark = null;
-      if (delays.confirm(pending.mark)) {
-        const task: FlusherTask = { kind: 'replace', path: delayOffsetsPath, text: delays.store() };
-        toFlusher.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
-      }
+    if (delays.confirm(this.#delayMark.mark)) {
+      const task: FlusherTask = {
+        kind: 'replace',
+        path: delayOffsetsPath,
+        text: delays.store(),
+        afterFlushed: positions.load(PositionSlot.APPENDED),
+      };
+      toFlusher.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
     }
-    this.#delayMark = {
-      mark: delays.takeMark(),
-      ringPosition: toWriter.ring.committedPosition,
-      appended: -1,
-    };
+    this.#delayMark = { mark: delays.takeMark(), ringPosition: toWriter.ring.committedPosition };
   }
 }

@@ -156,6 +156,10 @@ export class Flusher implements Agent {
 
   #runTask(nowMs: number): number {
     const task = this.#tasks[0];
+    if (task.kind === 'replace' && task.afterFlushed !== undefined) {
+      const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
+      if (flushed < task.afterFlushed) this.#flush(flushed);
+    }
     const isDone = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
       else this.#syncDerived(task);

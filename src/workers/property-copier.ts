@@ -23,6 +23,7 @@ const rewrittenNames = [
   'TIMER_DELIVER_MS',
   'TRAN_MSG',
   'POP_CK',
+  '__CRC32#',
   'MSG_REGION',
   'TRACE_ON',
   'CLUSTER',

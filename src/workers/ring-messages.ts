@@ -218,7 +218,13 @@ export interface QueueStartQuestion {
 
 /** Slow file work that its owner must not wait for. */
 export type FlusherTask =
-  | { kind: 'replace'; path: string; text: string }
+  | {
+      kind: 'replace';
+      path: string;
+      text: string;
+      /** Not before the log is on disk up to here. */
+      afterFlushed?: number;
+    }
   | {
       kind: 'sync';
       /** Files and directories to fsync. */

@@ -40,6 +40,7 @@ export function rewriteSend(
 ): RewrittenSend | SendRefusal {
   const properties = decodeProperties(text);
   properties.delete(PropertyName.POP_CK);
+  properties.delete(PropertyName.RECORD_CRC);
   properties.delete(PropertyName.MSG_REGION);
   properties.delete(PropertyName.TRACE_ON);
   properties.delete(PropertyName.CLUSTER);

@@ -35,6 +35,7 @@ export interface StoreRecoveryOptions {
   positions: StorePositions;
   segmentBytes: number;
   checkCrc: boolean;
+  checkPropertyCrc: boolean;
   messageIndexEnable: boolean;
   messageDelayLevel: string;
   wallClock: WallClock;
@@ -84,6 +85,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     scanFrom,
     flushedPosition: checkpoint.flushedPosition,
     checkCrc: options.checkCrc,
+    checkPropertyCrc: options.checkPropertyCrc,
     logger,
   });
   truncateLog(segments, log.end);

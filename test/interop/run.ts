@@ -236,7 +236,11 @@ const secondBrokerSteps = [
   `verify:Stored:${STORED_COUNT + 100}`,
 ];
 
-async function apachePair(directory: string, storeDirectory: string): Promise<void> {
+async function apachePair(
+  directory: string,
+  storeDirectory: string,
+  properties: Record<string, boolean> = {},
+): Promise<void> {
   own(
     await startApacheNameServer({ port: NAME_SERVER_PORT, directory: path.join(directory, 'ns') }),
   );
@@ -247,16 +251,21 @@ async function apachePair(directory: string, storeDirectory: string): Promise<vo
       storeDirectory,
       directory: path.join(directory, 'broker'),
       brokerName: 'millrace-a',
-      properties: { mappedFileSizeCommitLog: SEGMENT_BYTES },
+      properties: { mappedFileSizeCommitLog: SEGMENT_BYTES, ...properties },
     }),
   );
 }
 
-function smallSegments(directory: string): string[] {
+function smallSegments(directory: string, properties: Record<string, boolean> = {}): string[] {
   const file = path.join(directory, 'broker.conf');
-  fs.writeFileSync(file, `mappedFileSizeCommitLog=${SEGMENT_BYTES}\n`);
+  const settings = { mappedFileSizeCommitLog: SEGMENT_BYTES, ...properties };
+  const lines = Object.entries(settings).map(([name, value]) => `${name}=${String(value)}\n`);
+  fs.writeFileSync(file, lines.join(''));
   return ['--config', file];
 }
+
+/** Both brokers end each record in a checksum, and refuse at their start one that has none or a wrong one. */
+const checksums = { enabledAppendPropCRC: true, forceVerifyPropCRC: true };
 
 /** One producer and one consumer stay while the broker is stopped, then killed, and started again. */
 async function rideOver(directory: string): Promise<void> {
@@ -337,6 +346,17 @@ async function main(): Promise<void> {
     await stopAll();
     await apachePair(directory, path.join(directory, 'store'));
     await step(directory, NAME_SERVER, ...secondBrokerSteps);
+  });
+
+  await scenario('record checksums of Millrace, checked by Apache, and back', async (directory) => {
+    await startServer(directory, smallSegments(directory, checksums));
+    await step(directory, NAME_SERVER, ...firstBrokerSteps);
+    await stopAll();
+    await apachePair(directory, path.join(directory, 'store'), checksums);
+    await step(directory, NAME_SERVER, ...secondBrokerSteps);
+    await killAll();
+    await startServer(directory, smallSegments(directory, checksums));
+    await step(directory, NAME_SERVER, `verify:Stored:${STORED_COUNT + 100}`);
   });
 
   await scenario('store written by Apache, served by Millrace', async (directory) => {

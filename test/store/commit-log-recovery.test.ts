@@ -87,7 +87,14 @@ describe.each([
     scanFrom = 0,
     logger: Logger = silentLogger,
   ): RecoveredLog =>
-    recoverCommitLog({ segments, scanFrom, flushedPosition, checkCrc: true, logger });
+    recoverCommitLog({
+      segments,
+      scanFrom,
+      flushedPosition,
+      checkCrc: true,
+      checkPropertyCrc: true,
+      logger,
+    });
 
   const at = (position: number): { bytes: Buffer; offset: number } => {
     const segment = segments.segmentAt(position);

@@ -11,6 +11,7 @@ import { silentLogger } from '../../src/base/logging.ts';
 import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
 import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import { hasPropertyCrc, isPropertyCrcRight } from '../../src/protocol/property-crc.ts';
 import {
   heartbeatRequest,
   propertiesText,
@@ -25,6 +26,24 @@ interface Read {
   queueOffset: number;
   properties: Map<string, string>;
   storeTimestampMs: number;
+  hasRightChecksum: boolean;
+}
+
+/** A batch of messages with these bodies, each its own UNIQ_KEY and KEYS. */
+function batchRequest(topic: string, bodies: readonly string[]): ReturnType<typeof sendRequest> {
+  const items = bodies.map((text) => {
+    const body = Buffer.from(text);
+    const properties = Buffer.from(propertiesText({ UNIQ_KEY: `id-${text}`, KEYS: text }));
+    const item = Buffer.alloc(22 + body.length + properties.length);
+    item.writeInt32BE(item.length, 0);
+    item.writeInt32BE(body.length, 16);
+    body.copy(item, 20);
+    item.writeInt16BE(properties.length, 20 + body.length);
+    properties.copy(item, 22 + body.length);
+    return item;
+  });
+  const request = sendRequest({ topic, body: Buffer.concat(items) });
+  return { ...request, code: 320, fields: { ...request.fields, m: 'true', i: '' } };
 }
 
 function readRecords(bytes: Buffer): Read[] {
@@ -41,6 +60,7 @@ function readRecords(bytes: Buffer): Read[] {
       queueOffset: view.queueOffset,
       properties: decodeProperties(text(view.propertiesStart, view.propertiesBytes)),
       storeTimestampMs: view.storeTimestampMs,
+      hasRightChecksum: hasPropertyCrc(view) && isPropertyCrcRight(view),
     });
   }
   return records;
@@ -183,23 +203,7 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
 
   test('stores every message of a batch', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
-    const items = ['x', 'yy', 'zzz'].map((text) => {
-      const body = Buffer.from(text);
-      const properties = Buffer.from(propertiesText({ UNIQ_KEY: `id-${text}`, KEYS: text }));
-      const item = Buffer.alloc(22 + body.length + properties.length);
-      item.writeInt32BE(item.length, 0);
-      item.writeInt32BE(body.length, 16);
-      body.copy(item, 20);
-      item.writeInt16BE(properties.length, 20 + body.length);
-      properties.copy(item, 22 + body.length);
-      return item;
-    });
-    const request = sendRequest({ topic: 'TopicA', body: Buffer.concat(items) });
-    const answer = await client.request({
-      ...request,
-      code: 320,
-      fields: { ...request.fields, m: 'true', i: '' },
-    });
+    const answer = await client.request(batchRequest('TopicA', ['x', 'yy', 'zzz']));
     expect(answer.code).toBe(0);
     expect(answer.extFields.get('msgId')?.split(',')).toHaveLength(3);
     const records = await pullAll('group-a', 'TopicA', 0, 3);
@@ -209,6 +213,33 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
       ['zzz', 2],
     ]);
     expect(records[1]?.properties.get('UNIQ_KEY')).toBe('id-yy');
+  });
+
+  test('ends every record in its checksum where that is configured, also one that is stored again', async () => {
+    client.close();
+    await broker.close();
+    await start({ appendsPropertyCrc: true, verifiesPropertyCrc: true });
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'one' }));
+    await client.request(batchRequest('TopicA', ['two', 'three']));
+    await client.request(
+      sendRequest({
+        topic: 'TopicA',
+        body: 'later',
+        properties: { DELAY: '1', '__CRC32#': '1234567890', UNIQ_KEY: 'the-id' },
+      }),
+    );
+    const records = await pullAll('group-a', 'TopicA', 0, 4);
+    expect(records.map((record) => record.body)).toEqual(['one', 'two', 'three', 'later']);
+    expect(records.map((record) => record.hasRightChecksum)).toEqual([true, true, true, true]);
+    expect(records[3]?.properties.get('UNIQ_KEY')).toBe('the-id');
+    client.close();
+    await broker.close();
+    await start({ verifiesPropertyCrc: true });
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'without' }));
+    const [last] = (await pullAll('group-a', 'TopicA', 0, 5)).slice(4);
+    expect(last).toMatchObject({ body: 'without', hasRightChecksum: false });
   });
 
   test('refuses a batch whose lengths lie, and stores nothing of it', async () => {
