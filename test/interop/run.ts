@@ -18,6 +18,7 @@ import {
   startApacheNameServer,
   startJava,
 } from './apache-rocketmq.ts';
+import { fullDisk } from './full-disk.ts';
 import { killRounds } from './kill-rounds.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 
@@ -336,6 +337,12 @@ async function main(): Promise<void> {
     await scenario(`kill -9, ${flush} flush`, async (directory) => {
       const rounds = Number(options.rounds);
       console.log(`        ${await killRounds({ directory, rounds, port: KILL_PORT, flush })}`);
+    });
+  }
+
+  for (const by of ['messages', 'others'] as const) {
+    await scenario(`full disk, by ${by}`, async (directory) => {
+      console.log(`        ${await fullDisk({ directory, port: KILL_PORT, by })}`);
     });
   }
 
