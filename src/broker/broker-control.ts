@@ -232,12 +232,13 @@ export class BrokerControl {
       if (!effects.append(pending.draft, pending.answerTo)) break;
       count++;
     }
-    pendingAppends.splice(0, count);
+    if (count > 0) pendingAppends.splice(0, count);
     return count;
   }
 
   #notifyMembers(): number {
     const { groupsToNotify, consumers, effects } = this.#state;
+    if (groupsToNotify.size === 0) return 0;
     let count = 0;
     for (const name of groupsToNotify) {
       const frame = encodeRequest({

@@ -42,7 +42,7 @@ export async function startNameServerProcess(
     requestPool: pool,
     toReactor: new QueuedProducer(new SpscRingProducer(toReactor, null)),
     workers: [],
-    fromDispatcher: null,
+    pullCommits: null,
     toDispatcher: null,
     toWriter: null,
     toFlusher: null,

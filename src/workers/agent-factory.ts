@@ -37,12 +37,13 @@ import { FrameProxy } from './frame-proxy.ts';
 import { LogRetention } from './log-retention.ts';
 import { Preparer } from './preparer.ts';
 import { PullService } from './pull-service.ts';
+import { PullCommitReader, PullCommits } from './pull-commits.ts';
 import { QueueOffsets } from './queue-offsets.ts';
 import { QueueQueries } from './queue-queries.ts';
 import { ReactorProxy } from './reactor-proxy.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
-import { MessageType, type RecoveredQueue } from './ring-messages.ts';
+import type { RecoveredQueue } from './ring-messages.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TopicStates } from './topic-state.ts';
 
@@ -261,7 +262,7 @@ export class AgentFactory {
     const { consumeQueues, index, position, damage } = this.derived;
     const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
-    const toControl = new QueuedProducer(this.producer('dispatcher→control'));
+    const commits = new PullCommits(this.producer('dispatcher→control'));
     const toWriter = new AppendProxy(this.producer('dispatcher→writer'), this.pool('dispatcher'));
     const delayLevels = new DelayLevels(settings.control.messageDelayLevel);
     const queueOf = (queueId: number) => consumeQueues.queue(SystemTopic.SCHEDULE, queueId);
@@ -309,7 +310,7 @@ export class AgentFactory {
       requests: this.consumer('reactor→dispatcher'),
       requestPool: this.pool('reactor'),
       toReactor,
-      toControl,
+      commits,
       toWriter,
       toFlusher: new QueuedProducer(this.producer('dispatcher→flusher')),
       positions: this.positions,
@@ -323,8 +324,7 @@ export class AgentFactory {
         segments: this.segments,
         toReactor,
         longPollingEnable: settings.longPollingEnable,
-        commitOffset: (commit) =>
-          toControl.offer(MessageType.COMMIT_OFFSET, Buffer.from(JSON.stringify(commit))),
+        commits,
       }),
       queries: new QueueQueries({
         topics,
@@ -386,7 +386,7 @@ export class AgentFactory {
         from: this.consumer(`${name}→control`),
         to: new QueuedProducer(this.producer(`control→${name}`)),
       })),
-      fromDispatcher: this.consumer('dispatcher→control'),
+      pullCommits: new PullCommitReader(this.consumer('dispatcher→control')),
       toDispatcher: new QueuedProducer(this.producer('control→dispatcher')),
       toWriter: new AppendProxy(this.producer('control→writer'), this.pool('control')),
       toFlusher: new QueuedProducer(this.producer('control→flusher')),

@@ -31,15 +31,15 @@ import {
 import { type DataVersion, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
-import { PartAssembler, QueuedProducer } from '../ring/queued-producer.ts';
+import { QueuedProducer } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
 import { FrameReader } from './frame-proxy.ts';
+import type { PullCommitReader } from './pull-commits.ts';
 import { answerBytesPayload, connectionPayload } from './reactor-proxy.ts';
 import {
-  type CommitOffset,
   type ConnectionOpened,
   type FlusherTask,
   Listener,
@@ -61,7 +61,7 @@ export interface ControlOptions {
   toReactor: QueuedProducer;
   /** Absent, like all that follows, in a process that is only a name server. */
   workers: readonly ControlWorkerDoor[];
-  fromDispatcher: SpscRingConsumer | null;
+  pullCommits: PullCommitReader | null;
   toDispatcher: QueuedProducer | null;
   toWriter: AppendProxy | null;
   toFlusher: QueuedProducer | null;
@@ -85,7 +85,6 @@ export class Control implements Agent, ControlEffects {
   readonly name = 'control';
   readonly #options: ControlOptions;
   readonly #frame: FrameReader;
-  readonly #assemblers: PartAssembler[];
   readonly #view = new RecordView();
   readonly #connections = new Map<number, ConnectionOpened>();
   #broker: BrokerControl | null = null;
@@ -99,7 +98,6 @@ export class Control implements Agent, ControlEffects {
     this.#toWriterSnapshots =
       options.toWriter === null ? null : new QueuedProducer(options.toWriter.ring);
     this.#frame = new FrameReader(options.requestPool);
-    this.#assemblers = [...options.workers, null].map(() => new PartAssembler());
   }
 
   /** Sets the logic, which needs this agent's effects to be made. */
@@ -140,10 +138,12 @@ export class Control implements Agent, ControlEffects {
   }
 
   doWork(nowMs: number): number {
-    const { workers, fromDispatcher } = this.#options;
-    let work = this.#drainRequests();
+    const { workers, pullCommits, requests } = this.#options;
+    // A question about an offset comes after the commits that its sender knows of.
+    const requestsEnd = requests.publishedEnd;
+    let work = pullCommits?.drain(this.#storeCommit) ?? 0;
+    work += this.#drainRequests(requestsEnd);
     for (let index = 0; index < workers.length; index++) work += this.#drainWorker(workers[index]);
-    if (fromDispatcher !== null) work += this.#drainDispatcher(fromDispatcher);
     work += (this.#broker?.doWork(nowMs) ?? 0) + (this.#nameServer?.doWork(nowMs) ?? 0);
     this.#followMinimum();
     if (this.#haveTopicsChanged) this.#registerTopics();
@@ -164,12 +164,16 @@ export class Control implements Agent, ControlEffects {
 
   close(): void {}
 
+  readonly #storeCommit = (group: string, topic: string, queueId: number, offset: number): void => {
+    this.#broker?.commitOffset(group, topic, queueId, offset);
+  };
+
   // Requests
 
-  #drainRequests(): number {
+  #drainRequests(end: number): number {
     const ring = this.#options.requests;
     let count = 0;
-    while (ring.peek()) {
+    while (ring.peekBefore(end)) {
       if (ring.type === MessageType.FRAME || ring.type === MessageType.FRAME_POOLED) {
         this.#frame.read(ring);
         this.#onFrame();
@@ -292,22 +296,6 @@ export class Control implements Agent, ControlEffects {
     broker.onRequest(id, request);
     if (!isAnnounced) broker.onConnectionClosed(id);
     frame.free();
-  }
-
-  #drainDispatcher(ring: SpscRingConsumer): number {
-    const assembler = this.#assemblers.at(-1) as PartAssembler;
-    let count = 0;
-    while (ring.peek()) {
-      const payload = assembler.take(ring);
-      if (payload !== null) {
-        const commit = JSON.parse(payload.toString()) as CommitOffset;
-        this.#broker?.commitOffset(commit.group, commit.topic, commit.queueId, commit.offset);
-      }
-      ring.skip();
-      count++;
-    }
-    ring.release();
-    return count;
   }
 
   #followMinimum(): void {

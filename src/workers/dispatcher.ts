@@ -19,6 +19,7 @@ import type { IndexStore } from '../store/index-store.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
 import { FrameReader } from './frame-proxy.ts';
+import type { PullCommits } from './pull-commits.ts';
 import type { PullService } from './pull-service.ts';
 import type { QueueQueries } from './queue-queries.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
@@ -38,7 +39,7 @@ export interface DispatcherOptions {
   requests: SpscRingConsumer;
   requestPool: LargeMessagePool;
   toReactor: ReactorProxy;
-  toControl: QueuedProducer;
+  commits: PullCommits;
   toWriter: AppendProxy;
   toFlusher: QueuedProducer;
   positions: StorePositions;
@@ -101,7 +102,7 @@ export class Dispatcher implements Agent {
       pulls,
       delays,
       toReactor,
-      toControl,
+      commits,
       toWriter,
       toFlusher,
       readableSlot,
@@ -126,7 +127,7 @@ export class Dispatcher implements Agent {
     }
     if (nowMs >= this.#nextWriteMs) this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
-    work += toControl.flush();
+    work += commits.flush();
     toFlusher.flush();
     toWriter.publish();
     toReactor.publish();

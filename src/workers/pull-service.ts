@@ -21,7 +21,8 @@ import { ConsumeQueueUnits } from '../store/consume-queue.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
-import { type CommitOffset, logRange, MessageType, pullAnswerMessage } from './ring-messages.ts';
+import type { PullCommits } from './pull-commits.ts';
+import { logRange, MessageType, pullAnswerMessage } from './ring-messages.ts';
 import type {
   GroupState,
   QueueState,
@@ -34,7 +35,7 @@ export interface PullServiceOptions {
   topics: TopicStates;
   segments: CommitLogSegments;
   toReactor: ReactorProxy;
-  commitOffset: (commit: CommitOffset) => void;
+  commits: PullCommits;
   longPollingEnable: boolean;
 }
 
@@ -107,10 +108,8 @@ export class PullService {
       return this.#refuse(frame, ResponseCode.SYSTEM_ERROR, 'a pull needs consumerGroup and topic');
     }
     const { topics } = this.#options;
-    const bytes = scanner.bytes;
-    const start = (field: number): number => scanner.valueStart[field];
-    const end = (field: number): number => scanner.valueEnd[field];
-    const group = topics.groupAt(bytes, start(groupField), end(groupField));
+    const { bytes, valueStart, valueEnd } = scanner;
+    const group = topics.groupAt(bytes, valueStart[groupField], valueEnd[groupField]);
     if (group === undefined || !group.exists) {
       const remark = `subscription group [${scanner.text(groupField) ?? ''}] does not exist; start a consumer of the group, or create it`;
       return this.#refuse(frame, ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark);
@@ -119,7 +118,7 @@ export class PullService {
       const remark = `subscription group no permission, ${scanner.text(groupField) ?? ''}`;
       return this.#refuse(frame, ResponseCode.NO_PERMISSION, remark);
     }
-    const topic = topics.topicAt(bytes, start(topicField), end(topicField));
+    const topic = topics.topicAt(bytes, valueStart[topicField], valueEnd[topicField]);
     if (topic === undefined || !topic.isConfigured) {
       return this.#refuse(
         frame,
@@ -165,7 +164,7 @@ export class PullService {
         : SHORT_POLLING_MS;
       this.#hold({
         deadlineMs: nowMs + holdMs,
-        isDone: false,
+        heldIndex: -1,
         connectionId: frame.connectionId,
         opaque: scanner.opaque,
         serializeType: scanner.serializeType,
@@ -178,7 +177,7 @@ export class PullService {
       });
     }
     if ((sysFlag & PullFlag.COMMIT_OFFSET) !== 0 && commitOffset >= 0) {
-      this.#commit(group, scanner.text(groupField) ?? '', topic.topic, queueId, commitOffset);
+      this.#options.commits.commit(group.group, topic.topic, queueId, commitOffset);
     }
     return true;
   }
@@ -191,7 +190,7 @@ export class PullService {
     let hasRoom = true;
     for (let index = 0; index < waiting.length; index++) {
       const pull = waiting[index];
-      if (pull.isDone) continue;
+      if (pull.heldIndex < 0) continue;
       if (hasRoom) {
         this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
         const isNothing =
@@ -226,8 +225,8 @@ export class PullService {
         this.#held.add(pull);
         return count;
       }
-      this.#held.finish(pull);
-      if (queue !== undefined) queue.waiting = queue.waiting.filter((other) => !other.isDone);
+      if (queue !== undefined)
+        queue.waiting = queue.waiting.filter((other) => other.heldIndex >= 0);
       count++;
     }
   }
@@ -279,19 +278,6 @@ export class PullService {
     const { topics } = this.#options;
     topics.queueOfRecord(pull.topic, pull.queueId).waiting.push(pull);
     this.#held.add(pull);
-  }
-
-  #commit(
-    group: GroupState,
-    groupName: string,
-    topic: string,
-    queueId: number,
-    offset: number,
-  ): void {
-    const key = `${topic} ${queueId}`;
-    if (group.reportedOffsets.get(key) === offset) return;
-    group.reportedOffsets.set(key, offset);
-    this.#options.commitOffset({ group: groupName, topic, queueId, offset });
   }
 
   /** Reads at most one answer's worth; leaves code, next offset, bounds and ranges. */

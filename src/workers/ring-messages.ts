@@ -31,7 +31,7 @@ export const MessageType = {
   CLOSE_CONNECTION: 10,
   /** control → worker, dispatcher, writer: JSON of a Snapshot. */
   SNAPSHOT: 11,
-  /** dispatcher → control: JSON of a commit that came with a pull. */
+  /** dispatcher → control: `commitMessage`, a commit that came with a pull. */
   COMMIT_OFFSET: 12,
   /** control → dispatcher: code 14 found nothing stored: connection id i32, then JSON of a QueueStartQuestion. */
   QUEUE_START: 13,
@@ -39,6 +39,8 @@ export const MessageType = {
   FLUSHER_TASK: 14,
   /** control → reactor: topics changed, tell the name servers. */
   TOPICS_CHANGED: 15,
+  /** dispatcher → control: `commitMessage`, then JSON of [group, topic]: what its id stands for from now on. */
+  COMMIT_NAMES: 16,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -201,12 +203,8 @@ export interface TopicsChanged {
   topics: unknown[];
 }
 
-export interface CommitOffset {
-  group: string;
-  topic: string;
-  queueId: number;
-  offset: number;
-}
+/** `id` stands for a group and a topic. */
+export const commitMessage = layout({ id: 'i32', queueId: 'i32', offset: 'f64' }, 16);
 
 /** Where a group without a stored offset starts in a queue. */
 export interface QueueStartQuestion {

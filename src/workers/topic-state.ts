@@ -62,12 +62,15 @@ export class TopicState {
 }
 
 export class GroupState {
+  readonly group: string;
   exists = false;
   consumeEnable = false;
   /** By topic; null where no member is alive. */
   subscriptions: Map<string, SubscriptionSnapshot & { filter: TagFilter }> | null = null;
-  /** Last offset that was reported to control, by "topic queueId". */
-  readonly reportedOffsets = new Map<string, number>();
+
+  constructor(group: string) {
+    this.group = group;
+  }
 }
 
 export class TopicStates {
@@ -127,7 +130,7 @@ export class TopicStates {
   #applyGroup(snapshot: GroupSnapshot): void {
     let group = this.#groups.getName(snapshot.group);
     if (group === undefined) {
-      group = new GroupState();
+      group = new GroupState(snapshot.group);
       this.#groups.set(snapshot.group, group);
     }
     group.exists = snapshot.exists;

@@ -6,7 +6,7 @@ test('expired pulls come out by deadline, finished ones not at all', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 1000 }), fc.boolean())), (entries) => {
       const table = new HeldPullTable<HeldPull>();
-      const pulls = entries.map(([deadlineMs]) => ({ deadlineMs, isDone: false }));
+      const pulls = entries.map(([deadlineMs]) => ({ deadlineMs, heldIndex: -1 }));
       for (const pull of pulls) table.add(pull);
       for (const [index, [, isFinished]] of entries.entries()) {
         if (isFinished) table.finish(pulls[index]);
@@ -20,7 +20,7 @@ test('expired pulls come out by deadline, finished ones not at all', () => {
         for (let pull = table.takeExpired(nowMs); pull !== null; pull = table.takeExpired(nowMs)) {
           expect(pull.deadlineMs).toBeLessThanOrEqual(nowMs);
           taken.push(pull.deadlineMs);
-          table.finish(pull);
+          expect(pull.heldIndex).toBe(-1);
         }
       }
       expect(taken).toEqual(expected.toSorted((left, right) => left - right));
