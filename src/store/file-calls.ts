@@ -52,7 +52,7 @@ export const fileCalls: FileCalls = {
   sizeOf: (file) => attempt(`stat ${file}`, () => fs.statSync(file).size),
   modifiedMs: (file) => attempt(`stat ${file}`, () => fs.statSync(file).mtimeMs),
   makeDirectory(directory) {
-    attempt(`make directory ${directory}`, () => fs.mkdirSync(directory, { recursive: true }));
+    attempt(`make directory ${directory}`, () => makeDirectories(directory));
   },
   remove(file) {
     attempt(`remove ${file}`, () => fs.rmSync(file, { recursive: true, force: true }));
@@ -134,4 +134,20 @@ function writeAll(
   let written = from;
   while (written < to)
     written += fs.writeSync(descriptor, source, written, to - written, position + written - from);
+}
+
+/** Node's own recursive way never returns where a parent takes no directories, as /proc. */
+function makeDirectories(directory: string): void {
+  const missing: string[] = [];
+  for (let at = directory; !fs.existsSync(at); at = path.dirname(at)) missing.push(at);
+  // Another start may have made one meanwhile.
+  for (const one of missing.reverse()) {
+    try {
+      fs.mkdirSync(one);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+  if (!fs.statSync(directory).isDirectory())
+    throw Object.assign(new Error(`${directory} is no directory`), { code: 'ENOTDIR' });
 }

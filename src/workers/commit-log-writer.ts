@@ -302,7 +302,8 @@ export class CommitLogWriter implements Agent {
       positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
       positions.publish(PositionSlot.APPENDED, this.#appended);
       if (!flushesSynchronously) dispatcherDoorbell?.ring();
-      if (flushesSynchronously && !this.#waiting.isEmpty) {
+      // Also where no sender waits: with synchronous flush consumers see only what is on disk.
+      if (flushesSynchronously) {
         positions.publish(PositionSlot.SYNC_WANTED, this.#appended);
         flusherDoorbell.ring();
       }

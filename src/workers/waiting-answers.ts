@@ -28,10 +28,6 @@ export class WaitingAnswers {
     this.#toReactor = toReactor;
   }
 
-  get isEmpty(): boolean {
-    return !this.#consumer.peek();
-  }
-
   /** Room for an answer; returns where its APPEND_ANSWER goes in `producer`, or BACK_PRESSURED. */
   claim(answerBytes: number): number {
     const offset = this.producer.claim(

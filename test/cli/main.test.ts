@@ -161,6 +161,15 @@ describe('millrace start', () => {
     await free();
   });
 
+  test.runIf(process.platform === 'linux')(
+    'a store where no directory can be made is an error, at once',
+    async () => {
+      const started = run(`${START} --store-dir /proc/millrace`);
+      expect(await started.exitCode).toBe(1);
+      expect(started.errors).toMatch(/^millrace: make directory \/proc\/millrace: ENOENT;.*\n$/);
+    },
+  );
+
   test('a store that another broker has open is left alone', async () => {
     const first = run(START);
     await first.line('ready');

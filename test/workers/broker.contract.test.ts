@@ -277,6 +277,29 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     expect(records[1].storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
   });
 
+  test('with synchronous flush shows also what no sender waits for as soon as it is on disk', async () => {
+    client.close();
+    await broker.close();
+    await start({ flush: 'sync', flushIntervalMs: 3_600_000 });
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const waited = await client.request(sendRequest({ topic: 'TopicA', body: 'waited for' }));
+    expect(waited.code).toBe(0);
+    client.oneway(sendRequest({ topic: 'TopicA', body: 'oneway' }));
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'not waited for', properties: { WAIT: 'false' } }),
+    );
+    await client.request(
+      sendRequest({ topic: 'TopicA', body: 'later', properties: { DELAY: '1', WAIT: 'false' } }),
+    );
+    const records = await pullAll('group-a', 'TopicA', 0, 4);
+    expect(records.map((record) => record.body)).toEqual([
+      'waited for',
+      'oneway',
+      'not waited for',
+      'later',
+    ]);
+  });
+
   test('redelivers what a consumer sent back through its retry topic', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
     const sent = await client.request(sendRequest({ topic: 'TopicA', body: 'again' }));
