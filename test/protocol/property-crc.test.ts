@@ -51,7 +51,7 @@ test.each(['', 'TAGS\x01a\x02'])(
       view.propertiesStart + view.propertiesBytes,
     );
     const sum = crc32(bytes.subarray(0, bytes.length - PROPERTY_CRC_BYTES)) & 0x7fffffff;
-    const digits = [...String(sum).padStart(10, '0')].reverse().join('');
+    const digits = String(sum).padStart(10, '0').split('').reverse().join('');
     expect(text).toBe(`${properties}__CRC32#\x01${digits}\x02`);
     expect(isPropertyCrcRight(view)).toBe(true);
   },
