@@ -47,6 +47,7 @@ export interface BrokerConfig {
   readonly defaultTopicQueueNums: number;
   readonly messageDelayLevel: string;
   readonly longPollingEnable: boolean;
+  readonly enablePropertyFilter: boolean;
   /** syncFlushTimeout */
   readonly syncFlushTimeoutMs: number;
   /** flushIntervalCommitLog */
@@ -95,6 +96,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     defaultTopicQueueNums: 8,
     messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
     longPollingEnable: true,
+    enablePropertyFilter: false,
     syncFlushTimeoutMs: 5000,
     flushIntervalMs: 500,
     messageIndexEnable: true,

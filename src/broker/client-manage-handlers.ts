@@ -15,6 +15,7 @@ import {
   decodeSubscription,
   type Heartbeat,
 } from './heartbeat.ts';
+import { compileFilter, isFilterFault, isTagExpression } from './message-filter.ts';
 import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
 import { isRefusal } from './topic-table.ts';
 
@@ -87,12 +88,18 @@ const unregisterClient: RequestHandler = (state, request, connection) => {
 
 const checkClientConfig: RequestHandler = (state, request) => {
   const subscription = decodeSubscription(bodyObject(request)['subscriptionData']);
-  const isTag = subscription === null || subscription.expressionType === 'TAG';
-  if (isTag || state.config.enablePropertyFilter) return { code: ResponseCode.SUCCESS };
-  return {
-    code: ResponseCode.SYSTEM_ERROR,
-    remark: `The broker does not support consumer to filter message by ${subscription.expressionType.slice(0, 64)}`,
-  };
+  if (subscription === null || isTagExpression(subscription.expressionType))
+    return { code: ResponseCode.SUCCESS };
+  if (!state.config.enablePropertyFilter) {
+    return {
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: `The broker does not support consumer to filter message by ${subscription.expressionType.slice(0, 64)}`,
+    };
+  }
+  const filter = compileFilter(subscription.expressionType, subscription.subString);
+  return isFilterFault(filter)
+    ? { code: ResponseCode.SUBSCRIPTION_PARSE_FAILED, remark: filter.remark }
+    : { code: ResponseCode.SUCCESS };
 };
 
 function decodeBeat(request: RemotingCommand): Heartbeat {

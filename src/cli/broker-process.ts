@@ -146,6 +146,7 @@ async function start(
       defaultTopicQueueNums: config.defaultTopicQueueNums,
       messageDelayLevel: config.messageDelayLevel,
       traceTopicEnable: config.traceTopicEnable,
+      enablePropertyFilter: config.enablePropertyFilter,
     },
     visibleConfig: Object.entries(config).map(([key, value]) => [key, String(value)]),
     brokerId: config.brokerId,

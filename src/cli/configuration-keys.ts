@@ -196,6 +196,7 @@ export const settingKeys: readonly SettingKey[] = [
       ['autoCreateTopicEnable', 'a first send creates its topic'],
       ['autoCreateSubscriptionGroup', 'a first heartbeat creates its group'],
       ['longPollingEnable', 'pulls wait for messages'],
+      ['enablePropertyFilter', 'consumers may subscribe by SQL92 expressions'],
       ['messageIndexEnable', 'messages can be found by key'],
       ['traceOn', 'clients are told to trace'],
       ['traceTopicEnable', 'create the topic for traces at start'],

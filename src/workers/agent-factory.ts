@@ -324,6 +324,7 @@ export class AgentFactory {
         segments: this.segments,
         toReactor,
         longPollingEnable: settings.longPollingEnable,
+        enablePropertyFilter: settings.control.enablePropertyFilter,
         commits,
       }),
       queries: new QueueQueries({

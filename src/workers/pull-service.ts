@@ -13,8 +13,16 @@
  * Source: PullMessageProcessor.java, DefaultMessageStore.java (getMessage), PullRequestHoldService.java.
  */
 import { HeldPullTable } from '../broker/held-pull-table.ts';
-import { compileTagExpression, type TagFilter } from '../broker/tag-filter.ts';
+import {
+  compileFilter,
+  type FilterFault,
+  isFilterFault,
+  isTagExpression,
+  type MessageFilter,
+} from '../broker/message-filter.ts';
+import type { SqlFilter } from '../broker/sql-filter.ts';
 import { ResponseCode } from '../protocol/codes.ts';
+import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue.ts';
@@ -37,6 +45,8 @@ export interface PullServiceOptions {
   toReactor: ReactorProxy;
   commits: PullCommits;
   longPollingEnable: boolean;
+  /** Whether subscriptions may be SQL92 expressions. */
+  enablePropertyFilter: boolean;
 }
 
 const PullFlag = { COMMIT_OFFSET: 1, SUSPEND: 2, SUBSCRIPTION: 4 } as const;
@@ -74,7 +84,8 @@ export class PullService {
   readonly #held = new HeldPullTable<WaitingPull>();
   readonly #fields = new Int32Array(fieldNames.length);
   readonly #units = new ConsumeQueueUnits(SCAN_COUNT);
-  readonly #filters = new Map<string, TagFilter>();
+  readonly #filters = new Map<string, MessageFilter | FilterFault>();
+  readonly #view = new RecordView();
   /** Ranges of the answer being built: physical offset and bytes in turn. */
   readonly #ranges = new Float64Array(MESSAGE_COUNT_MAX * 2);
   #rangeCount = 0;
@@ -239,23 +250,24 @@ export class PullService {
     group: GroupState,
     topic: TopicState,
     sysFlag: number,
-  ): TagFilter | null {
+  ): MessageFilter | null {
     const scanner = this.scanner;
     const fields = this.#fields;
     const expressionType = scanner.text(fields[Field.expressionType]);
-    if (expressionType !== null && expressionType !== '' && expressionType !== 'TAG') {
+    if (!isTagExpression(expressionType) && !this.#options.enablePropertyFilter) {
       this.#wasRefused = this.#refuse(
         frame,
         ResponseCode.SYSTEM_ERROR,
-        `The broker does not support consumer to filter message by ${expressionType}`,
+        `The broker does not support consumer to filter message by ${(expressionType ?? '').slice(0, 64)}`,
       );
       return null;
     }
     if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
-      return this.#compiled(scanner.text(fields[Field.subscription]) ?? '');
+      const expression = scanner.text(fields[Field.subscription]) ?? '';
+      return this.#usable(frame, this.#compiled(expressionType, expression));
     }
     const subscription = group.subscriptions?.get(topic.topic);
-    if (subscription !== undefined) return subscription.filter;
+    if (subscription !== undefined) return this.#usable(frame, subscription.filter);
     const what =
       group.subscriptions === null
         ? "the consumer's group info not exist"
@@ -264,12 +276,19 @@ export class PullService {
     return null;
   }
 
-  #compiled(expression: string): TagFilter {
-    let filter = this.#filters.get(expression);
+  #usable(frame: FrameReader, filter: MessageFilter | FilterFault): MessageFilter | null {
+    if (!isFilterFault(filter)) return filter;
+    this.#wasRefused = this.#refuse(frame, ResponseCode.SUBSCRIPTION_PARSE_FAILED, filter.remark);
+    return null;
+  }
+
+  #compiled(expressionType: string | null, expression: string): MessageFilter | FilterFault {
+    const key = `${isTagExpression(expressionType) ? '' : expressionType} ${expression}`;
+    let filter = this.#filters.get(key);
     if (filter === undefined) {
       if (this.#filters.size >= FILTER_CACHE_COUNT_MAX) this.#filters.clear();
-      filter = compileTagExpression(expression);
-      this.#filters.set(expression, filter);
+      filter = compileFilter(expressionType, expression);
+      this.#filters.set(key, filter);
     }
     return filter;
   }
@@ -285,7 +304,7 @@ export class PullService {
     queue: QueueState | undefined,
     offset: number,
     messageCountMax: number,
-    filter: TagFilter,
+    filter: MessageFilter,
   ): void {
     this.#rangeCount = 0;
     this.#bodyBytes = 0;
@@ -306,12 +325,18 @@ export class PullService {
     } else this.#collect(queue, offset, messageCountMax, filter);
   }
 
-  #collect(queue: QueueState, offset: number, messageCountMax: number, filter: TagFilter): void {
+  #collect(
+    queue: QueueState,
+    offset: number,
+    messageCountMax: number,
+    filter: MessageFilter,
+  ): void {
     const countMax = Math.min(Math.max(messageCountMax, 1), MESSAGE_COUNT_MAX);
     const units = this.#units;
+    const { tags, sql } = filter;
     const unitCount = queue.consumeQueue.read(
       offset,
-      filter.matchesAll ? countMax : SCAN_COUNT,
+      tags.matchesAll && sql === null ? countMax : SCAN_COUNT,
       units,
     );
     const ranges = this.#ranges;
@@ -320,11 +345,11 @@ export class PullService {
     let rangeEnd = -1;
     let index = 0;
     for (; index < unitCount && messageCount < countMax; index++) {
-      if (!filter.matchesAll && !filter.matches(units.tagsHigh[index], units.tagsLow[index]))
-        continue;
+      if (!tags.matchesAll && !tags.matches(units.tagsHigh[index], units.tagsLow[index])) continue;
       const bytes = units.bytes[index];
       // A unit that stands for no message.
       if (bytes === 0) continue;
+      if (sql !== null && !this.#matchesSql(sql, units.physicalOffset[index], bytes)) continue;
       if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
       const physicalOffset = units.physicalOffset[index];
       if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
@@ -346,6 +371,17 @@ export class PullService {
       this.#code = ResponseCode.PULL_NOT_FOUND;
       this.#next = offset;
     }
+  }
+
+  #matchesSql(sql: SqlFilter, physicalOffset: number, bytes: number): boolean {
+    const { segments } = this.#options;
+    const segment = segments.segmentAt(physicalOffset);
+    if (segment === null) return false;
+    const view = this.#view;
+    const start = physicalOffset % segments.segmentBytes;
+    if (view.read(segment.bytes, start, start + bytes, false) !== RecordKind.MESSAGE) return false;
+    const { propertiesStart } = view;
+    return sql.matches(segment.bytes, propertiesStart, propertiesStart + view.propertiesBytes);
   }
 
   /** Sends the outcome of the last read; false when there is no room. */

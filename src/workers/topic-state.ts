@@ -5,7 +5,7 @@
  * and who waits at which queue. Looked up by the bytes of a name where it stands in a record or
  * request.
  */
-import { compileTagExpression, type TagFilter } from '../broker/tag-filter.ts';
+import { compileFilter, type FilterFault, type MessageFilter } from '../broker/message-filter.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
@@ -25,7 +25,7 @@ export interface WaitingPull extends HeldPull {
   /** Everything below was scanned and did not match. */
   scannedTo: number;
   messageCountMax: number;
-  filter: TagFilter;
+  filter: MessageFilter;
 }
 
 export class QueueState {
@@ -66,7 +66,10 @@ export class GroupState {
   exists = false;
   consumeEnable = false;
   /** By topic; null where no member is alive. */
-  subscriptions: Map<string, SubscriptionSnapshot & { filter: TagFilter }> | null = null;
+  subscriptions: Map<
+    string,
+    SubscriptionSnapshot & { filter: MessageFilter | FilterFault }
+  > | null = null;
 
   constructor(group: string) {
     this.group = group;
@@ -141,7 +144,10 @@ export class TopicStates {
         : new Map(
             snapshot.subscriptions.map((subscription) => [
               subscription.topic,
-              { ...subscription, filter: compileTagExpression(subscription.subString) },
+              {
+                ...subscription,
+                filter: compileFilter(subscription.expressionType, subscription.subString),
+              },
             ]),
           );
   }

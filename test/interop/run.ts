@@ -20,6 +20,7 @@ import {
 } from './apache-rocketmq.ts';
 import { fullDisk } from './full-disk.ts';
 import { killRounds } from './kill-rounds.ts';
+import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 
 const { values: options } = parseArgs({
@@ -152,6 +153,7 @@ const clientScenarios = [
   'lite-pull',
   'lite-pull-assign',
   'tags',
+  'sql-filter',
   'rebalance',
   'resume',
   'from-last',
@@ -179,7 +181,10 @@ async function startServer(directory: string, extra: string[] = []): Promise<Mil
 
 async function startSubject(directory: string): Promise<void> {
   if (options.against !== 'apache') {
-    await startServer(directory);
+    const file = path.join(directory, 'subject.conf');
+    fs.mkdirSync(directory, { recursive: true });
+    fs.writeFileSync(file, 'enablePropertyFilter=true\n');
+    await startServer(directory, ['--config', file]);
     return;
   }
   own(
@@ -190,7 +195,7 @@ async function startSubject(directory: string): Promise<void> {
     nameServerAddress: NAME_SERVER,
     brokerName: 'apache-a',
     // With several threads the stock broker itself reorders what one producer sends to one queue.
-    properties: { sendMessageThreadPoolNums: 1 },
+    properties: { sendMessageThreadPoolNums: 1, enablePropertyFilter: true },
   };
   own(
     await startApacheBroker({
@@ -339,6 +344,10 @@ async function main(): Promise<void> {
       console.log(`        ${await killRounds({ directory, rounds, port: KILL_PORT, flush })}`);
     });
   }
+
+  await scenario('SQL92 expressions, beside the stock filter', async (directory) => {
+    console.log(`        ${await compareSql(directory)}`);
+  });
 
   for (const by of ['messages', 'others'] as const) {
     await scenario(`full disk, by ${by}`, async (directory) => {

@@ -277,6 +277,40 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     expect(records[1].storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
   });
 
+  test('filters by an SQL92 expression where that is configured, and refuses a broken one with its place', async () => {
+    const sql = (expression: string, offset: number): ReturnType<typeof pullRequest> => {
+      const pull = pullRequest('group-a', 'TopicA', 0, offset, 5000);
+      return {
+        ...pull,
+        fields: { ...pull.fields, sysFlag: 6, subscription: expression, expressionType: 'SQL92' },
+      };
+    };
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    for (const age of ['7', '18', 'unknown', '30'])
+      await client.request(sendRequest({ topic: 'TopicA', body: age, properties: { age } }));
+    const off = await client.request(sql('age >= 18', 0));
+    expect([off.code, off.remark]).toEqual([
+      1,
+      'The broker does not support consumer to filter message by SQL92',
+    ]);
+    client.close();
+    await broker.close();
+    await start({ enablePropertyFilter: true });
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    const found = await client.request(sql('age >= 18', 0));
+    expect(found.code).toBe(0);
+    expect(readRecords(found.body).map((record) => record.body)).toEqual(['18', '30']);
+    expect(found.extFields.get('nextBeginOffset')).toBe('4');
+    const broken = await client.request(sql('age >=', 0));
+    expect(broken.code).toBe(23);
+    expect(broken.remark).toContain('at character 7');
+    // A pull that waits is woken only by what it asks for.
+    const held = client.request(sql('age > 40', 4));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'no', properties: { age: '39' } }));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'yes', properties: { age: '41' } }));
+    expect(readRecords((await held).body).map((record) => record.body)).toEqual(['yes']);
+  });
+
   test('with synchronous flush shows also what no sender waits for as soon as it is on disk', async () => {
     client.close();
     await broker.close();

@@ -23,6 +23,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -142,6 +143,36 @@ class ConsumeScenarios {
         }
         for (MessageExt message : consume(topic, "TagA || TagC", 60)) {
             check(!message.getTags().equals("TagB"), "a tag that was not asked for");
+        }
+        producer.shutdown();
+    }
+
+    static void sqlFilter() throws Exception {
+        DefaultMQProducer producer = producer();
+        String topic = topic("SqlFilter");
+        for (int i = 0; i < 90; i++) {
+            Message message = new Message(topic, i % 2 == 0 ? "Even" : "Odd", bytes("body " + i));
+            message.putUserProperty("number", String.valueOf(i));
+            if (i % 3 == 0) {
+                message.putUserProperty("region", "\u5317\u4eac");
+            }
+            producer.send(message);
+        }
+        String sql = "number >= 30 AND number < 60 AND (TAGS = 'Even' OR region = '\u5317\u4eac')";
+        for (MessageExt message : consume(topic, MessageSelector.bySql(sql), 20)) {
+            int number = Integer.parseInt(message.getUserProperty("number"));
+            check(number >= 30 && number < 60 && (number % 2 == 0 || number % 3 == 0), "not asked for: " + number);
+        }
+        equal(30, consume(topic, MessageSelector.bySql("region IS NOT NULL"), 30).size(), "messages with a region");
+        DefaultMQPushConsumer broken = pushConsumer("broken_" + topic, topic, MessageSelector.bySql("number >"));
+        broken.registerMessageListener((MessageListenerConcurrently) (m, c) -> ConsumeConcurrentlyStatus.CONSUME_SUCCESS);
+        try {
+            broken.start();
+            throw new AssertionError("an expression without an end was accepted");
+        } catch (MQClientException expected) {
+            equal(23, expected.getResponseCode(), "answer to a broken expression");
+        } finally {
+            broken.shutdown();
         }
         producer.shutdown();
     }

@@ -10,6 +10,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.exception.MQClientException;
@@ -54,13 +55,17 @@ class Harness {
     }
 
     static DefaultMQPushConsumer pushConsumer(String group, String topic, String expression) throws MQClientException {
+        return pushConsumer(group, topic, MessageSelector.byTag(expression));
+    }
+
+    static DefaultMQPushConsumer pushConsumer(String group, String topic, MessageSelector selector) throws MQClientException {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
         consumer.setNamesrvAddr(nameServer);
         consumer.setInstanceName("c" + CLIENTS.incrementAndGet());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         // A route that the name server learns a moment later is not missed for half a minute.
         consumer.setPollNameServerInterval(1000);
-        consumer.subscribe(topic, expression);
+        consumer.subscribe(topic, selector);
         return consumer;
     }
 
@@ -74,8 +79,12 @@ class Harness {
 
     /** Consumes a topic as a new group until so many different messages have come. */
     static List<MessageExt> consume(String topic, String expression, int count) throws Exception {
+        return consume(topic, MessageSelector.byTag(expression), count);
+    }
+
+    static List<MessageExt> consume(String topic, MessageSelector selector, int count) throws Exception {
         Map<String, MessageExt> found = new ConcurrentHashMap<>();
-        DefaultMQPushConsumer consumer = pushConsumer("group_" + RUN + "_" + CLIENTS.get() + "_" + topic, topic, expression);
+        DefaultMQPushConsumer consumer = pushConsumer("group_" + RUN + "_" + CLIENTS.get() + "_" + topic, topic, selector);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             for (MessageExt message : messages) {
                 // The stock broker stores every message of a batch with the unique id of the batch as well.

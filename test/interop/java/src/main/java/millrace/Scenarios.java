@@ -37,6 +37,7 @@ public class Scenarios {
         ALL.put("lite-pull", p -> ConsumeScenarios.litePull());
         ALL.put("lite-pull-assign", p -> ConsumeScenarios.litePullAssign());
         ALL.put("tags", p -> ConsumeScenarios.tags());
+        ALL.put("sql-filter", p -> ConsumeScenarios.sqlFilter());
         ALL.put("rebalance", p -> ConsumeScenarios.rebalance());
         ALL.put("resume", p -> ConsumeScenarios.resume());
         ALL.put("from-last", p -> ConsumeScenarios.fromLast());

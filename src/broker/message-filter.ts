@@ -1,0 +1,53 @@
+/**
+ * @agent dispatcher
+ *
+ * What of a topic's messages a subscription wants: by tag, which the ConsumeQueue unit tells, or by an
+ * SQL92 expression over properties, which only the record tells.
+ *
+ * Source: ExpressionType.java, FilterAPI.java, ConsumerFilterManager.java.
+ */
+import { SqlError } from './sql-expression.ts';
+import { compileSql, type SqlFilter } from './sql-filter.ts';
+import { compileTagExpression, type TagFilter } from './tag-filter.ts';
+
+export const TAG_EXPRESSION = 'TAG';
+export const SQL_EXPRESSION = 'SQL92';
+
+export interface MessageFilter {
+  readonly tags: TagFilter;
+  /** Null for a subscription by tag. */
+  readonly sql: SqlFilter | null;
+}
+
+/** Why an expression can't be used. */
+export interface FilterFault {
+  readonly remark: string;
+}
+
+const everyTag = compileTagExpression('*');
+
+/** Compiles a subscription of either kind; an empty kind is TAG. */
+export function compileFilter(
+  expressionType: string | null,
+  expression: string,
+): MessageFilter | FilterFault {
+  if (isTagExpression(expressionType)) return { tags: compileTagExpression(expression), sql: null };
+  if (expressionType !== SQL_EXPRESSION)
+    return {
+      remark: `no filter for expressions of the type ${(expressionType ?? '').slice(0, 64)}`,
+    };
+  try {
+    return { tags: everyTag, sql: compileSql(expression) };
+  } catch (error) {
+    if (!(error instanceof SqlError)) throw error;
+    return { remark: `parse the consumer's subscription failed: ${error.message}` };
+  }
+}
+
+export function isTagExpression(expressionType: string | null): boolean {
+  return expressionType === null || expressionType === '' || expressionType === TAG_EXPRESSION;
+}
+
+export function isFilterFault(filter: MessageFilter | FilterFault): filter is FilterFault {
+  return 'remark' in filter;
+}

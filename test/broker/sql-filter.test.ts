@@ -1,0 +1,111 @@
+/**
+ * Rules that a reader may doubt, each with its outcome in RocketMQ. That all others agree too is what
+ * the interop suite shows, beside the stock filter.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseSql, SQL_LENGTH_MAX, SqlError } from '../../src/broker/sql-expression.ts';
+import { compileSql } from '../../src/broker/sql-filter.ts';
+import { encodeProperties } from '../../src/protocol/message-properties.ts';
+
+function matches(sql: string, properties: Record<string, string> = {}): boolean {
+  const bytes = Buffer.from(encodeProperties(new Map(Object.entries(properties))));
+  return compileSql(sql).matches(bytes, 0, bytes.length);
+}
+
+describe('an SQL92 filter', () => {
+  test.each([
+    ['a > 5', { a: '6' }, true],
+    ['a > 5', { a: '5' }, false],
+    ["a >= 5 AND b = 'x'", { a: '5', b: 'x' }, true],
+    ['a between 1 and 3 or c is not null', { a: '9', c: '' }, false],
+    ['a between 1 and 3 or c is not null', { a: '9', c: '1' }, true],
+    ["a IN ('x', 'it''s')", { a: "it's" }, true],
+    ["a NOT IN ('x')", { a: 'y' }, true],
+    ["a CONTAINS 'b' and not a startswith 'b'", { a: 'abc' }, false],
+    ["a CONTAINS 'b' and (not (a startswith 'b'))", { a: 'abc' }, true],
+    ['-- note\n a /* b */ = 1', { a: '1' }, true],
+    ['$x_1 = 1e3', { $x_1: '1000' }, true],
+  ])('%s of %j', (sql, properties, expected) => {
+    expect(matches(sql, properties as Record<string, string>)).toBe(expected);
+  });
+
+  test('a missing property is unknown: neither the condition nor its opposite holds', () => {
+    for (const sql of ['a > 5', 'NOT (a > 5)', "a NOT IN ('x')", 'a <> 5'])
+      expect(matches(sql)).toBe(false);
+    expect(matches('a > 5 OR b = 1', { b: '1' })).toBe(true);
+    expect(matches('a = b')).toBe(true);
+  });
+
+  test('text that is no number beside one is a fault, which no OR behind it heals', () => {
+    expect(matches('a > 5 OR b = 1', { a: 'x', b: '1' })).toBe(false);
+    expect(matches('b = 1 OR a > 5', { a: 'x', b: '1' })).toBe(true);
+    expect(matches('NOT (a > 5)', { a: 'x' })).toBe(false);
+    expect(matches('a = 5', { a: '5.0' })).toBe(false);
+    expect(matches('a = 5.0', { a: ' 5 ' })).toBe(true);
+    expect(matches('-5 <> a', { a: '-7' })).toBe(true);
+  });
+
+  test('integers of 64 bits are compared exactly', () => {
+    expect(matches('a = 9223372036854775807', { a: '9223372036854775807' })).toBe(true);
+    expect(matches('a < 9223372036854775807', { a: '9223372036854775806' })).toBe(true);
+    expect(matches('a < 9223372036854775807', { a: '9223372036854775808' })).toBe(false);
+  });
+
+  test('the last of two properties of one name counts', () => {
+    const bytes = Buffer.from('a\x011\x02a\x012\x02broken\x02b\x01\x02');
+    expect(compileSql('a = 2 AND b IS NULL').matches(bytes, 0, bytes.length)).toBe(true);
+  });
+
+  test.each([
+    ['a >', /a value or a property is expected instead of "the end" at character 4/],
+    ['a = 1 b', /an operator is expected instead of "b" at character 7/],
+    ["a > 'x'", /only numbers and properties have an order, for > at character 3/],
+    ['a = NULL', /use IS NULL at character 3/],
+    ["a = 'x", /a string that does not end at character 5/],
+    ['5', /a condition is expected at character 1/],
+    ['a BETWEEN 3 AND 1', /from the smaller value to the larger one/],
+    ['a = 9223372036854775808', /beyond 64 bits/],
+    ['a # 1', /"#" does not belong here at character 3/],
+    ['', /a value or a property is expected/],
+  ])('refuses %j and says where', (sql, message) => {
+    expect(() => parseSql(sql)).toThrow(SqlError);
+    expect(() => parseSql(sql)).toThrow(message);
+  });
+
+  test('refuses what is made to cost time, at once', () => {
+    const many = Array.from({ length: 100_000 }, () => 'a = 1').join(' OR ');
+    const hostile = [
+      many,
+      many.slice(0, SQL_LENGTH_MAX - 4),
+      '('.repeat(SQL_LENGTH_MAX),
+      'NOT '.repeat(16_000),
+      `/*${'*'.repeat(SQL_LENGTH_MAX - 10)}`,
+      "'".repeat(SQL_LENGTH_MAX - 1),
+      `-- ${' '.repeat(SQL_LENGTH_MAX - 10)}`,
+    ];
+    for (const sql of hostile) expect(() => parseSql(sql)).toThrow(SqlError);
+  });
+
+  test('no text makes it throw anything but SqlError, and no properties anything at all', () => {
+    const piece = fc.oneof(
+      fc.constantFrom('a', 'AND', 'OR', 'NOT', '(', ')', "'x'", '5', '=', '>', 'IN', 'IS', 'NULL'),
+      fc.string({ maxLength: 3 }),
+    );
+    const text = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(' '));
+    fc.assert(
+      fc.property(text, fc.uint8Array({ maxLength: 40 }), (sql, properties) => {
+        let filter;
+        try {
+          filter = compileSql(sql);
+        } catch (error) {
+          expect(error).toBeInstanceOf(SqlError);
+          return;
+        }
+        expect(typeof filter.matches(Buffer.from(properties), 0, properties.length)).toBe(
+          'boolean',
+        );
+      }),
+    );
+  });
+});
