@@ -31,6 +31,7 @@ const heartbeat: RequestHandler = (state, request, connection) => {
     clientId: beat.clientId,
     language: request.language,
     version: request.version,
+    remoteAddress: connection.remoteAddress,
   };
   checkLimits(state, beat, member);
   let isSubscriptionChange = false;

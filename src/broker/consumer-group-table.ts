@@ -17,6 +17,8 @@ export interface GroupMember {
   readonly clientId: string;
   readonly language: string;
   readonly version: number;
+  /** `ip:port` of the client. */
+  readonly remoteAddress: string;
   lastHeartbeatMs: number;
 }
 

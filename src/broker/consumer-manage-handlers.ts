@@ -46,7 +46,7 @@ const queryOffset: RequestHandler = (state, request, connection) => {
     return { code: ResponseCode.QUERY_NOT_FOUND, remark: 'Not found, the topic does not exist' };
   }
   // Whether the queue still has its beginning is what the dispatcher knows.
-  state.effects.askDispatcher(connection.id, request, 'queue-start');
+  state.effects.askDispatcher(connection.id, request, { kind: 'queue-start', topic, queueId });
   return null;
 };
 

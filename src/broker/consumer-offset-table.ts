@@ -86,6 +86,14 @@ export class ConsumerOffsetTable {
     return this.#resets.get(key)?.get(queueId) ?? this.#offsets.get(key)?.get(queueId) ?? null;
   }
 
+  /** Topics of which the group has committed anything. */
+  topicsOf(group: string): string[] {
+    const end = SEPARATOR + group;
+    return [...this.#offsets.keys()]
+      .filter((key) => key.endsWith(end))
+      .map((key) => key.slice(0, -end.length));
+  }
+
   /** A commit by request: what the client states is stored, also when it is lower (a client's seek). */
   commit(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
     const key = keyOf(topic, group);

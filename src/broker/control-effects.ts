@@ -53,6 +53,16 @@ export type PersistedFile =
   | 'subscriptionGroup.json'
   | 'kvConfig.json';
 
+/** What the dispatcher is asked for an answer to a request that came to control. */
+export type DispatcherQuestion =
+  /**
+   * Code 14 found nothing stored. The answer is 0 where the queue's minimum offset is 0, and
+   * QUERY_NOT_FOUND where its beginning has expired.
+   */
+  | { kind: 'queue-start'; topic: string; queueId: number }
+  /** Code 208: how far a group is in these queues. */
+  | { kind: 'consume-stats'; queues: { topic: string; queueId: number; offset: number }[] };
+
 export interface ControlEffects {
   /** Sends a finished answer frame. */
   answer(connectionId: number, frame: Buffer): void;
@@ -69,11 +79,8 @@ export interface ControlEffects {
   persist(file: PersistedFile, text: string): void;
   /** The set of topics, or one of them, changed: name servers must hear of it at once. */
   topicsChanged(): void;
-  /**
-   * Code 14 found nothing stored. The dispatcher answers 0 where the queue's minimum offset is 0,
-   * and QUERY_NOT_FOUND where its beginning has expired.
-   */
-  askDispatcher(connectionId: number, request: RemotingCommand, question: 'queue-start'): void;
+  /** Has the dispatcher answer a request, of which it must know what only control does. */
+  askDispatcher(connectionId: number, request: RemotingCommand, question: DispatcherQuestion): void;
   /** The whole record at this place of the log; null where there is none (any more). */
   readRecord(physicalOffset: number): Buffer | null;
   /**

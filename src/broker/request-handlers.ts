@@ -4,6 +4,7 @@
  * The one table from request code to handler.
  */
 import { brokerAdminHandlers } from './broker-admin-handlers.ts';
+import { clientAdminHandlers } from './client-admin-handlers.ts';
 import { clientManageHandlers } from './client-manage-handlers.ts';
 import { consumerManageHandlers } from './consumer-manage-handlers.ts';
 import type { RequestHandler } from './control-state.ts';
@@ -20,4 +21,5 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...topicAdminHandlers,
   ...groupAdminHandlers,
   ...brokerAdminHandlers,
+  ...clientAdminHandlers,
 ]);

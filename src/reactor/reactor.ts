@@ -261,6 +261,7 @@ export class Reactor implements Agent {
         case RequestCode.GET_EARLIEST_MSG_STORETIME:
         case RequestCode.QUERY_MESSAGE:
         case RequestCode.VIEW_MESSAGE_BY_ID:
+        case RequestCode.GET_TOPIC_STATS_INFO:
           return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
         default:
       }

@@ -332,6 +332,7 @@ export class AgentFactory {
         segments: this.segments,
         positions: this.positions,
         index,
+        brokerName: settings.control.brokerName,
       }),
       delays,
       delayOffsetsPath,

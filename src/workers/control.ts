@@ -12,6 +12,7 @@ import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { BrokerControl } from '../broker/broker-control.ts';
 import type {
+  DispatcherQuestion,
   AppendAnswer,
   ControlEffects,
   GroupSnapshot,
@@ -40,6 +41,7 @@ import { FrameReader } from './frame-proxy.ts';
 import type { PullCommitReader } from './pull-commits.ts';
 import { answerBytesPayload, connectionPayload } from './reactor-proxy.ts';
 import {
+  type AskedQuestion,
   type ConnectionOpened,
   type FlusherTask,
   Listener,
@@ -392,16 +394,15 @@ export class Control implements Agent, ControlEffects {
     this.#options.toReactor.offer(MessageType.TOPICS_CHANGED, Buffer.from(JSON.stringify(message)));
   }
 
-  askDispatcher(connectionId: number, request: RemotingCommand): void {
-    const question = Buffer.alloc(4);
-    question.writeInt32LE(connectionId);
-    const { topic, queueId } = Object.fromEntries(request.extFields);
+  askDispatcher(
+    connectionId: number,
+    request: RemotingCommand,
+    question: DispatcherQuestion,
+  ): void {
     const { opaque, serializeType } = request;
-    const payload = Buffer.concat([
-      question,
-      Buffer.from(JSON.stringify({ opaque, serializeType, topic, queueId })),
-    ]);
-    this.#options.toDispatcher?.offer(MessageType.QUEUE_START, payload);
+    const asked: AskedQuestion = { connectionId, opaque, serializeType, question };
+    const payload = Buffer.from(JSON.stringify(asked));
+    this.#options.toDispatcher?.offer(MessageType.QUESTION, payload);
   }
 
   readRecord(physicalOffset: number): Buffer | null {

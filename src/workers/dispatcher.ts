@@ -25,9 +25,9 @@ import type { QueueQueries } from './queue-queries.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import type { RecordDispatcher } from './record-dispatcher.ts';
 import {
+  type AskedQuestion,
   type FlusherTask,
   MessageType,
-  type QueueStartQuestion,
   type Snapshot,
 } from './ring-messages.ts';
 import type { QueueState, TopicStates } from './topic-state.ts';
@@ -160,7 +160,7 @@ export class Dispatcher implements Agent {
       if (payload !== null) {
         if (type === MessageType.SNAPSHOT)
           this.#options.topics.apply(JSON.parse(payload.toString()) as Snapshot);
-        else if (!this.#answerQueueStart(payload)) break;
+        else if (!this.#answerQuestion(payload)) break;
       }
       ring.skip();
       count++;
@@ -169,11 +169,10 @@ export class Dispatcher implements Agent {
     return count;
   }
 
-  /** QUEUE_START: connection id, then JSON of the question. */
-  #answerQueueStart(payload: Buffer): boolean {
-    const question = JSON.parse(payload.toString('utf8', 4)) as QueueStartQuestion;
-    const answer = this.#options.queries.queueStart(question.topic, Number(question.queueId));
-    return this.#options.toReactor.answer(payload.readInt32LE(0), question, answer);
+  #answerQuestion(payload: Buffer): boolean {
+    const asked = JSON.parse(payload.toString()) as AskedQuestion;
+    const answer = this.#options.queries.answerQuestion(asked.question);
+    return this.#options.toReactor.answer(asked.connectionId, asked, answer);
   }
 
   #drainRequests(nowMs: number, end: number): number {

@@ -3,11 +3,13 @@
  *
  * Requests about queues and stored messages that need the ConsumeQueue, the index or the log:
  * offsets by bound or by time (29–32), the start of a queue for a new group (14), messages by key
- * (12) and by place (33). Off the hot path.
+ * (12) and by place (33), how far queues and groups are (202, 208). Off the hot path.
  *
  * Source: AdminBrokerProcessor.java, QueryMessageProcessor.java, ConsumerManageProcessor.java.
  */
+import type { DispatcherQuestion } from '../broker/control-effects.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { printFastjsonTable } from '../protocol/fastjson.ts';
 import { readProperty } from '../protocol/message-properties.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
@@ -23,6 +25,7 @@ export interface QueueQueriesOptions {
   segments: CommitLogSegments;
   positions: StorePositions;
   index: IndexStore | null;
+  brokerName: string;
 }
 
 const UNIQUE_KEY_COUNT_MAX = 32;
@@ -56,6 +59,8 @@ export class QueueQueries {
         return this.#viewMessage(request);
       case RequestCode.QUERY_MESSAGE:
         return this.#queryMessage(request);
+      case RequestCode.GET_TOPIC_STATS_INFO:
+        return this.#topicStats(request);
       default:
         return {
           code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
@@ -69,8 +74,64 @@ export class QueueQueries {
     return topic?.queues[Number(request.extFields.get('queueId') ?? '0')]?.consumeQueue;
   }
 
+  /** Answers for control. */
+  answerQuestion(question: DispatcherQuestion): Answer {
+    return question.kind === 'queue-start'
+      ? this.#queueStart(question.topic, question.queueId)
+      : this.#consumeStats(question.queues);
+  }
+
+  /** TopicStatsTable.java: where each queue begins and ends, and when its last message came. */
+  #topicStats(request: RemotingCommand): Answer {
+    const name = request.extFields.get('topic') ?? '';
+    const topic = this.#options.topics.topicNamed(name);
+    if (topic === undefined || !topic.isConfigured) {
+      return {
+        code: ResponseCode.TOPIC_NOT_EXIST,
+        remark: `topic[${name.slice(0, 256)}] not exist`,
+      };
+    }
+    const queueCount = Math.max(topic.readQueueNums, topic.writeQueueNums);
+    const entries = Array.from({ length: queueCount }, (_, queueId) => {
+      const queue = topic.queues[queueId]?.consumeQueue;
+      const maxOffset = queue?.maxOffset ?? 0;
+      return this.#entry(name, queueId, {
+        lastUpdateTimestamp: Math.max(0, this.#storeTimestampIn(queue, maxOffset - 1)),
+        maxOffset,
+        minOffset: queue?.minOffset ?? 0,
+      });
+    });
+    return { code: ResponseCode.SUCCESS, body: tableBody(entries) };
+  }
+
+  /** ConsumeStats.java: the end of each queue, and how far the group is. */
+  #consumeStats(queues: readonly { topic: string; queueId: number; offset: number }[]): Answer {
+    const entries = queues.map(({ topic, queueId, offset }) => {
+      const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+      return this.#entry(topic, queueId, {
+        brokerOffset: queue?.maxOffset ?? 0,
+        consumerOffset: offset,
+        lastTimestamp: Math.max(0, this.#storeTimestampIn(queue, offset - 1)),
+        pullOffset: offset,
+      });
+    });
+    return { code: ResponseCode.SUCCESS, body: tableBody(entries) };
+  }
+
+  /** Store time of the message at a queue offset; -1 where there is none. */
+  #storeTimestampIn(queue: ConsumeQueue | undefined, offset: number): number {
+    if (queue === undefined || offset < queue.minOffset || offset >= queue.maxOffset) return -1;
+    return queue.storeTimestampAt(offset, (physicalOffset) =>
+      this.#storeTimestampOf(physicalOffset),
+    );
+  }
+
+  #entry(topic: string, queueId: number, value: Record<string, number>): [object, string] {
+    return [{ brokerName: this.#options.brokerName, queueId, topic }, JSON.stringify(value)];
+  }
+
   /** A group without a stored offset starts at 0 where the queue still has its beginning. */
-  queueStart(topic: string, queueId: number): Answer {
+  #queueStart(topic: string, queueId: number): Answer {
     const minOffset =
       this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue.minOffset ?? 0;
     if (minOffset <= 0) return offsetAnswer(0);
@@ -190,6 +251,10 @@ export class QueueQueries {
 }
 
 const keyNames = [Buffer.from('UNIQ_KEY'), Buffer.from('KEYS')];
+
+function tableBody(entries: readonly [object, string][]): Buffer {
+  return Buffer.from(`{"offsetTable":${printFastjsonTable(entries)}}`);
+}
 
 function offsetAnswer(offset: number): Answer {
   return { code: ResponseCode.SUCCESS, extFields: [['offset', String(offset)]] };

@@ -6,6 +6,7 @@
  * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
  */
 import { layout } from '../base/layout.ts';
+import type { DispatcherQuestion } from '../broker/control-effects.ts';
 import type { DataVersion } from '../protocol/topic-config.ts';
 
 export const MessageType = {
@@ -33,8 +34,8 @@ export const MessageType = {
   SNAPSHOT: 11,
   /** dispatcher → control: `commitMessage`, a commit that came with a pull. */
   COMMIT_OFFSET: 12,
-  /** control → dispatcher: code 14 found nothing stored: connection id i32, then JSON of a QueueStartQuestion. */
-  QUEUE_START: 13,
+  /** control → dispatcher: JSON of an AskedQuestion. */
+  QUESTION: 13,
   /** control, dispatcher → flusher: JSON of a FlusherTask. */
   FLUSHER_TASK: 14,
   /** control → reactor: topics changed, tell the name servers. */
@@ -206,12 +207,12 @@ export interface TopicsChanged {
 /** `id` stands for a group and a topic. */
 export const commitMessage = layout({ id: 'i32', queueId: 'i32', offset: 'f64' }, 16);
 
-/** Where a group without a stored offset starts in a queue. */
-export interface QueueStartQuestion {
+/** A request that the dispatcher answers for control. */
+export interface AskedQuestion {
+  connectionId: number;
   opaque: number;
   serializeType: 0 | 1;
-  topic: string;
-  queueId: string;
+  question: DispatcherQuestion;
 }
 
 /** Slow file work that its owner must not wait for. */

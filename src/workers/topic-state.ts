@@ -51,6 +51,7 @@ export class TopicState {
   topicId = -1;
   perm = 0;
   readQueueNums = 0;
+  writeQueueNums = 0;
   /** By queue id; a queue appears with its first message. */
   readonly queues: (QueueState | undefined)[] = [];
 
@@ -124,6 +125,7 @@ export class TopicStates {
       topic.topicId = snapshot.topicId;
       topic.perm = snapshot.perm;
       topic.readQueueNums = snapshot.readQueueNums;
+      topic.writeQueueNums = snapshot.writeQueueNums;
     } else if (snapshot.kind === 'topicDeleted') {
       this.#topics.delete(snapshot.topic);
       this.#consumeQueues.deleteTopic(snapshot.topic);

@@ -44,7 +44,8 @@ describe('stored offset (14)', () => {
   it('is a question to the dispatcher where nothing is stored', () => {
     const harness = opened();
     const request = harness.tell(1, query({ queueId: '1' }));
-    expect(harness.effects.questions).toEqual([{ connectionId: 1, request }]);
+    const question = { kind: 'queue-start', topic: 'T', queueId: 1 };
+    expect(harness.effects.questions).toEqual([{ connectionId: 1, request, question }]);
   });
 
   it('is not found at once where the client wants no zero, or the topic is unknown', () => {

@@ -7,6 +7,7 @@ import { silentLogger } from '../../src/base/logging.ts';
 import { BrokerControl, type BrokerControlOptions } from '../../src/broker/broker-control.ts';
 import { type BrokerControlConfig, defaultControlConfig } from '../../src/broker/control-config.ts';
 import type {
+  DispatcherQuestion,
   AppendAnswer,
   ControlEffects,
   GroupSnapshot,
@@ -34,7 +35,11 @@ export class RecordedEffects implements ControlEffects {
   readonly files = new Map<string, string>();
   persistCount = 0;
   topicsChangedCount = 0;
-  readonly questions: { connectionId: number; request: RemotingCommand }[] = [];
+  readonly questions: {
+    connectionId: number;
+    request: RemotingCommand;
+    question: DispatcherQuestion;
+  }[] = [];
   readonly records = new Map<number, Buffer>();
   readonly appends: { draft: RecordDraft; answerTo: AppendAnswer | null }[] = [];
   hasRoom = true;
@@ -77,8 +82,12 @@ export class RecordedEffects implements ControlEffects {
     this.topicsChangedCount++;
   }
 
-  askDispatcher(connectionId: number, request: RemotingCommand): void {
-    this.questions.push({ connectionId, request });
+  askDispatcher(
+    connectionId: number,
+    request: RemotingCommand,
+    question: DispatcherQuestion,
+  ): void {
+    this.questions.push({ connectionId, request, question });
   }
 
   readRecord(physicalOffset: number): Buffer | null {

@@ -7,6 +7,7 @@ const member = (connectionId: number) => ({
   clientId: `client-${connectionId}`,
   language: 'JAVA',
   version: 479,
+  remoteAddress: '10.0.0.9:5000',
 });
 
 describe('producer groups', () => {

@@ -20,6 +20,7 @@ import {
 } from './apache-rocketmq.ts';
 import { fullDisk } from './full-disk.ts';
 import { killRounds } from './kill-rounds.ts';
+import { adminOutputs, type AdminState, compareOutputs } from './admin-tools.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 
@@ -316,6 +317,16 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+function adminState(directory: string): AdminState {
+  return {
+    nameServer: NAME_SERVER,
+    brokerPort: BROKER_PORT,
+    topic: 'Stored',
+    group: 'carried',
+    directory: path.join(directory, 'tools'),
+  };
+}
+
 /** A store of one segment would not show that the others are found. */
 function checkSegments(directory: string): void {
   const segments = fs.readdirSync(path.join(directory, 'store', 'commitlog'));
@@ -379,8 +390,10 @@ async function main(): Promise<void> {
     await apachePair(directory, path.join(directory, 'store'));
     await step(directory, NAME_SERVER, ...firstBrokerSteps);
     checkSegments(directory);
+    const theirs = await adminOutputs(adminState(directory));
     await stopAll();
     await startServer(directory, smallSegments(directory));
+    console.log(`        ${compareOutputs(theirs, await adminOutputs(adminState(directory)))}`);
     await step(directory, NAME_SERVER, ...secondBrokerSteps);
   });
 

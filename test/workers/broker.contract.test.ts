@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import { parseFastjson } from '../../src/protocol/fastjson.ts';
 import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
 import { hasPropertyCrc, isPropertyCrcRight } from '../../src/protocol/property-crc.ts';
@@ -309,6 +310,59 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     await client.request(sendRequest({ topic: 'TopicA', body: 'no', properties: { age: '39' } }));
     await client.request(sendRequest({ topic: 'TopicA', body: 'yes', properties: { age: '41' } }));
     expect(readRecords((await held).body).map((record) => record.body)).toEqual(['yes']);
+  });
+
+  test('tells tools who is connected and how far queues and groups are', async () => {
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA', 'TagA || TagB'));
+    const beforeMs = Date.now();
+    for (const body of ['x', 'y', 'z'])
+      await client.request(sendRequest({ topic: 'TopicA', body, queueId: 1 }));
+    const fields = { consumerGroup: 'group-a', topic: 'TopicA', queueId: 1, commitOffset: 2 };
+    await client.request({ code: 15, fields });
+
+    const members = await client.request({ code: 203, fields: { consumerGroup: 'group-a' } });
+    expect(JSON.parse(members.body.toString())).toMatchObject({
+      connectionSet: [
+        {
+          clientAddr: `127.0.0.1:${client.socket.localPort}`,
+          clientId: 'c1',
+          language: 'OTHER',
+          version: expect.any(Number) as number,
+        },
+      ],
+      consumeType: 'CONSUME_PASSIVELY',
+      messageModel: 'CLUSTERING',
+      subscriptionTable: { TopicA: { subString: 'TagA || TagB', tagsSet: ['TagA', 'TagB'] } },
+    });
+    const none = await client.request({ code: 203, fields: { consumerGroup: 'nobody' } });
+    expect([none.code, none.remark]).toEqual([206, 'the consumer group[nobody] not online']);
+    const producers = await client.request({ code: 204, fields: { producerGroup: 'nobody' } });
+    expect(producers.code).toBe(1);
+
+    const table = (body: Buffer): Map<string, Record<string, number>> => {
+      const root = parseFastjson(body.toString()) as { offsetTable: [object, never][] };
+      return new Map(root.offsetTable.map(([queue, value]) => [JSON.stringify(queue), value]));
+    };
+    const key = (queueId: number): string =>
+      JSON.stringify({ brokerName: 'broker-test', queueId, topic: 'TopicA' });
+    const topic = await client.request({ code: 202, fields: { topic: 'TopicA' } });
+    const queues = table(topic.body);
+    expect(queues.size).toBe(4);
+    expect(queues.get(key(1))).toMatchObject({ minOffset: 0, maxOffset: 3 });
+    expect(queues.get(key(1))?.['lastUpdateTimestamp']).toBeGreaterThanOrEqual(beforeMs);
+    expect(queues.get(key(0))).toEqual({ minOffset: 0, maxOffset: 0, lastUpdateTimestamp: 0 });
+    const unknown = await client.request({ code: 202, fields: { topic: 'Unknown' } });
+    expect(unknown.code).toBe(17);
+
+    const stats = await client.request({ code: 208, fields: { consumerGroup: 'group-a' } });
+    const offsets = table(stats.body);
+    expect(offsets.get(key(1))).toMatchObject({
+      brokerOffset: 3,
+      consumerOffset: 2,
+      pullOffset: 2,
+    });
+    expect(offsets.get(key(1))?.['lastTimestamp']).toBeGreaterThanOrEqual(beforeMs);
+    expect(offsets.get(key(0))).toMatchObject({ brokerOffset: 0, consumerOffset: 0 });
   });
 
   test('with synchronous flush shows also what no sender waits for as soon as it is on disk', async () => {
