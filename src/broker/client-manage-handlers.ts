@@ -15,7 +15,12 @@ import {
   decodeSubscription,
   type Heartbeat,
 } from './heartbeat.ts';
-import { compileFilter, isFilterFault, isTagExpression } from './message-filter.ts';
+import {
+  compileFilter,
+  isFilterFault,
+  isTagExpression,
+  unsupportedExpression,
+} from './message-filter.ts';
 import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
 import { isRefusal } from './topic-table.ts';
 
@@ -91,16 +96,9 @@ const checkClientConfig: RequestHandler = (state, request) => {
   const subscription = decodeSubscription(bodyObject(request)['subscriptionData']);
   if (subscription === null || isTagExpression(subscription.expressionType))
     return { code: ResponseCode.SUCCESS };
-  if (!state.config.enablePropertyFilter) {
-    return {
-      code: ResponseCode.SYSTEM_ERROR,
-      remark: `The broker does not support consumer to filter message by ${subscription.expressionType.slice(0, 64)}`,
-    };
-  }
+  if (!state.config.enablePropertyFilter) return unsupportedExpression(subscription.expressionType);
   const filter = compileFilter(subscription.expressionType, subscription.subString);
-  return isFilterFault(filter)
-    ? { code: ResponseCode.SUBSCRIPTION_PARSE_FAILED, remark: filter.remark }
-    : { code: ResponseCode.SUCCESS };
+  return isFilterFault(filter) ? filter : { code: ResponseCode.SUCCESS };
 };
 
 function decodeBeat(request: RemotingCommand): Heartbeat {

@@ -6,6 +6,7 @@
  *
  * Source: ExpressionType.java, FilterAPI.java, ConsumerFilterManager.java.
  */
+import { ResponseCode } from '../protocol/codes.ts';
 import { SqlError } from './sql-expression.ts';
 import { compileSql, type SqlFilter } from './sql-filter.ts';
 import { compileTagExpression, type TagFilter } from './tag-filter.ts';
@@ -19,8 +20,9 @@ export interface MessageFilter {
   readonly sql: SqlFilter | null;
 }
 
-/** Why an expression can't be used. */
+/** Why an expression can't be used: the answer to who sent it. */
 export interface FilterFault {
+  readonly code: number;
   readonly remark: string;
 }
 
@@ -32,16 +34,24 @@ export function compileFilter(
   expression: string,
 ): MessageFilter | FilterFault {
   if (isTagExpression(expressionType)) return { tags: compileTagExpression(expression), sql: null };
-  if (expressionType !== SQL_EXPRESSION)
-    return {
-      remark: `no filter for expressions of the type ${(expressionType ?? '').slice(0, 64)}`,
-    };
+  if (expressionType !== SQL_EXPRESSION) return unsupportedExpression(expressionType);
   try {
     return { tags: everyTag, sql: compileSql(expression) };
   } catch (error) {
     if (!(error instanceof SqlError)) throw error;
-    return { remark: `parse the consumer's subscription failed: ${error.message}` };
+    return {
+      code: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+      remark: `parse the consumer's subscription failed: ${error.message}`,
+    };
   }
+}
+
+/** The refusal of expressions of a type that there is not, or that is not enabled. */
+export function unsupportedExpression(expressionType: string | null): FilterFault {
+  return {
+    code: ResponseCode.SYSTEM_ERROR,
+    remark: `The broker does not support consumer to filter message by ${(expressionType ?? '').slice(0, 64)}`,
+  };
 }
 
 export function isTagExpression(expressionType: string | null): boolean {

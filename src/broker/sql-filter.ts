@@ -11,6 +11,7 @@
  *
  * Source: ComparisonExpression.java, UnaryExpression.java, LogicExpression.java, ExpressionMessageFilter.java.
  */
+import { keyIs } from '../protocol/byte-table.ts';
 import {
   compareDoubles,
   compareNumbers,
@@ -74,18 +75,10 @@ function readProperties(
     while (at < end && bytes[at] !== VALUE_END) at++;
     if (at === nameEnd + 1 || nameEnd === nameStart) continue;
     for (let index = 0; index < wanted.length; index++) {
-      if (isAt(bytes, nameStart, nameEnd, wanted[index]))
+      if (keyIs(wanted[index], bytes, nameStart, nameEnd))
         values[index] = bytes.toString('utf8', nameEnd + 1, at);
     }
   }
-}
-
-function isAt(bytes: Buffer, start: number, end: number, name: Uint8Array): boolean {
-  if (end - start !== name.length) return false;
-  for (let index = 0; index < name.length; index++) {
-    if (bytes[start + index] !== name[index]) return false;
-  }
-  return true;
 }
 
 function conditionOf(expression: SqlExpression): Condition {

@@ -93,7 +93,8 @@ function hashBytes(seed: number, bytes: Uint8Array, start: number, end: number):
   return hash ^ (hash >>> 15);
 }
 
-function keyIs(key: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+/** Whether `bytes[start, end)` are those of `key`. */
+export function keyIs(key: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   const length = key.length;
   if (end - start !== length) return false;
   for (let index = 0; index < length; index++) {

@@ -77,6 +77,8 @@ class MappedSegment implements Segment {
   readonly #file: string;
   readonly #address: bigint;
   #isClosed = false;
+  /** Pages are prepared from some place on, forwards. */
+  #isRandom = false;
 
   constructor(descriptor: number, file: string, capacityBytes: number) {
     this.capacityBytes = capacityBytes;
@@ -95,7 +97,8 @@ class MappedSegment implements Segment {
   prepare(from: number, to: number): void {
     // Without it a fault makes a page cache folio of up to 2 MiB, of which one changed byte makes
     // every sync write all. The advice holds for this thread's mapping; readers keep read-ahead.
-    posix().advise(this.#address, from, this.capacityBytes, Advice.RANDOM);
+    if (!this.#isRandom) posix().advise(this.#address, from, this.capacityBytes, Advice.RANDOM);
+    this.#isRandom = true;
     if (posix().advise(this.#address, from, to, Advice.POPULATE_WRITE) !== 0) {
       // Kernels before 5.14. Nothing may be written here: the writer may be writing there itself.
       this.willNeed(from, to);

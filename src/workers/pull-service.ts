@@ -19,6 +19,7 @@ import {
   isFilterFault,
   isTagExpression,
   type MessageFilter,
+  unsupportedExpression,
 } from '../broker/message-filter.ts';
 import type { SqlFilter } from '../broker/sql-filter.ts';
 import { ResponseCode } from '../protocol/codes.ts';
@@ -62,6 +63,8 @@ const SHORT_POLLING_MS = 1000;
 const SUSPEND_MS_MAX = 60_000;
 const HELD_COUNT_MAX = 200_000;
 const FILTER_CACHE_COUNT_MAX = 1000;
+/** Longer expressions, up to a whole frame, are compiled each time: strangers could fill the memory with them. */
+const FILTER_CACHE_KEY_MAX = 8192;
 
 const Field = {
   consumerGroup: 0,
@@ -254,14 +257,8 @@ export class PullService {
     const scanner = this.scanner;
     const fields = this.#fields;
     const expressionType = scanner.text(fields[Field.expressionType]);
-    if (!isTagExpression(expressionType) && !this.#options.enablePropertyFilter) {
-      this.#wasRefused = this.#refuse(
-        frame,
-        ResponseCode.SYSTEM_ERROR,
-        `The broker does not support consumer to filter message by ${(expressionType ?? '').slice(0, 64)}`,
-      );
-      return null;
-    }
+    if (!isTagExpression(expressionType) && !this.#options.enablePropertyFilter)
+      return this.#usable(frame, unsupportedExpression(expressionType));
     if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
       const expression = scanner.text(fields[Field.subscription]) ?? '';
       return this.#usable(frame, this.#compiled(expressionType, expression));
@@ -278,7 +275,7 @@ export class PullService {
 
   #usable(frame: FrameReader, filter: MessageFilter | FilterFault): MessageFilter | null {
     if (!isFilterFault(filter)) return filter;
-    this.#wasRefused = this.#refuse(frame, ResponseCode.SUBSCRIPTION_PARSE_FAILED, filter.remark);
+    this.#wasRefused = this.#refuse(frame, filter.code, filter.remark);
     return null;
   }
 
@@ -286,8 +283,9 @@ export class PullService {
     const key = `${isTagExpression(expressionType) ? '' : expressionType} ${expression}`;
     let filter = this.#filters.get(key);
     if (filter === undefined) {
-      if (this.#filters.size >= FILTER_CACHE_COUNT_MAX) this.#filters.clear();
       filter = compileFilter(expressionType, expression);
+      if (key.length > FILTER_CACHE_KEY_MAX) return filter;
+      if (this.#filters.size >= FILTER_CACHE_COUNT_MAX) this.#filters.clear();
       this.#filters.set(key, filter);
     }
     return filter;

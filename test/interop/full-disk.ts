@@ -36,21 +36,17 @@ export async function fullDisk(options: {
   let broker: Millrace | null = null;
   try {
     const configuration = path.join(options.directory, 'broker.conf');
-    const ratio = options.by === 'messages' ? 100 : 0;
-    fs.writeFileSync(
-      configuration,
-      [
-        `mappedFileSizeCommitLog=${SEGMENT_BYTES}`,
-        ...(ratio === 0
-          ? []
-          : [
-              `diskMaxUsedSpaceRatio=${ratio}`,
-              `diskSpaceCleanForciblyRatio=${ratio}`,
-              `diskSpaceWarningLevelRatio=${ratio}`,
-            ]),
-        '',
-      ].join('\n'),
-    );
+    // RocketMQ's rules would act before messages have taken the last block.
+    const disabledRules = [
+      'diskMaxUsedSpaceRatio=100',
+      'diskSpaceCleanForciblyRatio=100',
+      'diskSpaceWarningLevelRatio=100',
+    ];
+    const settings = [
+      `mappedFileSizeCommitLog=${SEGMENT_BYTES}`,
+      ...(options.by === 'messages' ? disabledRules : []),
+    ];
+    fs.writeFileSync(configuration, `${settings.join('\n')}\n`);
     const start = (): Promise<Millrace> =>
       startMillrace({
         storeDirectory: path.join(disk, 'store'),
