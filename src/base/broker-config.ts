@@ -47,6 +47,11 @@ export interface BrokerConfig {
   readonly defaultTopicQueueNums: number;
   readonly messageDelayLevel: string;
   readonly longPollingEnable: boolean;
+  readonly notifyConsumerIdsChangedEnable: boolean;
+  readonly useServerSideResetOffset: boolean;
+  readonly storeReplyMessageEnable: boolean;
+  /** Of the name server in this process. */
+  readonly orderMessageEnable: boolean;
   readonly enablePropertyFilter: boolean;
   /** syncFlushTimeout */
   readonly syncFlushTimeoutMs: number;
@@ -97,6 +102,10 @@ export function defaultBrokerConfig(): BrokerConfig {
     messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
     longPollingEnable: true,
     enablePropertyFilter: false,
+    notifyConsumerIdsChangedEnable: true,
+    useServerSideResetOffset: true,
+    storeReplyMessageEnable: true,
+    orderMessageEnable: false,
     syncFlushTimeoutMs: 5000,
     flushIntervalMs: 500,
     messageIndexEnable: true,

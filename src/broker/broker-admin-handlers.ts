@@ -2,25 +2,38 @@
  * @agent control
  *
  * Administration of the broker itself: UPDATE_BROKER_CONFIG (25), GET_BROKER_CONFIG (26),
- * GET_BROKER_RUNTIME_INFO (28).
- *
- * Configuration is never changed over the network: that is how brokers were broken into
- * (CVE-2023-33246, CVE-2023-37582).
+ * GET_BROKER_RUNTIME_INFO (28), VIEW_BROKER_STATS_DATA (315), GET_ALL_DELAY_OFFSET (45), and
+ * deleting what nothing needs (306, 316).
  *
  * Source: AdminBrokerProcessor.java.
  */
 import { MILLRACE_PROTOCOL_VERSION, RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { parseProperties } from '../base/properties-file.ts';
 import type { RequestHandler } from './control-state.ts';
+import { readChange, type SettingChange } from './live-settings.ts';
+import { requiredText } from './request-fields.ts';
+import { statsDataJson } from './statistics.ts';
 
-const updateConfig: RequestHandler = () => ({
-  code: ResponseCode.NO_PERMISSION,
-  remark:
-    'the configuration of this broker is not changed over the network; change its file and restart',
-});
+/** All changes, or none where one is not allowed. */
+const updateConfig: RequestHandler = (state, request) => {
+  const changes: SettingChange[] = [];
+  for (const { name, text } of parseProperties(request.body.toString())) {
+    const change = readChange(name, text);
+    if (typeof change === 'string') return { code: ResponseCode.NO_PERMISSION, remark: change };
+    changes.push(change);
+  }
+  if (changes.length === 0)
+    return { code: ResponseCode.SYSTEM_ERROR, remark: 'the body has no key=value' };
+  state.changeSettings(changes);
+  for (const { name, text } of changes)
+    state.logger.info({ name, text }, 'setting is changed over the network');
+  return { code: ResponseCode.SUCCESS };
+};
 
 const readConfig: RequestHandler = (state) => {
   const lines: string[] = [];
-  for (const [key, value] of state.config.visibleConfig()) {
+  const settings = new Map([...state.config.visibleConfig(), ...state.changedSettings]);
+  for (const [key, value] of settings) {
     // A second look: a secret that slipped into the visible part stays inside all the same.
     if (!/password|secret|credential|token|accesskey/i.test(key))
       lines.push(`${key}=${oneLine(value)}`);
@@ -37,76 +50,61 @@ const readConfig: RequestHandler = (state) => {
   };
 };
 
-const runtimeInfo: RequestHandler = (state) => {
-  const table = new Map<string, string>([
+const statsData: RequestHandler = (state, request, connection) => {
+  const name = requiredText(request, 'statsName');
+  const key = requiredText(request, 'statsKey');
+  const item = name === 'SNDBCK_PUT_NUMS' ? state.sendBacks.get(key) : undefined;
+  if (item !== undefined) {
+    const body = statsDataJson(item, state.monotonicClock.nowMs(), 'messages');
+    return { code: ResponseCode.SUCCESS, body: Buffer.from(body) };
+  }
+  state.effects.askDispatcher(connection.id, request, { kind: 'stats', name, key });
+  return null;
+};
+
+const delayOffsets: RequestHandler = (state, request, connection) => {
+  state.effects.askDispatcher(connection.id, request, { kind: 'delay-offsets' });
+  return null;
+};
+
+const clean: RequestHandler = (state, request, connection) => {
+  state.effects.askDispatcher(connection.id, request, { kind: 'clean' });
+  return null;
+};
+
+/** What control knows; the dispatcher adds the store and the statistics, and answers. */
+const runtimeInfo: RequestHandler = (state, request, connection) => {
+  const table: [string, string][] = [
     ['bootTimestamp', String(state.bootTimestampMs)],
     ['brokerActive', 'true'],
     ['brokerVersion', String(MILLRACE_PROTOCOL_VERSION)],
     ['brokerVersionDesc', 'V5_3_3'],
     ['runtime', runtimeText(state.wallClock.nowMs() - state.bootTimestampMs)],
     ['startAcceptSendRequestTimeStamp', String(state.bootTimestampMs)],
-    // Statistics that no agent keeps; clusterList prints a row only where they are numbers.
-    ...absentStatistics.map((key): [string, string] => [key, '0']),
-    ...absentRates.map((key): [string, string] => [key, '0.0 0.0 0.0']),
-  ]);
-  for (const [key, value] of state.config.runtimeInfo()) table.set(key, value);
-  return {
-    code: ResponseCode.SUCCESS,
-    body: Buffer.from(JSON.stringify({ table: Object.fromEntries(table) })),
-  };
+    ...inapplicable.map((key): [string, string] => [key, '0']),
+    ...inapplicableRates.map((key): [string, string] => [key, '0.0']),
+  ];
+  state.effects.askDispatcher(connection.id, request, { kind: 'runtime-info', table });
+  return null;
 };
 
-const absentStatistics = [
-  'msgPutTotalYesterdayMorning',
-  'msgPutTotalTodayMorning',
-  'msgPutTotalTodayNow',
-  'msgGetTotalYesterdayMorning',
-  'msgGetTotalTodayMorning',
-  'msgGetTotalTodayNow',
-  'dispatchBehindBytes',
+/** Of thread pools and buffers that RocketMQ has and this broker has not; tools expect numbers. */
+const inapplicable = [
   'pageCacheLockTimeMills',
-  'earliestMessageTimeStamp',
   'timerReadBehind',
   'timerOffsetBehind',
   'timerCongestNum',
-  'timerEnqueueTps',
-  'timerDequeueTps',
   'remainTransientStoreBufferNumbs',
-  'remainHowManyDataToCommit',
-  'remainHowManyDataToFlush',
-  'commitLogDiskRatio',
-  'consumeQueueDiskRatio',
-  'commitLogMinOffset',
-  'commitLogMaxOffset',
-  'sendThreadPoolQueueSize',
-  'sendThreadPoolQueueCapacity',
-  'sendThreadPoolQueueHeadWaitTimeMills',
-  'pullThreadPoolQueueSize',
-  'pullThreadPoolQueueCapacity',
-  'pullThreadPoolQueueHeadWaitTimeMills',
-  'litePullThreadPoolQueueSize',
-  'litePullThreadPoolQueueCapacity',
-  'litePullThreadPoolQueueHeadWaitTimeMills',
-  'queryThreadPoolQueueSize',
-  'queryThreadPoolQueueCapacity',
-  'queryThreadPoolQueueHeadWaitTimeMills',
-  'ackThreadPoolQueueSize',
-  'ackThreadPoolQueueCapacity',
-  'ackThreadPoolQueueHeadWaitTimeMills',
+  'dispatchMaxBuffer',
+  ...['send', 'pull', 'litePull', 'query', 'ack'].flatMap((pool) => [
+    `${pool}ThreadPoolQueueSize`,
+    `${pool}ThreadPoolQueueCapacity`,
+    `${pool}ThreadPoolQueueHeadWaitTimeMills`,
+  ]),
   'EndTransactionQueueSize',
   'EndTransactionThreadPoolQueueCapacity',
-  'putMessageEntireTimeMax',
-  'putMessageTimesTotal',
-  'putMessageFailedTimes',
-  'putMessageSizeTotal',
-  'putMessageAverageSize',
-  'dispatchMaxBuffer',
-  'getMessageEntireTimeMax',
-  'putLatency99',
-  'putLatency999',
 ];
-
-const absentRates = ['putTps', 'getFoundTps', 'getMissTps', 'getTotalTps', 'getTransferredTps'];
+const inapplicableRates = ['timerEnqueueTps', 'timerDequeueTps'];
 
 /** As DefaultMessageStore writes it: "[ 0 days, 1 hours, 2 minutes, 3 seconds ]". */
 function runtimeText(ms: number): string {
@@ -126,4 +124,8 @@ export const brokerAdminHandlers: readonly (readonly [number, RequestHandler])[]
   [RequestCode.UPDATE_BROKER_CONFIG, updateConfig],
   [RequestCode.GET_BROKER_CONFIG, readConfig],
   [RequestCode.GET_BROKER_RUNTIME_INFO, runtimeInfo],
+  [RequestCode.VIEW_BROKER_STATS_DATA, statsData],
+  [RequestCode.GET_ALL_DELAY_OFFSET, delayOffsets],
+  [RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE, clean],
+  [RequestCode.CLEAN_UNUSED_TOPIC, clean],
 ];

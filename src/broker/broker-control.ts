@@ -10,17 +10,21 @@
  */
 import type { MonotonicClock } from '../base/clock.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { parseFastjson } from '../protocol/fastjson.ts';
 import {
   type Answer,
   encodeAnswer,
-  encodeRequest,
   FLAG_ONEWAY,
+  FLAG_RESPONSE,
   type RemotingCommand,
 } from '../protocol/remoting-command.ts';
 import type { DataVersion, TopicConfig } from '../protocol/topic-config.ts';
+import type { ClientRequest } from './client-calls.ts';
 import type { ClampedOffset } from './consumer-offset-table.ts';
 import type { PersistedFile, TopicEntry } from './control-effects.ts';
 import { type Connection, ControlState, type ControlStateOptions } from './control-state.ts';
+import { objectOf } from './json-value.ts';
+import { readChange, type SettingChange } from './live-settings.ts';
 import { RequestFault } from './request-fields.ts';
 import { requestHandlers } from './request-handlers.ts';
 import { groupOfRetryTopic } from './resource-name.ts';
@@ -32,6 +36,7 @@ export interface BrokerControlOptions extends ControlStateOptions {
     topics?: string | undefined;
     subscriptionGroups?: string | undefined;
     consumerOffsets?: string | undefined;
+    liveSettings?: string | undefined;
   };
 }
 
@@ -53,8 +58,6 @@ export class BrokerControl {
   readonly #state: ControlState;
   readonly #monotonicClock: MonotonicClock;
   readonly #connections = new Map<number, Connection>();
-  /** Opaque of oneway requests to clients; nobody answers them. */
-  #nextOpaque = 0;
   #nextScanMs: number;
   #nextOffsetPersistMs: number;
   #nextTablePersistMs: number;
@@ -65,6 +68,7 @@ export class BrokerControl {
     this.#monotonicClock = monotonicClock;
     this.#state = new ControlState(options);
     const { topics, subscriptionGroups, offsets, levels } = this.#state;
+    if (stored.liveSettings !== undefined) this.#loadSettings(stored.liveSettings);
     topics.load(stored.topics, levels.maxLevel);
     if (stored.subscriptionGroups !== undefined) subscriptionGroups.load(stored.subscriptionGroups);
     if (stored.consumerOffsets !== undefined) offsets.load(stored.consumerOffsets);
@@ -81,11 +85,16 @@ export class BrokerControl {
 
   onConnectionClosed(connectionId: number): void {
     this.#connections.delete(connectionId);
+    this.#state.clientCalls.onConnectionClosed(connectionId);
     this.#removeMembers(connectionId);
   }
 
-  /** Handles one request; its answer, if it gets one, is an effect. */
+  /** Handles one request, or a client's answer to one of ours; its answer, if it gets one, is an effect. */
   onRequest(connectionId: number, request: RemotingCommand): void {
+    if ((request.flag & FLAG_RESPONSE) !== 0) {
+      this.#state.clientCalls.onAnswer(connectionId, request);
+      return;
+    }
     const answer = this.#handle(connectionId, request);
     if (answer === null || (request.flag & FLAG_ONEWAY) !== 0) return;
     this.#state.effects.answer(connectionId, encodeAnswer(request, answer));
@@ -114,6 +123,21 @@ export class BrokerControl {
     this.#state.offsets.commitByPull(topic, group, queueId, offset);
   }
 
+  /** An administrator's reset, which counts from now on. */
+  assignReset(reset: {
+    group: string;
+    topic: string;
+    targets: readonly (readonly [queueId: number, offset: number])[];
+  }): void {
+    for (const [queueId, offset] of reset.targets)
+      this.#state.offsets.assignReset(reset.topic, reset.group, queueId, offset);
+  }
+
+  /** The group has been told of its reset: commits count again. */
+  takeReset(group: string, topic: string, queueId: number): void {
+    this.#state.offsets.takeReset(topic, group, queueId);
+  }
+
   /**
    * Creates a consumer group's retry topic when its route is asked for before the group's first
    * heartbeat; else consumers find it only half a minute later. True when the topic exists now.
@@ -123,6 +147,18 @@ export class BrokerControl {
     if (group === null) return false;
     this.#state.ensureGroup(group);
     return this.#state.topics.get(topic) !== undefined;
+  }
+
+  /** A name server says that this topic is consumed in order (namespace ORDER_TOPIC_CONFIG). */
+  orderTopic(topic: string): void {
+    const { topics, logger } = this.#state;
+    const config = topics.get(topic)?.config;
+    if (config === undefined || config.order) return;
+    logger.info(
+      { topic },
+      'topic is consumed in order: a name server has an order configuration of it',
+    );
+    topics.update({ ...config, order: true });
   }
 
   /** A topic that recovery met in the log: created if topics.json lacks it, with queues for all of it. */
@@ -153,9 +189,11 @@ export class BrokerControl {
   /** Expiry, notifications, appends that waited for room, persistence. `nowMs` is monotonic. */
   doWork(nowMs: number): number {
     let work = this.#appendPending() + this.#notifyMembers();
+    work += this.#state.clientCalls.expire(nowMs);
     if (nowMs >= this.#nextScanMs) {
       this.#nextScanMs = nowMs + this.#state.config.scanIntervalMs;
       work += this.#scan();
+      this.#state.sendBacks.sample(nowMs);
     }
     if (nowMs >= this.#nextOffsetPersistMs) {
       this.#nextOffsetPersistMs = nowMs + this.#state.config.flushConsumerOffsetIntervalMs;
@@ -170,15 +208,17 @@ export class BrokerControl {
 
   /** Monotonic time of the next thing to do without being asked. */
   nextDeadlineMs(): number {
-    const { topics, subscriptionGroups, pendingAppends, groupsToNotify } = this.#state;
+    const { topics, subscriptionGroups, pendingAppends, groupsToNotify, clientCalls } = this.#state;
     if (pendingAppends.length > 0 || groupsToNotify.size > 0) return this.#monotonicClock.nowMs();
     const mustPersist = topics.isDirty || subscriptionGroups.isDirty;
     const persistMs = mustPersist ? this.#nextTablePersistMs : Infinity;
-    return Math.min(this.#nextScanMs, this.#nextOffsetPersistMs, persistMs);
+    const callMs = clientCalls.nextDeadlineMs;
+    return Math.min(this.#nextScanMs, this.#nextOffsetPersistMs, persistMs, callMs);
   }
 
-  *topicsForRegistration(): Generator<TopicConfig> {
-    for (const entry of this.#state.topics.entries()) yield entry.config;
+  /** Undefined where there is no such topic (any more). */
+  topicConfig(topic: string): TopicConfig | undefined {
+    return this.#state.topics.get(topic)?.config;
   }
 
   get dataVersion(): DataVersion {
@@ -189,6 +229,23 @@ export class BrokerControl {
   persistAll(): void {
     this.#persistTables();
     this.#persist('consumerOffset.json', this.#state.offsets);
+  }
+
+  /** Settings that were changed over the network hold again; one that is allowed no more is passed over. */
+  #loadSettings(text: string): void {
+    const changes: SettingChange[] = [];
+    for (const [name, value] of Object.entries(objectOf(parseFastjson(text)) ?? {})) {
+      const change = readChange(name, String(value));
+      if (typeof change === 'string') this.#state.logger.warn({ name }, change);
+      else changes.push(change);
+    }
+    if (changes.length === 0) return;
+    this.#state.changeSettings(changes);
+    const settings = Object.fromEntries(this.#state.changedSettings);
+    this.#state.logger.info(
+      { settings },
+      'settings changed over the network win over the configuration',
+    );
   }
 
   #handle(connectionId: number, request: RemotingCommand): Answer | null {
@@ -237,29 +294,22 @@ export class BrokerControl {
   }
 
   #notifyMembers(): number {
-    const { groupsToNotify, consumers, effects } = this.#state;
+    const { groupsToNotify, consumers, clientCalls } = this.#state;
     if (groupsToNotify.size === 0) return 0;
     let count = 0;
     for (const name of groupsToNotify) {
-      const frame = encodeRequest({
+      const notice: ClientRequest = {
         code: RequestCode.NOTIFY_CONSUMER_IDS_CHANGED,
-        opaque: this.#takeOpaque(),
-        flag: FLAG_ONEWAY,
         extFields: [['consumerGroup', name]],
-      });
+      };
       const connectionIds = new Set<number>();
       for (const member of consumers.get(name)?.members.values() ?? [])
         connectionIds.add(member.connectionId);
-      for (const connectionId of connectionIds) effects.requestClient(connectionId, frame);
+      for (const connectionId of connectionIds) clientCalls.tell(connectionId, notice);
       count += connectionIds.size;
     }
     groupsToNotify.clear();
     return count;
-  }
-
-  #takeOpaque(): number {
-    this.#nextOpaque = (this.#nextOpaque + 1) & 0x7fffffff;
-    return this.#nextOpaque;
   }
 
   /** Closes connections whose client has gone silent, and forgets locks that nobody renews. */

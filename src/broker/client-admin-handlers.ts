@@ -1,8 +1,9 @@
 /**
  * @agent control
  *
- * Who is connected, and how far groups are, for tools: GET_CONSUMER_CONNECTION_LIST (203),
- * GET_PRODUCER_CONNECTION_LIST (204), GET_CONSUME_STATS (208).
+ * Who is connected and what they subscribe to, for tools: GET_CONSUMER_CONNECTION_LIST (203),
+ * GET_PRODUCER_CONNECTION_LIST (204), GET_ALL_PRODUCER_INFO (328), QUERY_SUBSCRIPTION_BY_CONSUMER
+ * (345), QUERY_CONSUME_QUEUE (321).
  *
  * Source: AdminBrokerProcessor.java, ConsumerConnection.java, ProducerConnection.java, SubscriptionData.java.
  */
@@ -11,7 +12,8 @@ import { javaTextHash } from '../protocol/java-string-hash.ts';
 import type { GroupMember } from './consumer-group-table.ts';
 import type { Subscription } from './control-effects.ts';
 import type { RequestHandler } from './control-state.ts';
-import { requiredText } from './request-fields.ts';
+import { jsonAnswer } from './json-answer.ts';
+import { requiredInteger, requiredText } from './request-fields.ts';
 
 const consumerConnections: RequestHandler = (state, request) => {
   const name = requiredText(request, 'consumerGroup');
@@ -29,51 +31,73 @@ const consumerConnections: RequestHandler = (state, request) => {
       subscriptionData(subscription),
     ]),
   );
-  return bodyAnswer({
+  const answer = jsonAnswer({
     connectionSet: [...group.members.values()].map(connectionOf),
     consumeFromWhere,
     consumeType,
     messageModel,
     subscriptionTable,
   });
+  return { ...answer, remark: group.conflict ?? undefined };
 };
 
 const producerConnections: RequestHandler = (state, request) => {
   const group = requiredText(request, 'producerGroup');
   const connectionSet = [...state.producers.members(group)].map(connectionOf);
-  if (connectionSet.length > 0) return bodyAnswer({ connectionSet });
+  if (connectionSet.length > 0) return jsonAnswer({ connectionSet });
   return {
     code: ResponseCode.SYSTEM_ERROR,
     remark: `the producer group[${group.slice(0, 256)}] not exist`,
   };
 };
 
-const consumeStats: RequestHandler = (state, request, connection) => {
-  const group = requiredText(request, 'consumerGroup');
-  const queues: { topic: string; queueId: number; offset: number }[] = [];
-  for (const topic of topicsOf(state, request.extFields, group)) {
-    const config = state.topics.get(topic)?.config;
-    for (let queueId = 0; queueId < (config?.readQueueNums ?? 0); queueId++)
-      queues.push({ topic, queueId, offset: state.offsets.query(topic, group, queueId) ?? 0 });
-  }
-  state.effects.askDispatcher(connection.id, request, { kind: 'consume-stats', queues });
-  return null;
+/** ProducerTableInfo.java: every producer by group. */
+const allProducers: RequestHandler = (state) => {
+  const data = [...state.producers.groups()].map(([group, members]) => [
+    group,
+    [...members.values()].map(
+      ({ clientId, language, version, remoteAddress, lastHeartbeatMs }) => ({
+        clientId,
+        language,
+        lastUpdateTimestamp: state.wallTimeOf(lastHeartbeatMs),
+        remoteIP: `/${remoteAddress}`,
+        version,
+      }),
+    ),
+  ]);
+  return jsonAnswer({ data: Object.fromEntries(data) as unknown });
 };
 
-/** The topics of a list; else the topic named, or all with offsets, as far as a live group subscribes to them. */
-function topicsOf(
-  state: Parameters<RequestHandler>[0],
-  fields: ReadonlyMap<string, string>,
-  group: string,
-): string[] {
-  const list = (fields.get('topicList') ?? '').split(';').filter((topic) => topic !== '');
-  if (list.length > 0) return [...new Set(list)];
-  const named = fields.get('topic')?.trim() ?? '';
-  const topics = named === '' ? state.offsets.topicsOf(group) : [named];
-  const subscriptions = state.consumers.get(group)?.subscriptions;
-  if (subscriptions === undefined || subscriptions.size === 0) return topics;
-  return topics.filter((topic) => subscriptions.has(topic));
-}
+const subscriptionOfGroup: RequestHandler = (state, request) => {
+  const group = requiredText(request, 'group');
+  const topic = requiredText(request, 'topic');
+  const subscription = state.consumers.get(group)?.subscriptions.get(topic);
+  const data =
+    subscription === undefined ? {} : { subscriptionData: subscriptionData(subscription) };
+  return jsonAnswer({ group, ...data, topic });
+};
+
+/** QUERY_CONSUME_QUEUE (321): what the units of a queue say, beside the subscription of a group. */
+const queueUnits: RequestHandler = (state, request, connection) => {
+  const topic = requiredText(request, 'topic');
+  const group = request.extFields.get('consumerGroup');
+  const rest: Record<string, unknown> = {};
+  if (group !== undefined) {
+    const subscription = state.consumers.get(group)?.subscriptions.get(topic);
+    rest['filterData'] =
+      subscription === undefined ? `${group.slice(0, 256)}@${topic} is not online!` : 'null';
+    if (subscription !== undefined) rest['subscriptionData'] = subscriptionData(subscription);
+  }
+  state.effects.askDispatcher(connection.id, request, {
+    kind: 'queue-units',
+    topic,
+    queueId: requiredInteger(request, 'queueId'),
+    index: requiredInteger(request, 'index'),
+    count: requiredInteger(request, 'count'),
+    rest,
+  });
+  return null;
+};
 
 function connectionOf(member: GroupMember): Record<string, unknown> {
   const { clientId, language, version, remoteAddress } = member;
@@ -93,12 +117,10 @@ function subscriptionData(subscription: Subscription): Record<string, unknown> {
   };
 }
 
-function bodyAnswer(body: unknown): { code: number; body: Buffer } {
-  return { code: ResponseCode.SUCCESS, body: Buffer.from(JSON.stringify(body)) };
-}
-
 export const clientAdminHandlers: readonly (readonly [number, RequestHandler])[] = [
   [RequestCode.GET_CONSUMER_CONNECTION_LIST, consumerConnections],
   [RequestCode.GET_PRODUCER_CONNECTION_LIST, producerConnections],
-  [RequestCode.GET_CONSUME_STATS, consumeStats],
+  [RequestCode.GET_ALL_PRODUCER_INFO, allProducers],
+  [RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER, subscriptionOfGroup],
+  [RequestCode.QUERY_CONSUME_QUEUE, queueUnits],
 ];

@@ -48,12 +48,22 @@ const heartbeat: RequestHandler = (state, request, connection) => {
   const mustSendAll = beat.fingerprint === 0 || isSubscriptionChange;
   return {
     code: ResponseCode.SUCCESS,
+    remark: conflictRemark(state, beat),
     extFields: [
       ['IS_SUPPORT_HEART_BEAT_V2', 'true'],
       ['IS_SUB_CHANGE', String(mustSendAll)],
     ],
   };
 };
+
+/** Clients log nothing of it, but who looks at the wire, or at 203, finds it. */
+function conflictRemark(state: ControlState, beat: Heartbeat): string | undefined {
+  for (const { group } of beat.consumers) {
+    const conflict = state.consumers.get(group)?.conflict;
+    if (conflict !== null && conflict !== undefined) return conflict;
+  }
+  return undefined;
+}
 
 /** Takes in one group of a heartbeat; true when the client must send its subscriptions again. */
 function registerConsumer(
@@ -74,6 +84,9 @@ function registerConsumer(
   const outcome = state.consumers.register(member, consumer, beat);
   if (outcome.subscriptionsChanged) state.publishGroup(consumer.group);
   if (outcome.membersMustKnow) state.notifyMembers(consumer.group);
+  const conflict = state.consumers.get(consumer.group)?.conflict ?? null;
+  if (outcome.conflictChanged && conflict !== null)
+    state.logger.warn({ group: consumer.group }, conflict);
   return outcome.needsSubscriptions;
 }
 

@@ -10,6 +10,7 @@
  */
 import type { MonotonicClock } from '../base/clock.ts';
 import type { Subscription } from './control-effects.ts';
+import { conflictOf, subscriptionText } from './subscription-conflict.ts';
 import type { ConsumerData, ConsumeType, MessageModel } from './heartbeat.ts';
 
 export interface GroupMember {
@@ -22,6 +23,12 @@ export interface GroupMember {
   lastHeartbeatMs: number;
 }
 
+/** A member of a consumer group. */
+export interface ConsumerGroupMember extends GroupMember {
+  /** What its last full heartbeat subscribed to (subscription-conflict.ts); null before the first. */
+  subscriptionText: string | null;
+}
+
 export type NewGroupMember = Omit<GroupMember, 'lastHeartbeatMs'>;
 
 export interface ConsumerGroup {
@@ -32,7 +39,9 @@ export interface ConsumerGroup {
   /** By topic. */
   readonly subscriptions: Map<string, Subscription>;
   /** By connection and client id. */
-  readonly members: Map<string, GroupMember>;
+  readonly members: Map<string, ConsumerGroupMember>;
+  /** Names members that subscribe differently; null where all agree. */
+  conflict: string | null;
   /** Heartbeat V2: of the last heartbeat that carried subscriptions; 0 for none. */
   fingerprint: number;
 }
@@ -44,6 +53,8 @@ export interface RegisterOutcome {
   subscriptionsChanged: boolean;
   /** Heartbeat V2: the broker does not know this client's subscriptions; it must send them. */
   needsSubscriptions: boolean;
+  /** Members have begun, or ceased, to subscribe differently, or others do. */
+  conflictChanged: boolean;
 }
 
 export class ConsumerGroupTable {
@@ -64,6 +75,21 @@ export class ConsumerGroupTable {
   clientIds(group: string): string[] {
     const members = this.#groups.get(group)?.members.values() ?? [];
     return [...new Set([...members].map((member) => member.clientId))];
+  }
+
+  /** The member of this client id; of one that has reconnected, the connection that came last. */
+  member(group: string, clientId: string): GroupMember | undefined {
+    let found: GroupMember | undefined;
+    for (const member of this.#groups.get(group)?.members.values() ?? [])
+      if (member.clientId === clientId) found = member;
+    return found;
+  }
+
+  /** Groups with a live member that subscribe to a topic. */
+  groupsOf(topic: string): string[] {
+    return [...this.#groups.values()]
+      .filter((group) => group.subscriptions.has(topic))
+      .map((group) => group.name);
   }
 
   isMember(group: string, member: NewGroupMember): boolean {
@@ -92,11 +118,22 @@ export class ConsumerGroupTable {
     group.messageModel = data.messageModel;
     group.consumeFromWhere = data.consumeFromWhere;
     const joined = this.#join(group, member);
+    const known = group.members.get(memberKey(member.connectionId, member.clientId));
+    const conflictBefore = group.conflict;
+    if (known !== undefined && !beat.withoutSubscriptions) {
+      const text = subscriptionText(data.subscriptions);
+      if (text !== known.subscriptionText) {
+        known.subscriptionText = text;
+        updateConflict(group);
+      }
+    }
+    const conflictChanged = group.conflict !== conflictBefore;
     if (beat.withoutSubscriptions) {
       return {
         membersMustKnow: joined,
         subscriptionsChanged: isNew,
         needsSubscriptions: group.fingerprint !== beat.fingerprint,
+        conflictChanged,
       };
     }
     const needsSubscriptions = group.fingerprint !== 0 && group.fingerprint !== beat.fingerprint;
@@ -106,6 +143,7 @@ export class ConsumerGroupTable {
       membersMustKnow: joined || change.topics,
       subscriptionsChanged: isNew || change.topics || change.versions,
       needsSubscriptions,
+      conflictChanged,
     };
   }
 
@@ -120,6 +158,7 @@ export class ConsumerGroupTable {
     if (clientIds?.size === 0) groups?.delete(group);
     if (groups?.size === 0) this.#connections.delete(connectionId);
     if (found.members.size === 0) this.#groups.delete(group);
+    else updateConflict(found);
     return true;
   }
 
@@ -131,6 +170,7 @@ export class ConsumerGroupTable {
       if (group === undefined) continue;
       for (const clientId of clientIds) group.members.delete(memberKey(connectionId, clientId));
       if (group.members.size === 0) this.#groups.delete(name);
+      else updateConflict(group);
       changed.push(group);
     }
     this.#connections.delete(connectionId);
@@ -156,7 +196,8 @@ export class ConsumerGroupTable {
       known.lastHeartbeatMs = this.#clock.nowMs();
       return false;
     }
-    group.members.set(key, { ...member, lastHeartbeatMs: this.#clock.nowMs() });
+    const lastHeartbeatMs = this.#clock.nowMs();
+    group.members.set(key, { ...member, lastHeartbeatMs, subscriptionText: null });
     let groups = this.#connections.get(member.connectionId);
     if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Map()));
     const clientIds = groups.get(group.name);
@@ -164,6 +205,10 @@ export class ConsumerGroupTable {
     else clientIds.add(member.clientId);
     return true;
   }
+}
+
+function updateConflict(group: ConsumerGroup): void {
+  group.conflict = conflictOf(group.name, group.members.values());
 }
 
 function memberKey(connectionId: number, clientId: string): string {
@@ -179,6 +224,7 @@ function emptyGroup(data: ConsumerData): ConsumerGroup {
     subscriptions: new Map(),
     members: new Map(),
     fingerprint: 0,
+    conflict: null,
   };
 }
 

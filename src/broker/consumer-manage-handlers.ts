@@ -20,7 +20,9 @@ const consumerList: RequestHandler = (state, request) => {
   const group = requiredText(request, 'consumerGroup');
   const consumerIdList = state.consumers.clientIds(group);
   if (consumerIdList.length > 0) {
-    return { code: ResponseCode.SUCCESS, body: Buffer.from(JSON.stringify({ consumerIdList })) };
+    const remark = state.consumers.get(group)?.conflict ?? undefined;
+    const body = Buffer.from(JSON.stringify({ consumerIdList }));
+    return { code: ResponseCode.SUCCESS, remark, body };
   }
   return {
     code: ResponseCode.SYSTEM_ERROR,

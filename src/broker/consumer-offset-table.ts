@@ -37,7 +37,7 @@ export type CommitOutcome = (typeof CommitOutcome)[keyof typeof CommitOutcome];
 export class ConsumerOffsetTable {
   readonly #wallClock: WallClock;
   /** By `topic@group`, then by queue. */
-  readonly #offsets = new Map<string, Map<number, number>>();
+  readonly #offsets = new Map<string, Progress>();
   readonly #resets = new Map<string, Map<number, number>>();
   #dataVersion: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
   #isDirty = false;
@@ -59,7 +59,7 @@ export class ConsumerOffsetTable {
       for (const [queueId, stored] of Object.entries(objectOf(value) ?? {})) {
         const offset = integerOf(stored, -1);
         const queue = integerOf(queueId, -1);
-        if (offset >= 0 && queue >= 0) queuesOf(this.#offsets, key).set(queue, offset);
+        if (offset >= 0 && queue >= 0) this.#progressOf(key).set(queue, offset);
       }
     }
     this.#isDirty = false;
@@ -74,10 +74,10 @@ export class ConsumerOffsetTable {
 
   /** The file's text and the body of code 43. Numeric keys are quoted: every reader accepts that. */
   json(): string {
-    const offsetTable = Object.fromEntries(
-      [...this.#offsets].map(([key, queues]) => [key, Object.fromEntries(queues)]),
-    );
-    return JSON.stringify({ dataVersion: this.#dataVersion, offsetTable });
+    let table = '';
+    for (const [key, progress] of this.#offsets)
+      table += `${table === '' ? '' : ','}${JSON.stringify(key)}:${progress.json()}`;
+    return `{"dataVersion":${JSON.stringify(this.#dataVersion)},"offsetTable":{${table}}}`;
   }
 
   /** What counts for the group: a pending reset, or what it committed; null where there is neither. */
@@ -98,11 +98,7 @@ export class ConsumerOffsetTable {
   commit(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
     const key = keyOf(topic, group);
     if (this.#resets.get(key)?.has(queueId) === true) return CommitOutcome.RESET_PENDING;
-    const queues = queuesOf(this.#offsets, key);
-    if (queues.get(queueId) !== offset) {
-      queues.set(queueId, offset);
-      this.#isDirty = true;
-    }
+    if (this.#progressOf(key).set(queueId, offset)) this.#isDirty = true;
     return CommitOutcome.STORED;
   }
 
@@ -119,8 +115,10 @@ export class ConsumerOffsetTable {
   /** Asks for a reset; it counts at once, and stays pending until a pull has taken it. */
   assignReset(topic: string, group: string, queueId: number, offset: number): void {
     const key = keyOf(topic, group);
-    queuesOf(this.#resets, key).set(queueId, offset);
-    queuesOf(this.#offsets, key).set(queueId, offset);
+    const resets = this.#resets.get(key);
+    if (resets === undefined) this.#resets.set(key, new Map([[queueId, offset]]));
+    else resets.set(queueId, offset);
+    this.#progressOf(key).set(queueId, offset);
     this.#isDirty = true;
   }
 
@@ -133,6 +131,16 @@ export class ConsumerOffsetTable {
     queues.delete(queueId);
     if (queues.size === 0) this.#resets.delete(key);
     return offset;
+  }
+
+  /** Sets a group where another one is, in the queues of a topic that this one has begun. */
+  clone(topic: string, from: string, to: string): void {
+    const source = this.#offsets.get(keyOf(topic, from));
+    if (source === undefined) return;
+    const copy = new Progress();
+    for (const [queueId, offset] of source.entries()) copy.set(queueId, offset);
+    this.#offsets.set(keyOf(topic, to), copy);
+    this.#isDirty = true;
   }
 
   /** Groups that have offsets of this topic. */
@@ -159,19 +167,25 @@ export class ConsumerOffsetTable {
    */
   clampTo(maxOffsetOf: (topic: string, queueId: number) => number | null): ClampedOffset[] {
     const clamped: ClampedOffset[] = [];
-    for (const [key, queues] of this.#offsets) {
+    for (const [key, progress] of this.#offsets) {
       const separatorAt = key.indexOf(SEPARATOR);
       const topic = key.slice(0, separatorAt);
       const group = key.slice(separatorAt + 1);
-      for (const [queueId, from] of queues) {
+      for (const [queueId, from] of progress.entries()) {
         const to = maxOffsetOf(topic, queueId);
         if (to === null || from <= to) continue;
-        queues.set(queueId, to);
+        progress.set(queueId, to);
         clamped.push({ topic, group, queueId, from, to });
       }
     }
     if (clamped.length > 0) this.#isDirty = true;
     return clamped;
+  }
+
+  #progressOf(key: string): Progress {
+    let progress = this.#offsets.get(key);
+    if (progress === undefined) this.#offsets.set(key, (progress = new Progress()));
+    return progress;
   }
 
   #removeWhere(matches: (key: string) => boolean): void {
@@ -188,8 +202,32 @@ function keyOf(topic: string, group: string): string {
   return topic + SEPARATOR + group;
 }
 
-function queuesOf(table: Map<string, Map<number, number>>, key: string): Map<number, number> {
-  let queues = table.get(key);
-  if (queues === undefined) table.set(key, (queues = new Map()));
-  return queues;
+/** How far one group is in one topic. Its text is kept while it stands still: most of them do. */
+class Progress {
+  readonly #offsets = new Map<number, number>();
+  #text: string | null = null;
+
+  get(queueId: number): number | undefined {
+    return this.#offsets.get(queueId);
+  }
+
+  entries(): Iterable<[number, number]> {
+    return this.#offsets;
+  }
+
+  /** False where nothing changed. */
+  set(queueId: number, offset: number): boolean {
+    if (this.#offsets.get(queueId) === offset) return false;
+    this.#offsets.set(queueId, offset);
+    this.#text = null;
+    return true;
+  }
+
+  json(): string {
+    if (this.#text !== null) return this.#text;
+    let text = '';
+    for (const [queueId, offset] of this.#offsets)
+      text += `${text === '' ? '' : ','}"${queueId}":${offset}`;
+    return (this.#text = `{${text}}`);
+  }
 }

@@ -22,8 +22,12 @@ export interface BrokerControlConfig {
   msgTraceTopicName: string;
   timerWheelEnable: boolean;
   reviveQueueNums: number;
-  /** Lets consumers filter by SQL92; false as in RocketMQ until the broker has it. */
+  /** Stores replies to request messages, besides handing them to who waits. */
+  storeReplyMessageEnable: boolean;
+  /** Lets consumers filter by SQL92; false as in RocketMQ. */
   enablePropertyFilter: boolean;
+  /** Resets take place in the broker, with the group's next pull; else its members are told to. */
+  useServerSideResetOffset: boolean;
   notifyConsumerIdsChangedEnable: boolean;
   messageDelayLevel: string;
   /** A client that sent no heartbeat for so long is removed and its connection closed. */
@@ -45,8 +49,6 @@ export interface BrokerControlConfig {
   pendingAppendCountMax: number;
   /** Everything that code 26 may show, as `key → value`; never a secret. */
   visibleConfig: () => Iterable<readonly [string, string]>;
-  /** What other agents add to the runtime info of code 28. */
-  runtimeInfo: () => Iterable<readonly [string, string]>;
 }
 
 /** The numbers that are not RocketMQ's are guesses that leave room: memory stays below some 100 MB. */
@@ -64,6 +66,8 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   msgTraceTopicName: 'RMQ_SYS_TRACE_TOPIC',
   timerWheelEnable: true,
   reviveQueueNums: 8,
+  storeReplyMessageEnable: true,
+  useServerSideResetOffset: true,
   enablePropertyFilter: false,
   notifyConsumerIdsChangedEnable: true,
   messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
@@ -77,5 +81,4 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   maxMessageSize: 4 * 1024 * 1024,
   pendingAppendCountMax: 1_024,
   visibleConfig: () => [],
-  runtimeInfo: () => [],
 };

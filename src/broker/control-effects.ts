@@ -51,7 +51,17 @@ export type PersistedFile =
   | 'topics.json'
   | 'consumerOffset.json'
   | 'subscriptionGroup.json'
-  | 'kvConfig.json';
+  | 'kvConfig.json'
+  | 'liveSettings.json';
+
+/** Settings of other agents that changed; what is absent stays as it is. */
+export interface PublishedSettings {
+  enablePropertyFilter?: boolean;
+  longPollingEnable?: boolean;
+  fileReservedTimeMs?: number;
+  /** Hours of the day at which expired files are deleted. */
+  deleteHours?: number[];
+}
 
 /** What the dispatcher is asked for an answer to a request that came to control. */
 export type DispatcherQuestion =
@@ -60,8 +70,68 @@ export type DispatcherQuestion =
    * QUERY_NOT_FOUND where its beginning has expired.
    */
   | { kind: 'queue-start'; topic: string; queueId: number }
-  /** Code 208: how far a group is in these queues. */
-  | { kind: 'consume-stats'; queues: { topic: string; queueId: number; offset: number }[] };
+  /** Code 208: how far a group is in these topics. */
+  | { kind: 'consume-stats'; group: string; topics: TopicOffsets[] }
+  /** Code 317: the same of all groups. */
+  | {
+      kind: 'broker-consume-stats';
+      brokerAddress: string;
+      groups: { group: string; topics: TopicOffsets[] }[];
+    }
+  /** Code 303: between which times a group is. */
+  | { kind: 'time-span'; queues: TopicOffsets }
+  | ResetQuestion
+  | ClientResetQuestion
+  /** Code 315, of what the dispatcher counts. */
+  | { kind: 'stats'; name: string; key: string }
+  /** Code 28: what control knows, to be completed. */
+  | { kind: 'runtime-info'; table: [string, string][] }
+  /** Code 45. */
+  | { kind: 'delay-offsets' }
+  /** Code 321: units of a queue; the rest of the answer is control's. */
+  | {
+      kind: 'queue-units';
+      topic: string;
+      queueId: number;
+      index: number;
+      count: number;
+      rest: Record<string, unknown>;
+    }
+  /** Codes 306 and 316: what nothing points to any more goes. */
+  | { kind: 'clean' };
+
+/** How far a group is in a topic: the next offset of each queue from 0 on. */
+export interface TopicOffsets {
+  topic: string;
+  offsets: number[];
+}
+
+/** Code 222, in the broker. */
+export interface ResetQuestion {
+  kind: 'reset';
+  group: string;
+  topic: string;
+  queueIds: number[];
+  /** Negative: the end. */
+  timestampMs: number;
+  /** Null: where the time leads. */
+  offset: number | null;
+}
+
+/** Code 222, by the clients. */
+export interface ClientResetQuestion {
+  kind: 'client-reset';
+  group: string;
+  topic: string;
+  /** By queue. */
+  consumerOffsets: number[];
+  timestampMs: number;
+  /** Also forward. */
+  isForced: boolean;
+  /** The asker is a C++ client, and so are those that are told. */
+  isCpp: boolean;
+  connectionIds: number[];
+}
 
 export interface ControlEffects {
   /** Sends a finished answer frame. */
@@ -75,10 +145,12 @@ export interface ControlEffects {
   publishTopicDeleted(topicId: number, topic: string): void;
   /** Makes a group's state known to the dispatcher, before any later answer. */
   publishGroup(snapshot: GroupSnapshot): void;
+  /** Makes changed settings known to the agents that read them, before any later answer. */
+  publishSettings(settings: PublishedSettings): void;
   /** Replaces a file of `config/`. */
   persist(file: PersistedFile, text: string): void;
-  /** The set of topics, or one of them, changed: name servers must hear of it at once. */
-  topicsChanged(): void;
+  /** A topic is new, changed or gone: name servers must hear of it at once. */
+  topicChanged(topic: string): void;
   /** Has the dispatcher answer a request, of which it must know what only control does. */
   askDispatcher(connectionId: number, request: RemotingCommand, question: DispatcherQuestion): void;
   /** The whole record at this place of the log; null where there is none (any more). */

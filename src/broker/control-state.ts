@@ -7,16 +7,24 @@
 import type { MonotonicClock, WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
-import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
+import {
+  type Answer,
+  encodeAnswer,
+  FLAG_ONEWAY,
+  type RemotingCommand,
+} from '../protocol/remoting-command.ts';
+import { ClientCalls } from './client-calls.ts';
 import { ConsumerGroupTable } from './consumer-group-table.ts';
 import { ConsumerOffsetTable } from './consumer-offset-table.ts';
 import type { BrokerControlConfig } from './control-config.ts';
-import type { AppendAnswer, ControlEffects } from './control-effects.ts';
+import type { AppendAnswer, ControlEffects, PublishedSettings } from './control-effects.ts';
+import { applyChange, type SettingChange } from './live-settings.ts';
 import { DelayLevels } from './delay-level.ts';
 import { ProducerGroupTable } from './producer-group-table.ts';
 import { QueueLockTable } from './queue-lock-table.ts';
 import { retryTopicOf } from './resource-name.ts';
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts';
+import { StatsTable } from './statistics.ts';
 import { SubscriptionGroupTable } from './subscription-group-table.ts';
 import { isRefusal, type Refusal, TopicTable } from './topic-table.ts';
 
@@ -27,6 +35,9 @@ export interface Connection {
   readonly remoteAddress: string;
   readonly localAddress: string;
 }
+
+/** What of a request outlives the call that handles it: its body is a view of a frame. */
+export type AskedRequest = Pick<RemotingCommand, 'opaque' | 'serializeType' | 'flag'>;
 
 /**
  * Handles a request: its answer, or null where somebody else answers or nobody. What it throws is
@@ -50,6 +61,7 @@ export interface ControlStateOptions {
 export class ControlState {
   readonly config: BrokerControlConfig;
   readonly wallClock: WallClock;
+  readonly monotonicClock: MonotonicClock;
   readonly random: () => number;
   readonly logger: Logger;
   readonly effects: ControlEffects;
@@ -60,7 +72,12 @@ export class ControlState {
   readonly consumers: ConsumerGroupTable;
   readonly producers: ProducerGroupTable;
   readonly locks: QueueLockTable;
+  readonly clientCalls: ClientCalls;
   readonly bootTimestampMs: number;
+  /** Messages that groups sent back, by `topic@group`. */
+  readonly sendBacks: StatsTable;
+  /** Settings that were changed while the broker ran, in this run or an earlier one. */
+  readonly changedSettings = new Map<string, string>();
   /** Groups whose members must be told to rebalance, once a turn however many joined. */
   readonly groupsToNotify = new Set<string>();
   /** Appends that wait for room, in order. */
@@ -70,6 +87,8 @@ export class ControlState {
     const { config, effects, wallClock, logger } = options;
     this.config = config;
     this.wallClock = wallClock;
+    this.monotonicClock = options.monotonicClock;
+    this.sendBacks = new StatsTable(options.monotonicClock.nowMs());
     this.random = options.random;
     this.logger = logger;
     this.effects = effects;
@@ -80,11 +99,11 @@ export class ControlState {
       logger,
       onChanged: (entry) => {
         effects.publishTopic(entry);
-        effects.topicsChanged();
+        effects.topicChanged(entry.config.topicName);
       },
       onDeleted: (entry) => {
         effects.publishTopicDeleted(entry.topicId, entry.config.topicName);
-        effects.topicsChanged();
+        effects.topicChanged(entry.config.topicName);
       },
     });
     this.subscriptionGroups = new SubscriptionGroupTable({
@@ -97,7 +116,33 @@ export class ControlState {
     this.consumers = new ConsumerGroupTable(options.monotonicClock);
     this.producers = new ProducerGroupTable(options.monotonicClock);
     this.locks = new QueueLockTable(options.monotonicClock);
+    this.clientCalls = new ClientCalls(options.monotonicClock, (connectionId, frame) =>
+      effects.requestClient(connectionId, frame),
+    );
     this.bootTimestampMs = wallClock.nowMs();
+  }
+
+  /** Makes changes of settings that are allowed, and keeps them. */
+  changeSettings(changes: readonly SettingChange[]): void {
+    const published: PublishedSettings = {};
+    for (const change of changes) {
+      Object.assign(published, applyChange(this.config, change));
+      this.changedSettings.set(change.name, change.text);
+    }
+    this.effects.publishSettings(published);
+    const text = JSON.stringify(Object.fromEntries(this.changedSettings));
+    this.effects.persist('liveSettings.json', text);
+  }
+
+  /** The calendar's time at a moment of the monotonic clock. */
+  wallTimeOf(monotonicMs: number): number {
+    return Math.round(this.wallClock.nowMs() - (this.monotonicClock.nowMs() - monotonicMs));
+  }
+
+  /** Answers a request now, for whoever could not when it came. */
+  answerLater(connectionId: number, request: AskedRequest, answer: Answer): void {
+    if ((request.flag & FLAG_ONEWAY) === 0)
+      this.effects.answer(connectionId, encodeAnswer(request, answer));
   }
 
   /** Tells the dispatcher what pulls of this group are checked against. */

@@ -125,6 +125,11 @@ export class DelayDelivery {
   /** The text of `delayOffset.json`, up to the confirmed positions. */
   store(): string {
     this.#dataVersion = nextDataVersion(this.#dataVersion, this.#options.wallClock.nowMs());
+    return this.json();
+  }
+
+  /** The same without a new version: the body of code 45. */
+  json(): string {
     const offsetTable = Object.fromEntries(
       this.#levels.map((state) => [levelOfQueueId(state.queueId), state.confirmed]),
     );
@@ -151,11 +156,12 @@ export class DelayDelivery {
     return hasChanged;
   }
 
-  /** Next offset of a level and the end of its queue, for the runtime info. */
-  progressOf(level: number): { position: number; maxOffset: number } {
-    const state = this.#levels[level - 1];
-    if (state === undefined) return { position: 0, maxOffset: 0 };
-    return { position: state.position, maxOffset: this.#options.queues.maxOffset(state.queueId) };
+  /** Next offset of each level and the end of its queue, for the runtime info. */
+  *progress(): Generator<{ level: number; position: number; maxOffset: number }> {
+    for (const { queueId, position } of this.#levels) {
+      const maxOffset = this.#options.queues.maxOffset(queueId);
+      yield { level: levelOfQueueId(queueId), position, maxOffset };
+    }
   }
 
   /** Delivers what is due; returns how many messages it handled. */

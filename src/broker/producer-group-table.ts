@@ -15,6 +15,8 @@ export class ProducerGroupTable {
   /** By group, then by connection: one client a connection, the last that said so. */
   readonly #groups = new Map<string, Map<number, GroupMember>>();
   readonly #connections = new Map<number, Set<string>>();
+  /** By client id: the connection of its last heartbeat. */
+  readonly #clients = new Map<string, number>();
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock;
@@ -23,6 +25,15 @@ export class ProducerGroupTable {
   /** Those that can be asked about a transaction of the group. */
   members(group: string): Iterable<GroupMember> {
     return this.#groups.get(group)?.values() ?? [];
+  }
+
+  groups(): Iterable<[group: string, members: ReadonlyMap<number, GroupMember>]> {
+    return this.#groups;
+  }
+
+  /** The connection of a client that produces; undefined where there is none. */
+  connectionOf(clientId: string): number | undefined {
+    return this.#clients.get(clientId);
   }
 
   isMember(group: string, member: NewGroupMember): boolean {
@@ -40,15 +51,20 @@ export class ProducerGroupTable {
     let groups = this.#connections.get(member.connectionId);
     if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Set()));
     groups.add(group);
+    this.#clients.set(member.clientId, member.connectionId);
   }
 
   unregister(group: string, connectionId: number): void {
     const members = this.#groups.get(group);
+    const clientId = members?.get(connectionId)?.clientId;
     members?.delete(connectionId);
     if (members?.size === 0) this.#groups.delete(group);
     const groups = this.#connections.get(connectionId);
     groups?.delete(group);
-    if (groups?.size === 0) this.#connections.delete(connectionId);
+    if (groups?.size !== 0) return;
+    this.#connections.delete(connectionId);
+    if (clientId !== undefined && this.#clients.get(clientId) === connectionId)
+      this.#clients.delete(clientId);
   }
 
   removeConnection(connectionId: number): void {

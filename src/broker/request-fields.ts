@@ -42,6 +42,16 @@ export function requiredInteger(request: RemotingCommand, name: string): number 
   return value;
 }
 
+/**
+ * A 64-bit number, rounded where it is beyond 2^53: for times, of which Long.MAX_VALUE means no end.
+ * @throws RequestFault
+ */
+export function requiredLong(request: RemotingCommand, name: string): number {
+  const value = requiredText(request, name);
+  if (/^[+-]?\d{1,19}$/.test(value)) return Number(value);
+  throw new RequestFault(`the custom field <${name}> is not an integer: ${value.slice(0, 32)}`);
+}
+
 export function optionalBoolean(request: RemotingCommand, name: string): boolean | undefined {
   const value = request.extFields.get(name);
   return value === undefined ? undefined : value.toLowerCase() === 'true';

@@ -6,10 +6,13 @@
 import { brokerAdminHandlers } from './broker-admin-handlers.ts';
 import { clientAdminHandlers } from './client-admin-handlers.ts';
 import { clientManageHandlers } from './client-manage-handlers.ts';
+import { clientRelayHandlers } from './client-relay-handlers.ts';
 import { consumerManageHandlers } from './consumer-manage-handlers.ts';
 import type { RequestHandler } from './control-state.ts';
 import { groupAdminHandlers } from './group-admin-handlers.ts';
+import { offsetAdminHandlers } from './offset-admin-handlers.ts';
 import { queueLockHandlers } from './queue-lock-handlers.ts';
+import { replyHandlers } from './reply-handlers.ts';
 import { retryHandlers } from './retry-handlers.ts';
 import { topicAdminHandlers } from './topic-admin-handlers.ts';
 
@@ -18,8 +21,11 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...consumerManageHandlers,
   ...queueLockHandlers,
   ...retryHandlers,
+  ...replyHandlers,
   ...topicAdminHandlers,
   ...groupAdminHandlers,
   ...brokerAdminHandlers,
   ...clientAdminHandlers,
+  ...offsetAdminHandlers,
+  ...clientRelayHandlers,
 ]);

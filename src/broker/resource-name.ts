@@ -77,6 +77,11 @@ export function groupNameFault(group: string): string | null {
   return `The specified group: ${shortened(group)}, is longer than group max length: ${GROUP_CHARACTERS_MAX}`;
 }
 
+/** TopicValidator.java: the topics that are a broker's own, whatever its configuration. */
+export function allSystemTopics(): string[] {
+  return [...systemTopics];
+}
+
 export function isSystemTopic(topic: string): boolean {
   return systemTopics.has(topic) || topic.startsWith(SYSTEM_PREFIX);
 }

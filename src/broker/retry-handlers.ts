@@ -15,14 +15,12 @@ import {
   PROPERTIES_BYTES_MAX,
   PropertyName,
 } from '../protocol/message-properties.ts';
-import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
+import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import {
-  encodeHost,
   encodeRecord,
   fieldsOf,
   offsetMessageId,
   type RecordFields,
-  splitAddress,
 } from '../protocol/record-encoder.ts';
 import { type Answer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
 import type { Connection, ControlState, RequestHandler } from './control-state.ts';
@@ -37,12 +35,10 @@ import {
   maxReconsumeTimesOf,
   type RetryDecision,
 } from './retry-send.ts';
-import { decodeSendHeader, type SendHeader } from './send-header.ts';
+import { decodeSendHeader } from './send-header.ts';
+import { bodyFault, propertiesOfSend, recordFieldsOf } from './send-record.ts';
 import type { SubscriptionGroupConfig } from './subscription-group-config.ts';
 import { isRefusal } from './topic-table.ts';
-
-/** Bits of sysFlag that follow from the hosts, or that a client has no say in. */
-const SYS_FLAG_OF_BROKER = SysFlag.BORN_HOST_V6 | SysFlag.STORE_HOST_V6 | SysFlag.TRANSACTION_MASK;
 
 const sendMessageBack: RequestHandler = (state, request, connection) => {
   const group = requiredText(request, 'group');
@@ -80,6 +76,12 @@ const sendMessageBack: RequestHandler = (state, request, connection) => {
     const messageId = offsetMessageId(stored.storeHost, view.physicalOffset);
     properties.set(PropertyName.ORIGIN_MESSAGE_ID, messageId);
   }
+  const item = state.sendBacks.getOrCreate(
+    `${properties.get(PropertyName.RETRY_TOPIC) ?? ''}@${group}`,
+    state.monotonicClock.nowMs(),
+  );
+  item.times++;
+  item.messages++;
   const fields = {
     ...stored,
     storeHost: state.config.storeHost,
@@ -109,20 +111,7 @@ const sendToRetryTopic: RequestHandler = (state, request, connection) => {
     isOrdered: state.locks.hasLiveLock(group),
   });
   const properties = propertiesOfSend(state, header);
-  const peer = splitAddress(connection.remoteAddress);
-  const fields: RecordFields = {
-    topic: header.topic,
-    queueId: header.queueId,
-    flag: header.flag,
-    sysFlag: header.sysFlag & ~SYS_FLAG_OF_BROKER,
-    bornTimestampMs: header.bornTimestampMs,
-    bornHost: encodeHost(peer.address, peer.port),
-    storeHost: state.config.storeHost,
-    reconsumeTimes: header.reconsumeTimes,
-    preparedTransactionOffset: 0,
-    body: request.body,
-    properties: Buffer.alloc(0),
-  };
+  const fields = recordFieldsOf(state, header, connection, request.body);
   return storeRetry(state, { fields, properties, decision, config, request, connection });
 };
 
@@ -167,35 +156,6 @@ function readMessage(state: ControlState, physicalOffset: number): RecordView | 
   const view = new RecordView();
   const kind = view.read(record, 0, record.length, true);
   return kind === RecordKind.MESSAGE && view.physicalOffset === physicalOffset ? view : null;
-}
-
-function bodyFault(state: ControlState, body: Buffer): string | null {
-  if (body.length === 0) return 'the message body is empty';
-  if (body.length <= state.config.maxMessageSize) return null;
-  return `the message body has ${body.length} bytes, more than maxMessageSize ${state.config.maxMessageSize}`;
-}
-
-/** The client's properties, with what the broker adds to every send. */
-function propertiesOfSend(state: ControlState, header: SendHeader): Map<string, string> {
-  const properties = decodeProperties(header.properties);
-  properties.delete(PropertyName.POP_CK);
-  properties.delete(PropertyName.RECORD_CRC);
-  properties.set(PropertyName.MSG_REGION, state.config.regionId);
-  properties.set(PropertyName.TRACE_ON, String(state.config.traceOn));
-  if (!properties.has(PropertyName.UNIQUE_KEY))
-    properties.set(PropertyName.UNIQUE_KEY, uniqueKey(state));
-  properties.set(PropertyName.CLUSTER, state.config.clusterName);
-  return properties;
-}
-
-/** 32 hex digits for a client that sent no key: the time and chance. */
-function uniqueKey(state: ControlState): string {
-  const chance = (digits: number): string =>
-    Math.floor(state.random() * 16 ** digits)
-      .toString(16)
-      .padStart(digits, '0');
-  const time = state.wallClock.nowMs().toString(16).padStart(12, '0');
-  return (time + chance(10) + chance(10)).toUpperCase();
 }
 
 export const retryHandlers: readonly (readonly [number, RequestHandler])[] = [

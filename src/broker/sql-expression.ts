@@ -79,59 +79,90 @@ const words = new Set(
 );
 const textOperators: ReadonlySet<string> = new Set(['CONTAINS', 'STARTSWITH', 'ENDSWITH']);
 
-/** One token or one stretch of space or comment, from `lastIndex` on. */
+/** One token or one stretch of space or comment, from `lastIndex` on; `--` opens a comment that a line's end closes. */
 const pattern =
   /(?<space>[ \t\n\r\f]+|--[^\n\r]*(?:\r\n|\n|\r)|\/\*[^*]*\*(?:\*|[^*/][^*]*\*)*\/)|(?<decimal>\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>0|[1-9]\d*[lL]?)|(?<string>'(?:''|[^'])*')|(?<name>[A-Za-z_$][A-Za-z0-9_$]*)|(?<sign><>|>=|<=|[=<>(),+-])/y;
 
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = [];
-  pattern.lastIndex = 0;
-  let position = 0;
-  while (position < text.length) {
-    const groups = pattern.exec(text)?.groups;
-    if (groups === undefined) {
-      const found = text[position];
-      throw new SqlError(
-        found === "'" ? 'a string that does not end' : `"${found}" does not belong here`,
-        position,
-      );
-    }
-    const { space, decimal, integer, string, name, sign } = groups;
-    if (space === undefined) {
-      if (decimal !== undefined) tokens.push({ kind: 'decimal', text: decimal, position });
-      else if (integer !== undefined) tokens.push({ kind: 'integer', text: integer, position });
-      else if (string !== undefined)
-        tokens.push({
-          kind: 'string',
-          text: string.slice(1, -1).replaceAll("''", "'"),
-          position,
-        });
-      else if (name === undefined) tokens.push({ kind: 'sign', text: sign ?? '', position });
-      else if (words.has(name.toUpperCase()))
-        tokens.push({ kind: 'word', text: name.toUpperCase(), position });
-      else tokens.push({ kind: 'name', text: name, position });
-    }
-    position = pattern.lastIndex;
+/**
+ * The tokens of an expression, read as they are asked for: one that is refused early costs no more than
+ * what was read of it.
+ */
+class Tokens {
+  readonly #text: string;
+  readonly #read: Token[] = [];
+  /** Behind it `--` opens no comment: looking for a line's end at each would take a time of its own. */
+  readonly #lastLineEnd: number;
+  #position = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+    this.#lastLineEnd = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r'));
   }
-  tokens.push({ kind: 'end', text: 'the end', position });
-  return tokens;
+
+  /** @throws SqlError where no token begins that could be the one of this index. */
+  at(index: number): Token {
+    while (this.#read.length <= index) this.#readNext();
+    return this.#read[index];
+  }
+
+  #readNext(): void {
+    const text = this.#text;
+    for (;;) {
+      const position = this.#position;
+      if (position >= text.length) {
+        this.#read.push({ kind: 'end', text: 'the end', position });
+        return;
+      }
+      if (position > this.#lastLineEnd && text[position] === '-') {
+        this.#position++;
+        this.#read.push({ kind: 'sign', text: '-', position });
+        return;
+      }
+      pattern.lastIndex = position;
+      const groups = pattern.exec(text)?.groups;
+      if (groups === undefined) {
+        const found = text[position];
+        throw new SqlError(
+          found === "'" ? 'a string that does not end' : `"${found}" does not belong here`,
+          position,
+        );
+      }
+      this.#position = pattern.lastIndex;
+      if (groups['space'] !== undefined) continue;
+      this.#read.push(tokenOf(groups, position));
+      return;
+    }
+  }
+}
+
+function tokenOf(groups: Record<string, string>, position: number): Token {
+  const { decimal, integer, string, name, sign } = groups as Record<string, string | undefined>;
+  if (decimal !== undefined) return { kind: 'decimal', text: decimal, position };
+  if (integer !== undefined) return { kind: 'integer', text: integer, position };
+  if (string !== undefined)
+    return { kind: 'string', text: string.slice(1, -1).replaceAll("''", "'"), position };
+  if (name === undefined) return { kind: 'sign', text: sign ?? '', position };
+  const upper = name.toUpperCase();
+  return words.has(upper)
+    ? { kind: 'word', text: upper, position }
+    : { kind: 'name', text: name, position };
 }
 
 /** @throws SqlError */
 export function parseSql(text: string): ParsedSql {
   if (text.length > SQL_LENGTH_MAX)
     throw new SqlError(`more than ${SQL_LENGTH_MAX} characters`, SQL_LENGTH_MAX);
-  return new SqlParser(tokenize(text)).parse();
+  return new SqlParser(new Tokens(text)).parse();
 }
 
 class SqlParser {
-  readonly #tokens: readonly Token[];
+  readonly #tokens: Tokens;
   readonly #names = new Map<string, number>();
   #at = 0;
   #depth = 0;
   #operationCount = 0;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: Tokens) {
     this.#tokens = tokens;
   }
 
@@ -143,7 +174,7 @@ class SqlParser {
   }
 
   get #token(): Token {
-    return this.#tokens[this.#at];
+    return this.#tokens.at(this.#at);
   }
 
   #unexpected(wanted: string): SqlError {
@@ -162,7 +193,7 @@ class SqlParser {
   #takesNot(isNext: (word: string) => boolean): boolean {
     const { kind, text } = this.#token;
     if (kind !== 'word' || text !== 'NOT') return false;
-    const next = this.#tokens[this.#at + 1];
+    const next = this.#tokens.at(this.#at + 1);
     if (next === undefined || next.kind !== 'word' || !isNext(next.text)) return false;
     this.#at++;
     return true;

@@ -1,16 +1,19 @@
 /**
  * @agent control
  *
- * Administration of topics: UPDATE_AND_CREATE_TOPIC (17), GET_ALL_TOPIC_CONFIG (21),
- * DELETE_TOPIC_IN_BROKER (215), GET_TOPIC_CONFIG (351).
+ * Administration of topics: UPDATE_AND_CREATE_TOPIC (17) and a list of them (18),
+ * GET_ALL_TOPIC_CONFIG (21), DELETE_TOPIC_IN_BROKER (215), GET_SYSTEM_TOPIC_LIST_FROM_BROKER (305),
+ * GET_TOPIC_CONFIG (351).
  *
  * Source: AdminBrokerProcessor.java, AttributeParser.java, AttributeUtil.java.
  */
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import type { RemotingCommand } from '../protocol/remoting-command.ts';
-import { type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
+import { decodeTopicConfig, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
 import type { ControlState, RequestHandler } from './control-state.ts';
+import { arrayOf } from './json-value.ts';
 import {
+  bodyObject,
   optionalBoolean,
   optionalInteger,
   RequestFault,
@@ -31,6 +34,38 @@ const updateTopic: RequestHandler = (state, request) => {
   const entry = state.topics.update(decodeTopicRequest(state, request, topic));
   return isRefusal(entry) ? entry : { code: ResponseCode.SUCCESS };
 };
+
+/** TopicListMixin: all of them, or none where one is wrong. */
+const updateTopicList: RequestHandler = (state, request) => {
+  const configs: TopicConfig[] = [];
+  for (const value of arrayOf(bodyObject(request)['topicConfigList'])) {
+    const config = decodeTopicConfig(value);
+    if (config === null) throw new RequestFault('an entry of topicConfigList is no topic config');
+    const refusal = nameRefusal(state, config.topicName);
+    if (refusal !== null) return refusal;
+    if (config.perm < 0 || config.perm > PERM_MAX)
+      throw new RequestFault(`perm ${config.perm} is not within 0 and ${PERM_MAX}`);
+    for (const count of [config.readQueueNums, config.writeQueueNums]) {
+      if (count < 0 || count > QUEUE_COUNT_MAX)
+        throw new RequestFault(`queue count ${count} is not within 0 and ${QUEUE_COUNT_MAX}`);
+    }
+    const current = state.topics.get(config.topicName)?.config.attributes;
+    const changes = [...config.attributes].map(([name, text]) =>
+      text === '' ? name : `${name}=${text}`,
+    );
+    configs.push({ ...config, attributes: alterTopicAttributes(current, changes.join(',')) });
+  }
+  for (const config of configs) {
+    const entry = state.topics.update(config);
+    if (isRefusal(entry)) return entry;
+  }
+  return { code: ResponseCode.SUCCESS };
+};
+
+const systemTopics: RequestHandler = (state) => ({
+  code: ResponseCode.SUCCESS,
+  body: Buffer.from(JSON.stringify({ topicList: state.topics.systemTopics() })),
+});
 
 const deleteTopic: RequestHandler = (state, request) => {
   const topic = requiredText(request, 'topic');
@@ -115,6 +150,8 @@ function queueCount(request: RemotingCommand, name: string): number {
 
 export const topicAdminHandlers: readonly (readonly [number, RequestHandler])[] = [
   [RequestCode.UPDATE_AND_CREATE_TOPIC, updateTopic],
+  [RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, updateTopicList],
+  [RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER, systemTopics],
   [RequestCode.GET_ALL_TOPIC_CONFIG, allTopics],
   [RequestCode.DELETE_TOPIC_IN_BROKER, deleteTopic],
   [RequestCode.GET_TOPIC_CONFIG, oneTopic],

@@ -27,7 +27,13 @@ import {
 import type { BrokerControlConfig } from './control-config.ts';
 import type { TopicEntry } from './control-effects.ts';
 import { type JsonObject, objectOf } from './json-value.ts';
-import { isSendForbidden, isSystemTopic, SystemTopic, topicNameFault } from './resource-name.ts';
+import {
+  allSystemTopics,
+  isSendForbidden,
+  isSystemTopic,
+  SystemTopic,
+  topicNameFault,
+} from './resource-name.ts';
 
 /** Why something was not done, as the asker is told. */
 export interface Refusal {
@@ -66,6 +72,8 @@ export const QUEUE_COUNT_MAX = 65_536;
 export class TopicTable {
   readonly #options: TopicTableOptions;
   readonly #entries = new Map<string, TopicEntry>();
+  /** What the stored file says of a topic, kept from one time that it is written to the next. */
+  readonly #storedTexts = new WeakMap<TopicConfig, string>();
   #nextTopicId = 0;
   #dataVersion: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
   #isDirty = false;
@@ -104,10 +112,14 @@ export class TopicTable {
 
   store(): string {
     this.#isDirty = false;
-    return JSON.stringify({ dataVersion: this.#dataVersion, topicConfigTable: this.tableJson() });
+    let table = '';
+    for (const { config } of this.#entries.values()) {
+      table += (table === '' ? '' : ',') + this.#storedText(config);
+    }
+    return `{"dataVersion":${JSON.stringify(this.#dataVersion)},"topicConfigTable":{${table}}}`;
   }
 
-  /** `topicConfigTable` of the stored file and of code 21. */
+  /** `topicConfigTable` of code 21. */
   tableJson(): JsonObject {
     // fromEntries, since `__proto__` is a valid name of a topic.
     return Object.fromEntries(
@@ -116,6 +128,11 @@ export class TopicTable {
   }
 
   /** True for topics that administration may neither change nor delete. */
+  /** Topics that are the broker's own. */
+  systemTopics(): string[] {
+    return [...new Set([...allSystemTopics(), ...this.#systemTopics])];
+  }
+
   isSystem(topic: string): boolean {
     return isSystemTopic(topic) || this.#systemTopics.has(topic);
   }
@@ -212,6 +229,15 @@ export class TopicTable {
       } else this.#put(config);
     }
     this.#dataVersion = version;
+  }
+
+  #storedText(config: TopicConfig): string {
+    let text = this.#storedTexts.get(config);
+    if (text === undefined) {
+      text = `${JSON.stringify(config.topicName)}:${JSON.stringify(topicConfigJson(config))}`;
+      this.#storedTexts.set(config, text);
+    }
+    return text;
   }
 
   /** The config of a topic whose settings may be inherited; null where there is none. */

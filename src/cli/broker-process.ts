@@ -16,6 +16,7 @@ import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { defaultControlConfig } from '../broker/control-config.ts';
+import { configurationTexts } from './configuration-keys.ts';
 import { BrokerRegistration } from '../client/broker-registration.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
@@ -31,7 +32,7 @@ import { PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
 import { allocateBrokerMemory, type Placement } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
-import { Listener } from '../workers/ring-messages.ts';
+import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
@@ -57,11 +58,7 @@ export interface BrokerProcess {
 }
 
 /** Without the functions, which do not cross threads. */
-const {
-  visibleConfig: _visible,
-  runtimeInfo: _runtime,
-  ...plainControlConfig
-} = defaultControlConfig;
+const { visibleConfig: _visible, ...plainControlConfig } = defaultControlConfig;
 
 /** Request workers; a connection always has the same one. More pay only with more cores. */
 const WORKER_COUNT = 1;
@@ -147,11 +144,15 @@ async function start(
       messageDelayLevel: config.messageDelayLevel,
       traceTopicEnable: config.traceTopicEnable,
       enablePropertyFilter: config.enablePropertyFilter,
+      notifyConsumerIdsChangedEnable: config.notifyConsumerIdsChangedEnable,
+      useServerSideResetOffset: config.useServerSideResetOffset,
+      storeReplyMessageEnable: config.storeReplyMessageEnable,
     },
-    visibleConfig: Object.entries(config).map(([key, value]) => [key, String(value)]),
+    visibleConfig: configurationTexts(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
     embeddedNameServer: config.embeddedNameServer,
+    orderMessageEnable: config.orderMessageEnable,
     advertisedAddress: clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
     recoveredQueues: [],
@@ -205,6 +206,7 @@ async function start(
     fail(new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }));
   };
 
+  const toControl = new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor'));
   const registration =
     config.nameServerAddresses.length === 0
       ? null
@@ -218,6 +220,13 @@ async function start(
             haServerAddress: `${clientAddress.host}:${clientAddress.port + 1}`,
           },
           logger,
+          onOrderTopics: (topics) => {
+            const payload = Buffer.from(JSON.stringify(topics));
+            // Where there is no room the name server says it again with the next registration.
+            if (payload.length <= toControl.ring.payloadBytesMax)
+              toControl.offerMessage(MessageType.ORDER_TOPICS, payload);
+            runner.schedule();
+          },
         });
   const agents: Agent[] = [];
   const mainDoorbell = new Doorbell(memory.doorbells['main'], null);
@@ -236,7 +245,7 @@ async function start(
       (_, index) =>
         new FrameProxy(factory.producer(`reactor→worker${index}`), factory.pool('reactor')),
     ),
-    toControl: new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor')),
+    toControl,
     toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
     segments: factory.segments,
     positions: factory.positions,
@@ -248,7 +257,7 @@ async function start(
     idleCloseMs: config.idleCloseMs,
     onTopicsChanged: (message) => {
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
-      registration?.update(topics, message.dataVersion);
+      registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
   });
   for (const name of placement.get('main') ?? []) {
@@ -261,7 +270,11 @@ async function start(
       thread,
       placement: [...placement].map(([name, names]) => [name, [...names]]),
       memory,
-      settings,
+      // A copy for each thread: tens of thousands of queues go only where they are wanted.
+      settings:
+        placement.get(thread)?.includes('control') === true
+          ? settings
+          : { ...settings, recoveredQueues: [] },
       derivedPosition: derived.position,
       damage: derived.damage,
     }),

@@ -56,6 +56,14 @@ export async function runCommand(): Promise<void> {
         .env('MILLRACE_LISTEN_ADDRESS'),
     )
     .addOption(new Option('--port <N>', 'port').default('9876').env('MILLRACE_NAME_SERVER_PORT'))
+    .option(
+      '--kv-config-path <FILE>',
+      'keeps what updateKvConfig and updateOrderConf of mqadmin set; absent: until it stops',
+    )
+    .option(
+      '--order-message-enable',
+      'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
+    )
     .action(async (options: Record<string, unknown>) => startNameServer(options));
   await program.parseAsync();
 }
@@ -125,7 +133,15 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
   ]);
   await run(
     logger,
-    await startNameServerProcess({ listenAddress: String(options['listenAddress']), port }, logger),
+    await startNameServerProcess(
+      {
+        listenAddress: String(options['listenAddress']),
+        port,
+        orderMessageEnable: options['orderMessageEnable'] === true,
+        kvConfigPath: options['kvConfigPath'] as string | undefined,
+      },
+      logger,
+    ),
   );
 }
 

@@ -4,9 +4,18 @@
  * The table of settings: each key of BrokerConfig with its flag, environment variable, names in a
  * broker.conf, kind of value and one line of help. Everything that reads or explains a setting reads this.
  */
+import os from 'node:os';
 import type { BrokerConfig } from '../base/broker-config.ts';
+import { SystemTopic } from '../broker/resource-name.ts';
 import { parseHostAndPort } from './client-address.ts';
-import { integer, listOf, oneOf, type SettingValue, textThat, yesOrNo } from './setting-value.ts';
+import {
+  integer,
+  listOf,
+  oneOf,
+  type SettingValue,
+  textThat,
+  yesOrNo,
+} from '../base/setting-value.ts';
 
 export interface SettingKey {
   readonly key: keyof BrokerConfig;
@@ -197,6 +206,13 @@ export const settingKeys: readonly SettingKey[] = [
       ['autoCreateSubscriptionGroup', 'a first heartbeat creates its group'],
       ['longPollingEnable', 'pulls wait for messages'],
       ['enablePropertyFilter', 'consumers may subscribe by SQL92 expressions'],
+      ['notifyConsumerIdsChangedEnable', 'members of a group are told when others come and go'],
+      ['useServerSideResetOffset', 'offsets are reset in the broker, not by its clients'],
+      ['storeReplyMessageEnable', 'replies to request messages are stored as well'],
+      [
+        'orderMessageEnable',
+        'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
+      ],
       ['messageIndexEnable', 'messages can be found by key'],
       ['traceOn', 'clients are told to trace'],
       ['traceTopicEnable', 'create the topic for traces at start'],
@@ -283,4 +299,30 @@ export function environmentName(setting: SettingKey): string {
     setting.flag ??
     setting.key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return `MILLRACE_${words.replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** The configuration by the names of a broker.conf, as tools are shown it (code 26). */
+export function configurationTexts(config: BrokerConfig): [string, string][] {
+  const texts = settingKeys.map(({ key, names, kind }): [string, string] => {
+    const value = config[key];
+    const text = typeof value === 'number' ? value / (kind.unit ?? 1) : value;
+    return [names[0], settingText(text)];
+  });
+  // What tools look for and has one value here.
+  return [
+    ...texts,
+    ['brokerRole', 'ASYNC_MASTER'],
+    ['slaveReadEnable', 'false'],
+    // By its name a number of threads; tools take it for the number of processors.
+    ['clientCallbackExecutorThreads', String(os.availableParallelism())],
+    ['useTLS', 'false'],
+    ['msgTraceTopicName', SystemTopic.TRACE],
+  ];
+}
+
+function settingText(value: BrokerConfig[keyof BrokerConfig]): string {
+  if (value === null) return '';
+  if (value === 'sync') return 'SYNC_FLUSH';
+  if (value === 'async') return 'ASYNC_FLUSH';
+  return typeof value === 'object' ? value.join(';') : String(value);
 }

@@ -9,7 +9,7 @@ import { type BrokerConfig, defaultBrokerConfig } from '../base/broker-config.ts
 import { BrokerError } from '../base/errors.ts';
 import { apacheKeys, refusedApacheKeys } from './apache-keys.ts';
 import { environmentName, type SettingKey, settingKeys } from './configuration-keys.ts';
-import { type Property, readPropertiesFile } from './properties-file.ts';
+import { type Property, readPropertiesFile } from '../base/properties-file.ts';
 
 export interface ConfigurationSources {
   /** Values of flags by their long names, without dashes. */

@@ -3,6 +3,7 @@
  *
  * A name server alone: sockets and framing of the reactor, the control agent behind it, no store.
  */
+import { dirname, resolve } from 'node:path';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { NameServer } from '../nameserver/name-server.ts';
@@ -15,6 +16,8 @@ import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { QueuedProducer } from '../ring/queued-producer.ts';
 import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { readMetadata, writeMetadata } from '../store/metadata-file.ts';
+import { createPlainFiles } from '../store/plain-files.ts';
 import { Control } from '../workers/control.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
@@ -30,7 +33,13 @@ export interface NameServerProcess {
 }
 
 export async function startNameServerProcess(
-  options: { listenAddress: string; port: number },
+  options: {
+    listenAddress: string;
+    port: number;
+    orderMessageEnable?: boolean;
+    /** File that keeps the key-value configuration; undefined: it is gone when the process ends. */
+    kvConfigPath?: string | undefined;
+  },
   logger: Logger,
 ): Promise<NameServerProcess> {
   const slotBytes = FRAME_BYTES_MAX + 4096;
@@ -55,7 +64,13 @@ export async function startNameServerProcess(
   });
   control.attach(
     null,
-    new NameServer({ monotonicClock: systemMonotonicClock, wallClock: systemWallClock, logger }),
+    new NameServer({
+      monotonicClock: systemMonotonicClock,
+      wallClock: systemWallClock,
+      logger,
+      orderMessageEnable: options.orderMessageEnable ?? false,
+      ...kvStorage(options.kvConfigPath),
+    }),
   );
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
@@ -101,5 +116,19 @@ export async function startNameServerProcess(
       await new Promise((resolve) => setTimeout(resolve, 50));
       runner.close();
     },
+  };
+}
+
+/** The file is written at once: changes are rare, and nothing else waits on this thread. */
+function kvStorage(path: string | undefined): {
+  kvText?: string | undefined;
+  persistKv?: (text: string) => void;
+} {
+  if (path === undefined) return {};
+  const files = createPlainFiles();
+  files.makeDirectory(dirname(resolve(path)));
+  return {
+    kvText: readMetadata(files, path),
+    persistKv: (text) => writeMetadata(files, path, text),
   };
 }

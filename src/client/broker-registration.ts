@@ -22,7 +22,7 @@ import type { Logger } from '../base/logging.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { crc32Masked } from '../protocol/message-record.ts';
 import { encodeRegisterBody } from '../protocol/register-body.ts';
-import { type DataVersion, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
+import type { DataVersion, TopicChanges, TopicConfig } from '../protocol/topic-config.ts';
 import { RemotingClient } from './remoting-client.ts';
 
 export interface BrokerIdentity {
@@ -39,6 +39,8 @@ export interface BrokerRegistrationOptions {
   nameServers: readonly string[];
   identity: BrokerIdentity;
   logger: Logger;
+  /** Told of the topics that a name server has an order configuration of. */
+  onOrderTopics?: (topics: string[]) => void;
   intervalMs?: number;
   /** Pause before a name server that failed is tried again. */
   retryMs?: number;
@@ -49,31 +51,30 @@ const REGISTER_TIMEOUT_MS = 24_000;
 const UNREGISTER_TIMEOUT_MS = 3000;
 const RETRY_MS = 3000;
 
-/** What a name server was told of each topic: its JSON text by name. */
-type TopicTexts = ReadonlyMap<string, string>;
+/** Names of topics that a name server is to be told of; null for all. */
+type Untold = ReadonlySet<string> | null;
 
 export class BrokerRegistration {
   readonly #options: BrokerRegistrationOptions;
   readonly #links: NameServerLink[];
-  #topics: readonly TopicConfig[] = [];
-  #topicTexts: TopicTexts = new Map();
+  readonly #topics = new Map<string, TopicConfig>();
   #dataVersion: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
 
   constructor(options: BrokerRegistrationOptions) {
     this.#options = options;
     this.#links = options.nameServers.map(
-      (address) => new NameServerLink(address, options, (client, told) => this.#tell(client, told)),
+      (address) =>
+        new NameServerLink(address, options, (client, untold) => this.#tell(client, untold)),
     );
   }
 
-  /** Takes the topics as they are now and tells every name server. */
-  update(topics: readonly TopicConfig[], dataVersion: DataVersion): void {
-    this.#topics = topics;
-    this.#topicTexts = new Map(
-      topics.map((topic) => [topic.topicName, JSON.stringify(topicConfigJson(topic))]),
-    );
+  /** Takes what changed, all topics at first, and tells every name server. */
+  update(changes: TopicChanges, dataVersion: DataVersion): void {
+    for (const topic of changes.deleted) this.#topics.delete(topic);
+    for (const topic of changes.topics) this.#topics.set(topic.topicName, topic);
     this.#dataVersion = dataVersion;
-    for (const link of this.#links) link.trigger();
+    const names = changes.topics.map((topic) => topic.topicName);
+    for (const link of this.#links) link.trigger(names);
   }
 
   /** Tells name servers that the broker is leaving; waits no longer than three seconds for any. */
@@ -95,15 +96,13 @@ export class BrokerRegistration {
     );
   }
 
-  /** Registers, with all topics where nothing was told before; returns what is known there now. */
-  async #tell(client: RemotingClient, told: TopicTexts | null): Promise<TopicTexts> {
+  async #tell(client: RemotingClient, untold: Untold): Promise<void> {
     const { identity } = this.#options;
-    const texts = this.#topicTexts;
-    const changed = this.#topics.filter(
-      ({ topicName }) => told?.get(topicName) !== texts.get(topicName),
-    );
+    const changed = [...(untold ?? [])]
+      .map((topic) => this.#topics.get(topic))
+      .filter((topic) => topic !== undefined);
     // Where topics went, or nothing changed, all are told: there is nothing smaller to say.
-    const topics = changed.length === 0 ? this.#topics : changed;
+    const topics = changed.length === 0 ? this.#topics.values() : changed;
     const body = encodeRegisterBody(this.#dataVersion, topics);
     const answer = await client.request({
       code: RequestCode.REGISTER_BROKER,
@@ -127,7 +126,19 @@ export class BrokerRegistration {
         `${client.address} refused the registration: ${answer.code} ${remark}`,
       );
     }
-    return texts;
+    const ordered = orderedTopics(answer.body);
+    if (ordered.length > 0) this.#options.onOrderTopics?.(ordered);
+  }
+}
+
+/** KVTable.java: a name server answers a registration with its order configuration, by topic. */
+function orderedTopics(body: Buffer): string[] {
+  if (body.length === 0) return [];
+  try {
+    const { table } = JSON.parse(body.toString()) as { table?: Record<string, unknown> };
+    return Object.keys(table ?? {});
+  } catch {
+    return [];
   }
 }
 
@@ -137,8 +148,9 @@ class NameServerLink {
   readonly #logger: Logger;
   readonly #intervalMs: number;
   readonly #retryMs: number;
-  readonly #tell: (client: RemotingClient, told: TopicTexts | null) => Promise<TopicTexts>;
-  #told: TopicTexts | null = null;
+  readonly #tell: (client: RemotingClient, untold: Untold) => Promise<void>;
+  /** What changed since it was told last; null where it must be told all. */
+  #untold: Set<string> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isBusy = false;
   #isStale = false;
@@ -148,7 +160,7 @@ class NameServerLink {
   constructor(
     address: string,
     options: BrokerRegistrationOptions,
-    tell: (client: RemotingClient, told: TopicTexts | null) => Promise<TopicTexts>,
+    tell: (client: RemotingClient, untold: Untold) => Promise<void>,
   ) {
     this.#client = new RemotingClient({ address, onDisconnected: () => this.#onDisconnected() });
     this.#logger = options.logger;
@@ -157,7 +169,8 @@ class NameServerLink {
     this.#tell = tell;
   }
 
-  trigger(): void {
+  trigger(changedTopics: readonly string[] = []): void {
+    for (const topic of changedTopics) this.#untold?.add(topic);
     this.#isStale = true;
     if (!this.#isBusy && !this.#isClosed) void this.#run();
   }
@@ -181,14 +194,15 @@ class NameServerLink {
     let pauseMs = this.#intervalMs;
     while (this.#isStale && !this.#isClosed) {
       this.#isStale = false;
-      const told = this.#told;
+      const untold = this.#untold;
+      this.#untold = new Set();
       try {
-        this.#told = await this.#tell(this.#client, told);
+        await this.#tell(this.#client, untold);
         this.#announce(true, '');
       } catch (error) {
-        this.#told = null;
+        this.#untold = null;
         // It may have forgotten this broker, and so refuse a part.
-        if (told !== null) {
+        if (untold !== null) {
           this.#isStale = true;
           continue;
         }
@@ -208,7 +222,7 @@ class NameServerLink {
 
   /** A name server forgets a broker when its connection ends. */
   #onDisconnected(): void {
-    this.#told = null;
+    this.#untold = null;
     if (!this.#isBusy) this.#schedule(this.#retryMs);
   }
 

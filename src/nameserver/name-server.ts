@@ -23,6 +23,7 @@ import {
   dataVersionEquals,
   decodeDataVersion,
   decodeTopicConfig,
+  type TopicChanges,
   type TopicConfig,
 } from '../protocol/topic-config.ts';
 import { KvConfig } from './kv-config.ts';
@@ -54,6 +55,8 @@ export interface NameServerOptions {
   persistKv?: ((text: string) => void) | undefined;
   /** A route of this %RETRY% topic is asked for and not known: true when it exists now. */
   onMissingRetryTopic?: ((topic: string) => boolean) | undefined;
+  /** Told of each topic whose order configuration is set. */
+  onOrderConfig?: (topic: string) => void;
   /** Whether routes carry the order configuration of a topic (orderMessageEnable). */
   orderMessageEnable?: boolean;
 }
@@ -65,7 +68,8 @@ export interface EmbeddedRegistration {
   /** `host:port`, or null for the address by which the asker reached us. */
   advertisedAddress: string | null;
   brokerPort: number;
-  topics: readonly TopicConfig[];
+  /** All topics where it is the first. */
+  changes: TopicChanges;
   dataVersion: DataVersion;
 }
 
@@ -160,6 +164,11 @@ export class NameServer {
     return (request.flag & FLAG_ONEWAY) === 0 ? answer : null;
   }
 
+  /** Whether this topic has an order configuration. */
+  hasOrderConfig(topic: string): boolean {
+    return this.#kv.get(ORDER_NAMESPACE, topic) !== undefined;
+  }
+
   onConnectionClosed(connectionId: number): void {
     for (const broker of this.#routes.onConnectionClosed(connectionId)) {
       this.#options.logger.info(
@@ -200,7 +209,8 @@ export class NameServer {
         timeoutMs: BROKER_TIMEOUT_MS,
         enableActingMaster: false,
         zoneName: undefined,
-        topics: registration.topics,
+        topics: registration.changes.topics,
+        deletedTopics: registration.changes.deleted,
         queueMappings: new Map(),
         dataVersion: registration.dataVersion,
       },
@@ -431,8 +441,10 @@ export class NameServer {
 
   #putKv(request: RemotingCommand): Answer {
     const namespace = required(request, 'namespace');
-    if (!this.#kv.put(namespace, required(request, 'key'), required(request, 'value')))
+    const key = required(request, 'key');
+    if (!this.#kv.put(namespace, key, required(request, 'value')))
       return { code: ResponseCode.SYSTEM_ERROR, remark: 'no room for more configuration' };
+    if (namespace === ORDER_NAMESPACE) this.#options.onOrderConfig?.(key);
     this.#options.persistKv?.(this.#kv.print());
     return { code: ResponseCode.SUCCESS };
   }

@@ -8,7 +8,7 @@
  *  cluster ─▶ broker names                  (cluster, address) ─▶ LiveBroker, with its deadline
  * ```
  * A registration over the network may hold only the topics that changed, so it adds and changes but
- * never takes away; that of the embedded broker is the whole truth. What an operator set here (wiped
+ * never takes away; the embedded broker says what is gone as well. What an operator set here (wiped
  * write permission) holds until the broker itself changes the topic.
  *
  * Source: RouteInfoManager.java.
@@ -61,6 +61,8 @@ export interface Registration {
   zoneName: string | undefined;
   /** Null where the body was empty: only a sign of life. */
   topics: readonly TopicConfig[] | null;
+  /** Only the embedded broker says what it has no more. */
+  deletedTopics?: readonly string[];
   /** Static topics: TopicQueueMappingInfo as parsed JSON, by topic. */
   queueMappings: ReadonlyMap<string, unknown>;
   dataVersion: DataVersion;
@@ -88,7 +90,7 @@ export class RouteTable {
   /** Of static topics: topic ─▶ broker name ─▶ TopicQueueMappingInfo. */
   readonly queueMappings = new Map<string, Map<string, unknown>>();
   readonly #live = new Map<string, LiveBroker>();
-  /** What the embedded broker registered last, by topic; no topics while there is none. */
+  /** What the embedded broker has registered, by topic; no topics while there is none. */
   #embedded = { brokerName: '', topics: new Map<string, QueueData>() };
 
   /** Takes a registration; null where it is refused: an unknown broker with a single topic. */
@@ -126,7 +128,7 @@ export class RouteTable {
       const hasChanged =
         isFirst || before === undefined || !dataVersionEquals(before.dataVersion, dataVersion);
       const wiped = isActing && group.enableActingMaster ? Perm.WRITE : 0;
-      if (isEmbedded) this.#takeEmbedded(brokerName, topics);
+      if (isEmbedded) this.#takeEmbedded(brokerName, topics, registration.deletedTopics ?? []);
       else this.#takeTopics(brokerName, topics, wiped, hasChanged);
       if (hasChanged) this.#takeQueueMappings(brokerName, registration.queueMappings);
     }
@@ -254,17 +256,23 @@ export class RouteTable {
     }
   }
 
-  #takeEmbedded(brokerName: string, topics: readonly TopicConfig[]): void {
-    const previous = this.#embedded.topics;
-    const current = new Map(topics.map((topic) => [topic.topicName, queueDataOf(topic)]));
-    this.#embedded = { brokerName, topics: current };
-    for (const topic of previous.keys()) {
-      if (!current.has(topic)) this.#removeQueueData(topic, brokerName);
+  #takeEmbedded(
+    brokerName: string,
+    topics: readonly TopicConfig[],
+    deleted: readonly string[],
+  ): void {
+    const embedded = this.#embedded;
+    embedded.brokerName = brokerName;
+    for (const topic of deleted) {
+      if (embedded.topics.delete(topic)) this.#removeQueueData(topic, brokerName);
     }
-    for (const [topic, queueData] of current) {
-      const isKnown = this.topics.get(topic)?.has(brokerName) === true;
-      if (!isKnown || !queueDataEquals(queueData, previous.get(topic)))
-        this.putQueueData(topic, brokerName, { ...queueData });
+    for (const topic of topics) {
+      const queueData = queueDataOf(topic);
+      const previous = embedded.topics.get(topic.topicName);
+      embedded.topics.set(topic.topicName, queueData);
+      const isKnown = this.topics.get(topic.topicName)?.has(brokerName) === true;
+      if (!isKnown || !queueDataEquals(queueData, previous))
+        this.putQueueData(topic.topicName, brokerName, { ...queueData });
     }
   }
 

@@ -46,6 +46,11 @@ export function printFastjsonTable(
   return `{${fields.join(',')}}`;
 }
 
+/** A double as Java prints it: with a point. */
+export function printDouble(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : String(value);
+}
+
 /** Whether brackets outside of strings nest beyond the limit. */
 function isTooDeep(text: string): boolean {
   let depth = 0;

@@ -124,6 +124,17 @@ export function encodeHost(address: string, port: number): Buffer {
   return host;
 }
 
+/** A host of a record as `ip:port`. */
+export function hostText(host: Uint8Array): string {
+  const bytes = Buffer.from(host);
+  const port = bytes.readInt32BE(bytes.length - 4);
+  if (bytes.length === HOST_V4_BYTES) return `${bytes.subarray(0, 4).join('.')}:${port}`;
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    bytes.readUInt16BE(index * 2).toString(16),
+  );
+  return `${groups.join(':')}:${port}`;
+}
+
 /** `ip:port`, the last colon before the port. */
 export function splitAddress(remoteAddress: string): { address: string; port: number } {
   const colon = remoteAddress.lastIndexOf(':');

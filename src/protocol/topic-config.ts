@@ -17,6 +17,13 @@ export interface TopicConfig {
   attributes: ReadonlyMap<string, string>;
 }
 
+/** What changed of a table of topics since somebody was told last. */
+export interface TopicChanges {
+  /** New or changed. */
+  topics: TopicConfig[];
+  deleted: string[];
+}
+
 export interface DataVersion {
   counter: number;
   stateVersion: number;

@@ -29,22 +29,25 @@ const jsonRemarkClose = ascii(
 );
 
 /** Name of a pull's outcome, its remark. Source: GetMessageStatus.java. */
-function pullRemark(code: number): Buffer {
-  switch (code) {
+function pullRemark(answer: PullAnswer): Buffer {
+  switch (answer.code) {
     case ResponseCode.SUCCESS:
       return remarkFound;
-    case ResponseCode.PULL_NOT_FOUND:
-      return remarkOverflow;
     case ResponseCode.PULL_RETRY_IMMEDIATELY:
       return remarkNoMatch;
+    case ResponseCode.PULL_NOT_FOUND:
+      return answer.maxOffset === 0 ? remarkEmpty : remarkAtEnd;
     default:
-      return remarkMoved;
+      if (answer.maxOffset === 0) return remarkEmpty;
+      return answer.nextBeginOffset > answer.minOffset ? remarkBeyondEnd : remarkTooSmall;
   }
 }
 const remarkFound = ascii('FOUND');
-const remarkOverflow = ascii('OFFSET_OVERFLOW_ONE');
 const remarkNoMatch = ascii('NO_MATCHED_MESSAGE');
-const remarkMoved = ascii('OFFSET_TOO_SMALL');
+const remarkEmpty = ascii('NO_MESSAGE_IN_QUEUE');
+const remarkAtEnd = ascii('OFFSET_OVERFLOW_ONE');
+const remarkBeyondEnd = ascii('OFFSET_OVERFLOW_BADLY');
+const remarkTooSmall = ascii('OFFSET_TOO_SMALL');
 
 /** Remarks of appends that failed; ASCII without quotes. */
 export function appendRemark(code: number): Buffer {
@@ -221,7 +224,7 @@ function writeJsonPull(target: Buffer, start: number, answer: PullAnswer): numbe
   at = put(target, at, jsonOpaque);
   at = putNumber(target, at, answer.opaque);
   at = put(target, at, jsonRemark);
-  at = put(target, at, pullRemark(answer.code));
+  at = put(target, at, pullRemark(answer));
   return put(target, at, jsonRemarkClose);
 }
 
@@ -231,7 +234,7 @@ function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): num
     start,
     answer.code,
     answer.opaque,
-    pullRemark(answer.code),
+    pullRemark(answer),
   );
   let at = putNumberField(target, fieldsLengthAt + 4, nameMaxOffset, answer.maxOffset);
   at = putNumberField(target, at, nameMinOffset, answer.minOffset);

@@ -25,9 +25,9 @@ import {
   FRAME_BYTES_MAX,
 } from '../protocol/remoting-command.ts';
 import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
-import { type Agent, BACK_PRESSURED } from '../ring/agent.ts';
+import type { Agent } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
-import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameProxy } from '../workers/frame-proxy.ts';
@@ -280,8 +280,7 @@ export class Reactor implements Agent {
       remoteAddress: connection.remoteAddress,
       localAddress: connection.localAddress,
     };
-    connection.isKnownToControl = offerBytes(
-      this.#options.toControl.ring,
+    connection.isKnownToControl = this.#options.toControl.offerMessage(
       MessageType.CONNECTION_OPENED,
       Buffer.from(JSON.stringify(opened)),
     );
@@ -356,9 +355,7 @@ export class Reactor implements Agent {
     let count = 0;
     while (this.#closed.length > 0) {
       const connection = this.#closed[0];
-      if (
-        !offerBytes(toControl.ring, MessageType.CONNECTION_CLOSED, connectionPayload(connection.id))
-      )
+      if (!toControl.offerMessage(MessageType.CONNECTION_CLOSED, connectionPayload(connection.id)))
         break;
       this.#closed.shift();
       count++;
@@ -583,12 +580,4 @@ export class Reactor implements Agent {
 
 function pendingBytes(connection: Connection): number {
   return connection.outputBytes + connection.socket.writableLength;
-}
-
-function offerBytes(ring: SpscRingProducer, type: number, payload: Uint8Array): boolean {
-  const offset = ring.claim(type, payload.length);
-  if (offset === BACK_PRESSURED) return false;
-  ring.bytes.set(payload, offset);
-  ring.commit(payload.length);
-  return true;
 }

@@ -6,9 +6,13 @@
  */
 import type { Agent } from './agent.ts';
 import type { Doorbell } from './doorbell.ts';
+import { failedClaimCount } from './spsc-ring.ts';
 
 /** Longest sleep: bounds the harm of a deadline that an agent forgot to report. */
 const SLEEP_MS_MAX = 1000;
+
+/** Time until an agent whose ring was full looks again: nobody rings when there is room. */
+const RETRY_MS = 1;
 
 /** Duty cycles that find nothing before a thread goes to sleep; a sleep and wake-up cost about 10 us. */
 const IDLE_CYCLES_BEFORE_SLEEP = 16;
@@ -83,11 +87,13 @@ export class ThreadRunner {
 
   #sleep(lifecycle: number): void {
     const sequence = this.#doorbell.prepareToSleep();
+    const failedBefore = failedClaimCount();
     if (Atomics.load(this.#lifecycle, 0) !== lifecycle || runAll(this.#agents, this.#nowMs()) > 0) {
       this.#doorbell.stayAwake();
       return;
     }
-    const waitMs = Math.min(SLEEP_MS_MAX, earliestDeadline(this.#agents) - this.#nowMs());
+    const longestMs = failedClaimCount() === failedBefore ? SLEEP_MS_MAX : RETRY_MS;
+    const waitMs = Math.min(longestMs, earliestDeadline(this.#agents) - this.#nowMs());
     if (waitMs > 0) this.#doorbell.sleep(sequence, waitMs);
     else this.#doorbell.stayAwake();
   }
@@ -156,11 +162,13 @@ export class EventLoopRunner {
         return;
       }
       this.#doorbell.prepareToSleep();
+      const failedBefore = failedClaimCount();
       if (runAll(this.#agents, this.#nowMs()) > 0) {
         this.schedule();
         return;
       }
-      this.#armTimer(earliestDeadline(this.#agents));
+      const retryMs = failedClaimCount() === failedBefore ? Infinity : this.#nowMs() + RETRY_MS;
+      this.#armTimer(Math.min(retryMs, earliestDeadline(this.#agents)));
     } catch (error) {
       this.#closed = true;
       this.#onFailure(error);

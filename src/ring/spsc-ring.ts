@@ -37,6 +37,13 @@ const RECORD_HEADER_BYTES = recordLayout.totalBytes;
 /** Record types of users are 0 and above. */
 const PADDING_TYPE = -1;
 
+let failedClaims = 0;
+
+/** Claims on this thread that found no room: nobody rings when there is some, so who met one looks again. */
+export function failedClaimCount(): number {
+  return failedClaims;
+}
+
 const align8 = (bytes: number): number => (bytes + 7) & ~7;
 
 /** Memory of a ring with `capacityBytes` of data, a power of two between 1 KiB and 4 MiB. */
@@ -119,6 +126,7 @@ export class SpscRingProducer {
       this.#cachedHead = Atomics.load(this.int32, HEAD_INDEX);
       if (this.capacityBytes - ((this.#plainTail - this.#cachedHead) | 0) < wanted) {
         this.#backPressureCount++;
+        failedClaims++;
         return BACK_PRESSURED;
       }
     }

@@ -28,6 +28,8 @@ export class ConsumeQueueFiles {
   /** Where the first file starts and the last one ends; equal where there is none. */
   start = 0;
   end = 0;
+  #lastFileStart = -1;
+  #lastFile = '';
 
   constructor(directory: string, context: ConsumeQueueFilesContext) {
     this.#directory = directory;
@@ -39,11 +41,17 @@ export class ConsumeQueueFiles {
   }
 
   /**
-   * Finds the files. One that a crash left short is brought to its size.
+   * Finds the files. One that a crash left short is brought to its size. After a clean stop (`wasClean`) a
+   * queue that has its first file and no second is not listed: of 80,000 queues that alone takes seconds.
    * @throws BrokerError STORE_DAMAGED where files have another size than this store's
    */
-  load(): void {
+  load(wasClean: boolean): void {
     const { files, descriptors, fileBytes, logger } = this.#context;
+    if (wasClean && this.#isSingle()) {
+      this.start = 0;
+      this.end = fileBytes;
+      return;
+    }
     let expected = -1;
     for (const name of files.list(this.#directory)) {
       const file = path.join(this.#directory, name);
@@ -70,6 +78,14 @@ export class ConsumeQueueFiles {
       expected = fileStart + fileBytes;
       this.end = expected;
     }
+  }
+
+  /** Whether the queue has its first file, whole, and none behind it. */
+  #isSingle(): boolean {
+    const { files, fileBytes } = this.#context;
+    const first = this.#fileAt(0);
+    if (files.exists(this.#fileAt(fileBytes)) || !files.exists(first)) return false;
+    return files.sizeOf(first) === fileBytes;
   }
 
   /** Reads into the start of `target`, up to the end of a file; what is not on disk reads as zeroes. Returns the bytes. */
@@ -155,8 +171,13 @@ export class ConsumeQueueFiles {
     this.end = Math.max(this.end, fileStart + fileBytes);
   }
 
+  /** Nearly always the file of the time before; a path made anew for each write would be garbage each time. */
   #fileAt(fileStart: number): string {
-    return path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
+    if (fileStart !== this.#lastFileStart) {
+      this.#lastFileStart = fileStart;
+      this.#lastFile = path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
+    }
+    return this.#lastFile;
   }
 }
 

@@ -31,7 +31,7 @@ export const UNIT_BYTES = unitLayout.totalBytes;
 const GAP_RECORD_BYTES = 0x7fff_ffff;
 /** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
 const GAP_COUNT_MAX = 10_000_000;
-const BUFFER_COUNT_START = 32;
+const BUFFER_COUNT_START = 8;
 /** A buffer of this many units is written out before it grows: 64 KiB a write. */
 const BUFFER_COUNT_WRITE = 3276;
 /** Written units that stay in memory for readers: at least, and at most. */
@@ -104,6 +104,9 @@ export class ConsumeQueue {
   #lastPhysicalOffset = -1;
   #isForgotten = false;
 
+  /** Place in the log of the first record whose unit is not written, where one is not. */
+  firstPendingOffset = 0;
+
   constructor(topic: string, queueId: number, directory: string, context: ConsumeQueueContext) {
     this.topic = topic;
     this.queueId = queueId;
@@ -112,19 +115,28 @@ export class ConsumeQueue {
   }
 
   /** Finds the files on disk, the end of what they hold, and the first unit that is no gap. */
-  load(): void {
+  load(wasClean: boolean): void {
     const stored = this.#stored;
-    stored.load();
+    stored.load(wasClean);
     if (stored.isEmpty) return;
     this.minOffset = stored.start / UNIT_BYTES;
     this.#setEnd(this.#findEnd());
-    if (this.minOffset === this.maxOffset || this.#bytesAt(this.minOffset) > 0) return;
-    // Only a gap that fills the file up to the first message is skipped here; retention does the rest.
-    const fileEnd = Math.min(this.maxOffset, this.minOffset + this.#context.fileBytes / UNIT_BYTES);
-    this.minOffset += binarySearch(
-      fileEnd - this.minOffset,
-      (index) => this.#bytesAt(this.minOffset + index) > 0,
-    );
+    const count = this.maxOffset - this.minOffset;
+    if (count === 0) return;
+    // Recovery asks for the first and the last unit, and must not have to open each file again for that.
+    if (count <= PROBE_COUNT && stored.end - stored.start === this.#context.fileBytes) {
+      // All of a short queue is what the search for its end has read.
+      probe.decode(probe.scratch, 0, 0, count);
+      if (probe.bytes[0] > 0) {
+        this.#firstPhysicalOffset = probe.physicalOffset[0];
+        const isHole = probe.bytes[count - 1] === 0;
+        this.#lastPhysicalOffset = isHole ? Infinity : probe.physicalOffset[count - 1];
+        return;
+      }
+    }
+    if (this.#bytesAt(this.minOffset) === 0) this.#skipGap();
+    this.#firstPhysical();
+    this.#lastPhysical();
   }
 
   /**
@@ -259,7 +271,10 @@ export class ConsumeQueue {
     writeInt32(buffer, recordBytes, at + unitLayout.recordBytes);
     writeInt32(buffer, tagsHigh, at + unitLayout.tagsHigh);
     writeInt32(buffer, tagsLow, at + unitLayout.tagsLow);
-    if (this.#writtenTo === this.maxOffset) this.#context.pending.add(this);
+    if (this.#writtenTo === this.maxOffset) {
+      this.#context.pending.add(this);
+      this.firstPendingOffset = physicalOffset;
+    }
     this.#lastPhysicalOffset = physicalOffset;
     this.maxOffset++;
   }
@@ -342,6 +357,15 @@ export class ConsumeQueue {
     this.#lastPhysicalOffset = -1;
     this.#context.pending.delete(this);
     this.#context.buffered.delete(this);
+  }
+
+  /** Only a gap that fills the file up to the first message is skipped here; retention does the rest. */
+  #skipGap(): void {
+    const fileEnd = Math.min(this.maxOffset, this.minOffset + this.#context.fileBytes / UNIT_BYTES);
+    this.minOffset += binarySearch(
+      fileEnd - this.minOffset,
+      (index) => this.#bytesAt(this.minOffset + index) > 0,
+    );
   }
 
   /** The end of the written units in the last file. Most queues are short: one read finds it. */

@@ -101,6 +101,9 @@ export const fileCalls: FileCalls = {
   syncDescriptor(descriptor) {
     attempt('fsync', () => fs.fdatasyncSync(descriptor));
   },
+  syncFileSystem() {
+    return false;
+  },
   syncDirectory(directory) {
     attempt(`fsync ${directory}`, () => syncDirectory(directory));
   },
@@ -109,6 +112,7 @@ export const fileCalls: FileCalls = {
       const status = fs.statfsSync(file);
       return {
         totalBytes: status.blocks * status.bsize,
+        freeBytes: status.bfree * status.bsize,
         availableBytes: status.bavail * status.bsize,
       };
     });

@@ -19,6 +19,17 @@ export function createMappedFiles(): StoreFiles {
   return {
     ...fileCalls,
     kind: 'mapped',
+    syncFileSystem(directory) {
+      const descriptor = openSync(directory, fs.constants.O_RDONLY);
+      try {
+        const errno = posix().syncFileSystem(descriptor);
+        const name = errno === 0 ? '' : posix().errorName(errno);
+        if (errno === 0 || name === 'ENOSYS') return errno === 0;
+        throw storeError({ code: name }, `sync the file system of ${directory}`);
+      } finally {
+        fs.closeSync(descriptor);
+      }
+    },
     createSegment(file, capacityBytes) {
       const descriptor = openSync(
         file,

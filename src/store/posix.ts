@@ -29,6 +29,8 @@ export interface Posix {
    * when this descriptor is closed or the process ends, however it ends.
    */
   tryLock(descriptor: number): boolean;
+  /** Syncs the whole file system of an open file; returns 0 or an errno, ENOSYS where there is no such call. */
+  syncFileSystem(descriptor: number): number;
   errorName(errno: number): string;
 }
 
@@ -63,6 +65,7 @@ function load(): Posix {
   const msync = libc.func('int msync(void *, size_t, int)');
   const madvise = libc.func('int madvise(void *, size_t, int)');
   const fcntl = libc.func('int fcntl(int, int, void *)');
+  const syncfs = process.platform === 'linux' ? libc.func('int syncfs(int)') : null;
   const errorNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
   const failed = 0xffff_ffff_ffff_ffffn;
   const pageStart = (offset: number): number => offset - (offset % PAGE_BYTES);
@@ -98,6 +101,10 @@ function load(): Posix {
       const lock = Buffer.alloc(32);
       lock.writeInt16LE(F_WRLCK, 0);
       return fcntl(descriptor, F_OFD_SETLK, lock) === 0;
+    },
+    syncFileSystem(descriptor) {
+      if (syncfs === null) return koffi.os.errno.ENOSYS;
+      return syncfs(descriptor) === 0 ? 0 : koffi.errno();
     },
     errorName,
   };

@@ -12,6 +12,7 @@
  * A segment has expired when its file was not modified for fileReservedTime. The active segment
  * always stays. Source: DefaultMessageStore.java (CleanCommitLogService), MappedFileQueue.java.
  */
+import { type DiskSpace, usedShare } from './segment.ts';
 
 export interface RetentionPolicy {
   fileReservedTimeMs: number;
@@ -28,7 +29,7 @@ export interface SegmentFile {
   modifiedMs: number;
 }
 
-export interface RetentionState {
+export interface RetentionState extends DiskSpace {
   /** Milliseconds since the epoch. */
   nowMs: number;
   /** Hour of the local day, 0 to 23. */
@@ -36,8 +37,6 @@ export interface RetentionState {
   /** Ascending; the last one of them that is not younger than `activeBase` is being written. */
   segments: readonly SegmentFile[];
   activeBase: number;
-  totalBytes: number;
-  availableBytes: number;
 }
 
 export type RetentionRule =
@@ -58,8 +57,7 @@ export interface RetentionPlan {
 const DELETE_COUNT_MAX = 10;
 
 export function planRetention(state: RetentionState, policy: RetentionPolicy): RetentionPlan {
-  const usedRatio =
-    state.totalBytes === 0 ? 0 : 100 - (state.availableBytes * 100) / state.totalBytes;
+  const usedRatio = usedShare(state) * 100;
   const isForced = usedRatio > policy.diskSpaceCleanForciblyRatio;
   const isCrowded = usedRatio > policy.diskMaxUsedSpaceRatio;
   const isTime = policy.deleteHours.includes(state.hour);

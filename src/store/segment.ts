@@ -28,6 +28,20 @@ export interface Segment {
   close(): void;
 }
 
+/** Space of a file system, as statfs says it. */
+export interface DiskSpace {
+  totalBytes: number;
+  /** Also what is kept for the administrator. */
+  freeBytes: number;
+  availableBytes: number;
+}
+
+/** Share of what we may use that is used, 0 to 1, as df and RocketMQ reckon it: what is kept for the administrator does not count. */
+export function usedShare(space: DiskSpace): number {
+  const usedBytes = space.totalBytes - space.freeBytes;
+  return usedBytes / Math.max(1, usedBytes + space.availableBytes);
+}
+
 /** The file calls of the store. Paths are absolute. Errors are BrokerErrors STORE_NO_SPACE and STORE_IO. */
 export interface StoreFiles {
   readonly kind: 'mapped' | 'plain' | 'faulty';
@@ -64,7 +78,9 @@ export interface StoreFiles {
   /** Writes all of `source[from, to)` at `position`. */
   writeAt(descriptor: number, source: Uint8Array, from: number, to: number, position: number): void;
   syncDescriptor(descriptor: number): void;
+  /** Syncs the whole file system that holds a directory, others' files too; false where that can't be done. */
+  syncFileSystem(directory: string): boolean;
   syncDirectory(path: string): void;
   /** Space of the file system that holds `path`. */
-  space(path: string): { totalBytes: number; availableBytes: number };
+  space(path: string): DiskSpace;
 }

@@ -4,7 +4,9 @@
  * Makes agents on the thread that will run them, from the shared memory and the settings alone: the
  * same code whatever the placement.
  */
+import os from 'node:os';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Logger } from '../base/logging.ts';
 import { BrokerControl } from '../broker/broker-control.ts';
 import { type BrokerControlConfig } from '../broker/control-config.ts';
@@ -39,11 +41,16 @@ import { Preparer } from './preparer.ts';
 import { PullService } from './pull-service.ts';
 import { PullCommitReader, PullCommits } from './pull-commits.ts';
 import { QueueOffsets } from './queue-offsets.ts';
+import { BrokerStatistics } from './broker-statistics.ts';
+import { GroupQueries } from './group-queries.ts';
+import { OffsetResets } from './offset-resets.ts';
+import { QuestionDesk } from './question-desk.ts';
 import { QueueQueries } from './queue-queries.ts';
 import { ReactorProxy } from './reactor-proxy.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
 import type { RecoveredQueue } from './ring-messages.ts';
+import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TopicStates } from './topic-state.ts';
 
@@ -66,11 +73,12 @@ export interface AgentSettings {
   regionId: string;
   traceOn: boolean;
   /** Settings of the control logic; functions are added where it runs. */
-  control: Omit<BrokerControlConfig, 'visibleConfig' | 'runtimeInfo' | 'storeHost'>;
+  control: Omit<BrokerControlConfig, 'visibleConfig' | 'storeHost'>;
   visibleConfig: [string, string][];
   brokerId: number;
   brokerPort: number;
   embeddedNameServer: boolean;
+  orderMessageEnable: boolean;
   /** Address that clients are given; null: the one by which they reached the name server. */
   advertisedAddress: string | null;
   registersOutside: boolean;
@@ -89,6 +97,9 @@ export interface ThreadContext {
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }
+
+/** accessMessageInMemoryMaxRatio: 40 % of the machine's memory. */
+const IN_MEMORY_RATIO = 0.4;
 
 export function storeFilesOf(kind: 'mapped' | 'plain'): StoreFiles {
   return kind === 'mapped' ? createMappedFiles() : createPlainFiles();
@@ -249,6 +260,7 @@ export class AgentFactory {
       dispatcherDoorbell: this.#isHere('dispatcher') ? null : this.doorbellOf('dispatcher'),
       preparerDoorbell: this.doorbellOf('preparer'),
       queueOffsets: new QueueOffsets(),
+      latency: new LatencyHistogram(this.#context.memory.appendLatency),
       flushesSynchronously: settings.flushesSynchronously,
       syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
       appendsPropertyCrc: settings.appendsPropertyCrc,
@@ -263,7 +275,18 @@ export class AgentFactory {
     const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
     const commits = new PullCommits(this.producer('dispatcher→control'));
-    const toWriter = new AppendProxy(this.producer('dispatcher→writer'), this.pool('dispatcher'));
+    const toWriter = new AppendProxy(
+      this.producer('dispatcher→writer'),
+      this.pool('dispatcher'),
+      systemMonotonicClock,
+    );
+    const statistics = new BrokerStatistics({
+      clusterName: settings.control.clusterName,
+      brokerName: settings.control.brokerName,
+      monotonicClock: systemMonotonicClock,
+      wallClock: systemWallClock,
+      appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
+    });
     const delayLevels = new DelayLevels(settings.control.messageDelayLevel);
     const queueOf = (queueId: number) => consumeQueues.queue(SystemTopic.SCHEDULE, queueId);
     const units = new ConsumeQueueUnits(1);
@@ -302,8 +325,55 @@ export class AgentFactory {
       topics,
       index,
       delayLevels,
+      statistics,
       position,
       damage,
+    });
+    const { brokerName } = settings.control;
+    const { files, directory, positions } = this;
+    const queries = new QueueQueries({
+      topics,
+      segments: this.segments,
+      positions: this.positions,
+      index,
+      statistics,
+      brokerName,
+      inMemoryBytesMax: os.totalmem() * IN_MEMORY_RATIO,
+    });
+    const groups = new GroupQueries({
+      topics,
+      statistics,
+      brokerName,
+      wallNowMs: systemWallClock.nowMs,
+      storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
+    });
+    const resets = new OffsetResets({
+      topics,
+      brokerName,
+      offsetByTime: (queue, timestampMs) => queries.offsetByTime(queue, timestampMs),
+      onAssigned: (group, topic, targets) => commits.assignReset(group, topic, targets),
+      wake: (topic, queueIds) => {
+        const state = topics.topicNamed(topic);
+        for (const queueId of queueIds) {
+          const queue = state?.queues[queueId];
+          if (queue !== undefined) records.markNews(queue);
+        }
+      },
+      requestClient: (connectionId, frame) => toReactor.queueBytes(connectionId, frame),
+    });
+    const desk = new QuestionDesk({
+      queries,
+      groups,
+      resets,
+      statistics,
+      delays,
+      storeInfo: () => storeInfo({ files, directory, positions, queries, delays }),
+      clean: () => {
+        for (const topic of topics.unconfigured()) topics.delete(topic.topic);
+        const minimum = this.positions.load(PositionSlot.MINIMUM);
+        consumeQueues.expireBelow(minimum);
+        index?.expireBelow(minimum);
+      },
     });
     return new Dispatcher({
       control: this.consumer('control→dispatcher'),
@@ -326,14 +396,11 @@ export class AgentFactory {
         longPollingEnable: settings.longPollingEnable,
         enablePropertyFilter: settings.control.enablePropertyFilter,
         commits,
+        statistics,
       }),
-      queries: new QueueQueries({
-        topics,
-        segments: this.segments,
-        positions: this.positions,
-        index,
-        brokerName: settings.control.brokerName,
-      }),
+      queries,
+      desk,
+      statistics,
       delays,
       delayOffsetsPath,
       wallNowMs: systemWallClock.nowMs,
@@ -375,8 +442,10 @@ export class AgentFactory {
           monotonicClock: systemMonotonicClock,
           wallClock: systemWallClock,
           logger,
+          orderMessageEnable: settings.orderMessageEnable,
           kvText: readMetadata(this.files, this.directory.configFile('kvConfig.json')),
           persistKv: (text) => control.persist('kvConfig.json', text),
+          onOrderConfig: (topic) => broker.orderTopic(topic),
           onMissingRetryTopic: (topic) => broker.ensureRetryTopic(topic) && control.registerNow(),
         })
       : null;
@@ -390,21 +459,29 @@ export class AgentFactory {
       })),
       pullCommits: new PullCommitReader(this.consumer('dispatcher→control')),
       toDispatcher: new QueuedProducer(this.producer('control→dispatcher')),
-      toWriter: new AppendProxy(this.producer('control→writer'), this.pool('control')),
+      toWriter: new AppendProxy(
+        this.producer('control→writer'),
+        this.pool('control'),
+        systemMonotonicClock,
+      ),
       toFlusher: new QueuedProducer(this.producer('control→flusher')),
       segments: this.segments,
       positions: this.positions,
       configFile: (name) => this.directory.configFile(name),
-      registerEmbedded: (topics, dataVersion) =>
+      registerEmbedded: (changes, dataVersion) => {
         nameServer?.registerEmbedded({
           clusterName: settings.control.clusterName,
           brokerName: settings.control.brokerName,
           brokerId: settings.brokerId,
           advertisedAddress: settings.advertisedAddress,
           brokerPort: settings.brokerPort,
-          topics,
+          changes,
           dataVersion,
-        }),
+        });
+        // With a registration a broker hears which topics are ordered.
+        for (const { topicName } of changes.topics)
+          if (nameServer?.hasOrderConfig(topicName) === true) broker.orderTopic(topicName);
+      },
       registersOutside: settings.registersOutside,
       logger,
     });
@@ -415,7 +492,6 @@ export class AgentFactory {
         ...settings.control,
         storeHost: settings.storeHost,
         visibleConfig: () => settings.visibleConfig,
-        runtimeInfo: () => this.#runtimeInfo(),
       },
       wallClock: systemWallClock,
       monotonicClock: systemMonotonicClock,
@@ -426,21 +502,11 @@ export class AgentFactory {
         topics: read('topics.json'),
         subscriptionGroups: read('subscriptionGroup.json'),
         consumerOffsets: read('consumerOffset.json'),
+        liveSettings: read('liveSettings.json'),
       },
     });
     control.attach(broker, nameServer);
     control.recover(settings.recoveredQueues);
     return control;
-  }
-
-  *#runtimeInfo(): Generator<readonly [string, string]> {
-    yield ['commitLogMinOffset', String(this.positions.load(PositionSlot.MINIMUM))];
-    yield ['commitLogMaxOffset', String(this.positions.load(PositionSlot.APPENDED))];
-    const behind =
-      this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.DISPATCHED);
-    yield ['dispatchBehindBytes', String(behind)];
-    const unflushed =
-      this.positions.load(PositionSlot.APPENDED) - this.positions.load(PositionSlot.FLUSHED);
-    yield ['remainHowManyDataToFlush', String(unflushed)];
   }
 }

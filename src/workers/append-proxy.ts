@@ -4,6 +4,7 @@
  * The door to the writer for records that the broker itself stores: retries, dead letters,
  * deliveries of delayed messages. Off the hot path; request workers encode into the ring directly.
  */
+import type { MonotonicClock } from '../base/clock.ts';
 import type { AppendAnswer } from '../broker/control-effects.ts';
 import { RequestCode } from '../protocol/codes.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
@@ -16,13 +17,17 @@ const sendCodes: ReadonlySet<number> = new Set([
   RequestCode.SEND_MESSAGE,
   RequestCode.SEND_MESSAGE_V2,
   RequestCode.SEND_BATCH_MESSAGE,
+  RequestCode.SEND_REPLY_MESSAGE,
+  RequestCode.SEND_REPLY_MESSAGE_V2,
 ]);
 
 export class AppendProxy {
   readonly ring: SpscRingProducer;
   readonly #pool: LargeMessagePool;
+  readonly #clock: MonotonicClock;
 
-  constructor(ring: SpscRingProducer, pool: LargeMessagePool) {
+  constructor(ring: SpscRingProducer, pool: LargeMessagePool, clock: MonotonicClock) {
+    this.#clock = clock;
     this.ring = ring;
     this.#pool = pool;
   }
@@ -61,6 +66,8 @@ export class AppendProxy {
     int32[(offset + appendMessage.answerKind) >> 2] = answerKind;
     int32[(offset + appendMessage.topicId) >> 2] = draft.topicId;
     int32[(offset + appendMessage.queueId) >> 2] = draft.queueId;
+    ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#clock.nowMs();
+    int32[(offset + appendMessage.answerQueueId) >> 2] = draft.queueId;
     int32[(offset + appendMessage.recordCount) >> 2] = 1;
     int32[(offset + appendMessage.waitsForDisk) >> 2] = 1;
     ring.commit(payloadBytes);

@@ -7,6 +7,7 @@
  * Sizes are reserved, not used: a page counts once it was touched. A ring holds what its producer
  * makes in one turn, with room to spare; more only makes the caches colder.
  */
+import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { allocateRing } from '../ring/spsc-ring.ts';
@@ -28,6 +29,8 @@ export type Placement = ReadonlyMap<string, readonly AgentName[]>;
 
 export interface BrokerMemory {
   positions: SharedArrayBuffer;
+  /** How long appends took, counted by the writer. */
+  appendLatency: SharedArrayBuffer;
   /** By "from→to". */
   rings: Record<string, SharedArrayBuffer>;
   /** By owner: whose large messages it holds. */
@@ -85,6 +88,7 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
   const threads = [...placement.keys()];
   return {
     positions: new StorePositions().memory,
+    appendLatency: new LatencyHistogram().memory,
     rings: Object.fromEntries(
       ringSizes(workerCount).map(([name, bytes]) => [name, allocateRing(bytes)]),
     ),

@@ -14,6 +14,7 @@
  *  dispatcher  ─┘                                               └─▶ waiting answers, until flushed
  * ```
  */
+import type { LatencyHistogram } from '../base/latency-histogram.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import {
   BLANK_BYTES,
@@ -68,6 +69,8 @@ export interface CommitLogWriterOptions {
   /** Woken when a new segment is begun. */
   preparerDoorbell: Doorbell;
   queueOffsets: QueueOffsets;
+  /** Of appends that a sender waits for, from the arrival of the frame. */
+  latency: LatencyHistogram;
   flushesSynchronously: boolean;
   syncFlushTimeoutMs: number;
   /** Whether each record ends in a checksum of all of it. */
@@ -95,7 +98,7 @@ export class CommitLogWriter implements Agent {
 
   constructor(options: CommitLogWriterOptions) {
     this.#options = options;
-    this.#waiting = new WaitingAnswers(options.toReactor);
+    this.#waiting = new WaitingAnswers(options.toReactor, options.latency);
     this.#appended = options.positions.load(PositionSlot.APPENDED);
     this.#published = this.#appended;
     this.#lastTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
@@ -151,7 +154,7 @@ export class CommitLogWriter implements Agent {
   /** Appends the records of the message at the head; false when it has to stay there. */
   #append(source: AppendSource, nowMs: number): boolean {
     const { ring, pool } = source;
-    const { positions, toReactor, segments, flushesSynchronously, appendsPropertyCrc } =
+    const { positions, toReactor, segments, flushesSynchronously, appendsPropertyCrc, latency } =
       this.#options;
     const head = ring.payloadOffset;
     const int32 = ring.int32;
@@ -227,8 +230,12 @@ export class CommitLogWriter implements Agent {
     if (slot >= 0) pool.release(slot);
     if (answerKind === AnswerKind.NONE) return true;
     writeAnswer(answerRing, answer, ring, ResponseCode.SUCCESS, queueOffset, recordCount);
-    if (waits) this.#waiting.commit(answer, answerBytes, this.#appended, nowMs);
-    else toReactor.commit(answerBytes);
+    const arrivalMs = ring.float64[(head + appendMessage.arrivalMs) >> 3];
+    if (waits) this.#waiting.commit(answer, answerBytes, this.#appended, arrivalMs);
+    else {
+      latency.record(nowMs - arrivalMs);
+      toReactor.commit(answerBytes);
+    }
     return true;
   }
 
@@ -270,7 +277,8 @@ export class CommitLogWriter implements Agent {
   /** Answers the message at the head without appending it. */
   #refuse(source: AppendSource, code: number): boolean {
     const { ring, pool } = source;
-    const { toReactor } = this.#options;
+    const { toReactor, latency } = this.#options;
+    latency.recordFailure();
     const head = ring.payloadOffset;
     if (ring.int32[(head + appendMessage.answerKind) >> 2] !== AnswerKind.NONE) {
       const answer = toReactor.claim(MessageType.APPEND_ANSWER, appendAnswerMessage.totalBytes);
@@ -286,7 +294,7 @@ export class CommitLogWriter implements Agent {
 
   #answerFlushed(nowMs: number): number {
     const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
-    return this.#waiting.release(flushed, nowMs - this.#options.syncFlushTimeoutMs);
+    return this.#waiting.release(flushed, nowMs, this.#options.syncFlushTimeoutMs);
   }
 
   /** Shows what this turn appended, and then its answers. */
@@ -347,7 +355,7 @@ function writeAnswer(
     from[(head + appendMessage.serializeType) >> 2];
   to[(answer + appendAnswerMessage.answerKind) >> 2] = from[(head + appendMessage.answerKind) >> 2];
   to[(answer + appendAnswerMessage.code) >> 2] = code;
-  to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.queueId) >> 2];
+  to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.answerQueueId) >> 2];
   target.float64[(answer + appendAnswerMessage.queueOffset) >> 3] = queueOffset;
   to[(answer + appendAnswerMessage.offsetCount) >> 2] = offsetCount;
 }

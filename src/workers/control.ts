@@ -17,6 +17,7 @@ import type {
   ControlEffects,
   GroupSnapshot,
   PersistedFile,
+  PublishedSettings,
   TopicEntry,
 } from '../broker/control-effects.ts';
 import type { NameServer } from '../nameserver/name-server.ts';
@@ -29,7 +30,7 @@ import {
   FLAG_ONEWAY,
   type RemotingCommand,
 } from '../protocol/remoting-command.ts';
-import { type DataVersion, type TopicConfig, topicConfigJson } from '../protocol/topic-config.ts';
+import { type DataVersion, type TopicChanges, topicConfigJson } from '../protocol/topic-config.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { QueuedProducer } from '../ring/queued-producer.ts';
@@ -44,6 +45,7 @@ import {
   type AskedQuestion,
   type ConnectionOpened,
   type FlusherTask,
+  flusherTaskPayload,
   Listener,
   MessageType,
   type RecoveredQueue,
@@ -70,8 +72,8 @@ export interface ControlOptions {
   segments: CommitLogSegments | null;
   positions: StorePositions | null;
   configFile: (name: string) => string;
-  /** Registers this broker with the name server in this process, if there is one. */
-  registerEmbedded: (topics: readonly TopicConfig[], dataVersion: DataVersion) => void;
+  /** Tells the name server in this process, if there is one, of this broker and what changed of its topics. */
+  registerEmbedded: (changes: TopicChanges, dataVersion: DataVersion) => void;
   /** Whether there are other name servers to be told. */
   registersOutside: boolean;
   logger: Logger;
@@ -93,7 +95,8 @@ export class Control implements Agent, ControlEffects {
   #nameServer: NameServer | null = null;
   readonly #toWriterSnapshots: QueuedProducer | null;
   #minimum = 0;
-  #haveTopicsChanged = false;
+  /** Topics that are new, changed or gone, and that name servers have not heard of. */
+  #changedTopics = new Set<string>();
 
   constructor(options: ControlOptions) {
     this.#options = options;
@@ -106,7 +109,6 @@ export class Control implements Agent, ControlEffects {
   attach(broker: BrokerControl | null, nameServer: NameServer | null): void {
     this.#broker = broker;
     this.#nameServer = nameServer;
-    this.#haveTopicsChanged = true;
   }
 
   /**
@@ -143,12 +145,12 @@ export class Control implements Agent, ControlEffects {
     const { workers, pullCommits, requests } = this.#options;
     // A question about an offset comes after the commits that its sender knows of.
     const requestsEnd = requests.publishedEnd;
-    let work = pullCommits?.drain(this.#storeCommit) ?? 0;
+    let work = this.#broker === null ? 0 : (pullCommits?.drain(this.#broker) ?? 0);
     work += this.#drainRequests(requestsEnd);
     for (let index = 0; index < workers.length; index++) work += this.#drainWorker(workers[index]);
     work += (this.#broker?.doWork(nowMs) ?? 0) + (this.#nameServer?.doWork(nowMs) ?? 0);
     this.#followMinimum();
-    if (this.#haveTopicsChanged) this.#registerTopics();
+    if (this.#changedTopics.size > 0) this.#registerTopics();
     return work + this.#flush();
   }
 
@@ -165,10 +167,6 @@ export class Control implements Agent, ControlEffects {
   }
 
   close(): void {}
-
-  readonly #storeCommit = (group: string, topic: string, queueId: number, offset: number): void => {
-    this.#broker?.commitOffset(group, topic, queueId, offset);
-  };
 
   // Requests
 
@@ -189,6 +187,10 @@ export class Control implements Agent, ControlEffects {
         const opened = JSON.parse(payload) as ConnectionOpened;
         this.#connections.set(opened.id, opened);
         if (opened.listener !== Listener.NAME_SERVER) this.#broker?.onConnectionOpened(opened);
+      } else if (ring.type === MessageType.ORDER_TOPICS) {
+        const { payloadOffset, payloadBytes } = ring;
+        const text = ring.bytes.toString('utf8', payloadOffset, payloadOffset + payloadBytes);
+        for (const topic of JSON.parse(text) as string[]) this.#broker?.orderTopic(topic);
       } else if (ring.type === MessageType.CONNECTION_CLOSED)
         this.#onClosed(ring.int32[ring.payloadOffset >> 2]);
       ring.skip();
@@ -364,13 +366,23 @@ export class Control implements Agent, ControlEffects {
     toDispatcher?.offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(message)));
   }
 
-  persist(file: PersistedFile, text: string): void {
-    const task: FlusherTask = { kind: 'replace', path: this.#options.configFile(file), text };
-    this.#options.toFlusher?.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
+  publishSettings(settings: PublishedSettings): void {
+    const { toDispatcher, toFlusher } = this.#options;
+    const { fileReservedTimeMs, deleteHours } = settings;
+    const snapshot: Snapshot = { kind: 'settings', ...settings };
+    toDispatcher?.offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(snapshot)));
+    if (fileReservedTimeMs === undefined && deleteHours === undefined) return;
+    const task = { kind: 'retention', fileReservedTimeMs, deleteHours };
+    toFlusher?.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
   }
 
-  topicsChanged(): void {
-    this.#haveTopicsChanged = true;
+  persist(file: PersistedFile, text: string): void {
+    const task: FlusherTask = { kind: 'replace', path: this.#options.configFile(file), text };
+    this.#options.toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
+  }
+
+  topicChanged(topic: string): void {
+    this.#changedTopics.add(topic);
   }
 
   /** A topic was made for a question that is being answered now: the name server must know it at once. */
@@ -379,17 +391,23 @@ export class Control implements Agent, ControlEffects {
     return true;
   }
 
-  /** Tells name servers of all topics, once a turn, before the answers of that turn. */
+  /** Tells name servers what changed, once a turn, before the answers of that turn. */
   #registerTopics(): void {
-    this.#haveTopicsChanged = false;
     const broker = this.#broker;
     if (broker === null) return;
-    const topics = [...broker.topicsForRegistration()];
-    this.#options.registerEmbedded(topics, broker.dataVersion);
+    const changes: TopicChanges = { topics: [], deleted: [] };
+    for (const topic of this.#changedTopics) {
+      const config = broker.topicConfig(topic);
+      if (config === undefined) changes.deleted.push(topic);
+      else changes.topics.push(config);
+    }
+    this.#changedTopics = new Set();
+    this.#options.registerEmbedded(changes, broker.dataVersion);
     if (!this.#options.registersOutside) return;
     const message: TopicsChanged = {
       dataVersion: broker.dataVersion,
-      topics: topics.map(topicConfigJson),
+      topics: changes.topics.map(topicConfigJson),
+      deleted: changes.deleted,
     };
     this.#options.toReactor.offer(MessageType.TOPICS_CHANGED, Buffer.from(JSON.stringify(message)));
   }

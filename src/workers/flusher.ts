@@ -15,11 +15,11 @@ import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { Checkpoint } from '../store/checkpoint.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { StoreFiles } from '../store/segment.ts';
-import { syncPaths } from '../store/sync-paths.ts';
+import { SYNC_ALL_COUNT, syncAll, syncPaths } from '../store/sync-paths.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import { writeMetadata } from '../store/metadata-file.ts';
 import type { LogRetention } from './log-retention.ts';
-import type { FlusherTask } from './ring-messages.ts';
+import { type FlusherTask, readFlusherTask } from './ring-messages.ts';
 
 export interface FlusherOptions {
   /** Tasks from control and from the dispatcher. */
@@ -41,19 +41,30 @@ export interface FlusherOptions {
 
 const CHECKPOINT_INTERVAL_MS = 1000;
 const RETENTION_INTERVAL_MS = 1000;
+/**
+ * Files synced at once, before the log is looked at again: each may take as long as a write to the disk,
+ * and senders wait for the log.
+ */
+const SYNCS_PER_TURN = 16;
+/** Where senders always wait for the log, tasks get a turn all the same; a guess. */
+const TASKS_INTERVAL_MS = 20;
 /** Pause after a task found no space on the disk. */
 const RETRY_MS = 1000;
+
+type SyncTask = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'paths'> & { paths: Set<string> };
 
 export class Flusher implements Agent {
   readonly name = 'flusher';
   readonly #options: FlusherOptions;
   readonly #assemblers: PartAssembler[];
-  #tasks: FlusherTask[] = [];
+  #tasks: (Extract<FlusherTask, { kind: 'replace' }> | SyncTask)[] = [];
   #nextFlushMs = 0;
+  #nextTasksMs = 0;
   #nextCheckpointMs = 0;
   #nextRetentionMs = 0;
   #retryAtMs = 0;
   #isCheckpointStale = false;
+  #isClosing = false;
   #spaceWarned = false;
 
   constructor(options: FlusherOptions) {
@@ -70,8 +81,9 @@ export class Flusher implements Agent {
     if (isWanted || nowMs >= this.#nextFlushMs) {
       this.#nextFlushMs = nowMs + flushIntervalMs;
       work += this.#flush(flushed);
-      if (isWanted) return work;
+      if (isWanted && nowMs < this.#nextTasksMs) return work;
     }
+    this.#nextTasksMs = nowMs + TASKS_INTERVAL_MS;
     work += this.#takeTasks();
     if (this.#tasks.length > 0 && nowMs >= this.#retryAtMs) work += this.#runTask(nowMs);
     if (this.#isCheckpointStale && nowMs >= this.#nextCheckpointMs) {
@@ -94,6 +106,7 @@ export class Flusher implements Agent {
 
   /** Runs what is left, syncs the rest of the log and writes the last checkpoint. */
   close(): void {
+    this.#isClosing = true;
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
     this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
@@ -135,7 +148,7 @@ export class Flusher implements Agent {
       const ring = inbound[index];
       while (ring.peek()) {
         const payload = this.#assemblers[index].take(ring);
-        if (payload !== null) this.#addTask(JSON.parse(payload.toString()) as FlusherTask);
+        if (payload !== null) this.#addTask(readFlusherTask(payload));
         ring.skip();
         count++;
       }
@@ -144,14 +157,32 @@ export class Flusher implements Agent {
     return count;
   }
 
-  /** A newer content of the same file takes the place of one that was not written yet. */
+  /**
+   * A newer content of the same file takes the place of one that was not written yet, and a sync goes with
+   * one that waits: where the disk is slow, tasks do not pile up. One that has begun comes to its end, so
+   * that the checkpoint moves on.
+   */
   #addTask(task: FlusherTask): void {
+    if (task.kind === 'retention') {
+      this.#options.retention.change(task);
+      return;
+    }
     if (task.kind === 'replace') {
       this.#tasks = this.#tasks.filter(
         (other) => other.kind !== 'replace' || other.path !== task.path,
       );
+      this.#tasks.push(task);
+      return;
     }
-    this.#tasks.push(task);
+    const waiting = this.#tasks.find((other, index) => index > 0 && other.kind === 'sync');
+    if (waiting?.kind !== 'sync') {
+      this.#tasks.push({ ...task, paths: new Set(task.paths) });
+      return;
+    }
+    for (const path of task.paths) waiting.paths.add(path);
+    waiting.dispatchedPosition = task.dispatchedPosition;
+    waiting.logicsTimestampMs = task.logicsTimestampMs;
+    waiting.indexTimestampMs = task.indexTimestampMs;
   }
 
   #runTask(nowMs: number): number {
@@ -160,13 +191,13 @@ export class Flusher implements Agent {
       const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
       if (flushed < task.afterFlushed) this.#flush(flushed);
     }
-    const isDone = this.#whereSpace(() => {
+    const hasSpace = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
       else this.#syncDerived(task);
     });
-    if (isDone) this.#tasks.shift();
-    else this.#retryAtMs = nowMs + RETRY_MS;
-    return isDone ? 1 : 0;
+    if (!hasSpace) this.#retryAtMs = nowMs + RETRY_MS;
+    else if (task.kind === 'replace' || task.paths.size === 0) this.#tasks.shift();
+    return hasSpace ? 1 : 0;
   }
 
   /** Runs a call that may find the disk full; then says so once, and false: it is tried again. */
@@ -188,9 +219,18 @@ export class Flusher implements Agent {
     }
   }
 
-  #syncDerived(task: Extract<FlusherTask, { kind: 'sync' }>): void {
-    const { files, checkpoint } = this.#options;
-    syncPaths(files, task.paths);
+  /** Syncs some of the files; once all are, the checkpoint may say so. */
+  #syncDerived(task: SyncTask): void {
+    const { files, checkpoint, flushesSynchronously } = this.#options;
+    // Where senders wait for the log, files are synced a few at a time between its syncs.
+    const mayTakeLong = !flushesSynchronously || this.#isClosing;
+    if (mayTakeLong && task.paths.size >= SYNC_ALL_COUNT && syncAll(files, task.paths))
+      task.paths.clear();
+    const paths: string[] = [];
+    for (const path of task.paths) if (paths.push(path) === SYNCS_PER_TURN) break;
+    syncPaths(files, paths);
+    for (const path of paths) task.paths.delete(path);
+    if (task.paths.size > 0) return;
     checkpoint.dispatchedPosition = task.dispatchedPosition;
     checkpoint.logicsTimestampMs = task.logicsTimestampMs;
     checkpoint.indexTimestampMs = task.indexTimestampMs;

@@ -70,6 +70,16 @@ export class FrameProxy {
     return true;
   }
 
+  /** Offers a message that is no frame and fits a ring record; false when there is no room. */
+  offerMessage(type: number, payload: Uint8Array): boolean {
+    const { ring } = this;
+    const offset = ring.claim(type, payload.length);
+    if (offset === BACK_PRESSURED) return false;
+    ring.bytes.set(payload, offset);
+    ring.commit(payload.length);
+    return true;
+  }
+
   publish(): void {
     this.ring.publish();
   }

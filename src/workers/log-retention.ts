@@ -26,16 +26,29 @@ const DELETE_INTERVAL_MS = 10_000;
 
 export class LogRetention {
   readonly #options: LogRetentionOptions;
+  #policy: RetentionPolicy;
   #nextDeleteMs = 0;
   #lastRule: RetentionPlan['rule'] = 'none';
 
   constructor(options: LogRetentionOptions) {
     this.#options = options;
+    this.#policy = options.policy;
+  }
+
+  /** Takes changed settings. */
+  change(settings: { fileReservedTimeMs?: number; deleteHours?: number[] }): void {
+    const { fileReservedTimeMs, deleteHours } = this.#policy;
+    this.#policy = {
+      ...this.#policy,
+      fileReservedTimeMs: settings.fileReservedTimeMs ?? fileReservedTimeMs,
+      deleteHours: settings.deleteHours ?? deleteHours,
+    };
   }
 
   /** Looks at the disk; every ten seconds also deletes. Called about once a second. */
   run(nowMs: number): void {
-    const { files, directory, positions, policy, wallClock, segments } = this.#options;
+    const { files, directory, positions, wallClock, segments } = this.#options;
+    const policy = this.#policy;
     const wallMs = wallClock.nowMs();
     const appended = positions.load(PositionSlot.APPENDED);
     const activeBase = appended - (appended % segments.segmentBytes);
@@ -72,7 +85,8 @@ export class LogRetention {
   }
 
   #publishFullness(plan: RetentionPlan): void {
-    const { positions, policy, logger } = this.#options;
+    const { positions, logger } = this.#options;
+    const policy = this.#policy;
     const isFull = plan.isDiskFull ? 1 : 0;
     if (positions.load(PositionSlot.DISK_FULL) === isFull) return;
     const fields = {
@@ -94,7 +108,8 @@ export class LogRetention {
     if (rule === this.#lastRule) return;
     this.#lastRule = rule;
     if (rule === 'none') return;
-    const { policy, logger } = this.#options;
+    const { logger } = this.#options;
+    const policy = this.#policy;
     const usedPercent = Math.round(plan.usedRatio);
     if (rule === 'age')
       logger.info(

@@ -1,14 +1,14 @@
 /**
  * @agent dispatcher, control
  *
- * The offsets that consumers commit with their pulls, on their way from the dispatcher to control. A
+ * Offsets of consumer groups that change in the dispatcher: resets, and those that consumers commit with their pulls, on their way from the dispatcher to control. A
  * pull may bring one each millisecond, so a commit is three numbers: the names of group and topic go
  * once, before the first. What finds no room waits in its queue's place, where a later one replaces
- * it; order between queues does not matter.
+ * it; order between queues does not matter, but resets go in order.
  */
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
-import { commitMessage, MessageType } from './ring-messages.ts';
+import { commitMessage, MessageType, type ResetAssigned } from './ring-messages.ts';
 
 /** What one group has committed of one topic. */
 class CommittedTopic {
@@ -30,6 +30,8 @@ export class PullCommits {
   readonly #ring: SpscRingProducer;
   readonly #groups = new Map<string, Map<string, CommittedTopic>>();
   readonly #waiting: { of: CommittedTopic; queueId: number }[] = [];
+  /** Resets that found no room: the payload of one assigned, or the queue of one taken. */
+  readonly #waitingResets: (Buffer | { of: CommittedTopic; queueId: number })[] = [];
   #nextId = 0;
 
   constructor(ring: SpscRingProducer) {
@@ -45,19 +47,30 @@ export class PullCommits {
       this.#waiting.push({ of: committed, queueId });
   }
 
+  /** An administrator has set these offsets. */
+  assignReset(group: string, topic: string, targets: ResetAssigned['targets']): void {
+    const message: ResetAssigned = { group, topic, targets };
+    this.#waitingResets.push(Buffer.from(JSON.stringify(message)));
+    this.#sendResets();
+  }
+
+  /** The group has been told of the reset of this queue. */
+  takeReset(group: string, topic: string, queueId: number): void {
+    const of = this.#of(group, topic);
+    // What was committed before counts no more: a waiting commit must not undo the reset, and the same
+    // offset is news when it comes again.
+    of.wanted[queueId] = -1;
+    of.sent[queueId] = -1;
+    this.#waitingResets.push({ of, queueId });
+    this.#sendResets();
+  }
+
   /** Sends what had no room, and shows control all; returns how many of those went. */
   flush(): number {
-    let count = 0;
-    if (this.#waiting.length > 0) {
-      while (count < this.#waiting.length) {
-        const { of, queueId } = this.#waiting[count];
-        if (!this.#send(of, queueId)) break;
-        count++;
-      }
-      this.#waiting.splice(0, count);
-    }
+    const resetCount = this.#waitingResets.length > 0 ? this.#sendResets() : 0;
+    const commitCount = this.#waiting.length > 0 ? this.#sendWaiting() : 0;
     this.#ring.publish();
-    return count;
+    return resetCount + commitCount;
   }
 
   #of(group: string, topic: string): CommittedTopic {
@@ -69,7 +82,42 @@ export class PullCommits {
     return committed;
   }
 
+  #sendWaiting(): number {
+    let count = 0;
+    while (count < this.#waiting.length) {
+      const { of, queueId } = this.#waiting[count];
+      // A reset may have taken its place meanwhile.
+      if (of.wanted[queueId] !== of.sent[queueId] && !this.#send(of, queueId)) break;
+      count++;
+    }
+    this.#waiting.splice(0, count);
+    return count;
+  }
+
+  #sendResets(): number {
+    const ring = this.#ring;
+    let count = 0;
+    for (const waiting of this.#waitingResets) {
+      if (Buffer.isBuffer(waiting)) {
+        const offset = ring.claim(MessageType.RESET_ASSIGNED, waiting.length);
+        if (offset === BACK_PRESSURED) break;
+        ring.bytes.set(waiting, offset);
+        ring.commit(waiting.length);
+      } else if (!this.#sendNumbers(MessageType.RESET_TAKEN, waiting.of, waiting.queueId, 0)) break;
+      count++;
+    }
+    this.#waitingResets.splice(0, count);
+    return count;
+  }
+
   #send(committed: CommittedTopic, queueId: number): boolean {
+    const wanted = committed.wanted[queueId];
+    if (!this.#sendNumbers(MessageType.COMMIT_OFFSET, committed, queueId, wanted)) return false;
+    committed.sent[queueId] = wanted;
+    return true;
+  }
+
+  #sendNumbers(type: number, committed: CommittedTopic, queueId: number, value: number): boolean {
     const ring = this.#ring;
     if (!committed.areNamesSent) {
       const { names } = committed;
@@ -81,15 +129,21 @@ export class PullCommits {
       ring.commit(payloadBytes);
       committed.areNamesSent = true;
     }
-    const offset = ring.claim(MessageType.COMMIT_OFFSET, commitMessage.totalBytes);
+    const offset = ring.claim(type, commitMessage.totalBytes);
     if (offset === BACK_PRESSURED) return false;
     ring.int32[(offset + commitMessage.id) >> 2] = committed.id;
     ring.int32[(offset + commitMessage.queueId) >> 2] = queueId;
-    ring.float64[(offset + commitMessage.offset) >> 3] = committed.wanted[queueId];
+    ring.float64[(offset + commitMessage.offset) >> 3] = value;
     ring.commit(commitMessage.totalBytes);
-    committed.sent[queueId] = committed.wanted[queueId];
     return true;
   }
+}
+
+/** Who stores the offsets. */
+export interface OffsetReceiver {
+  commitOffset(group: string, topic: string, queueId: number, offset: number): void;
+  assignReset(reset: ResetAssigned): void;
+  takeReset(group: string, topic: string, queueId: number): void;
 }
 
 /** Control's end. */
@@ -101,14 +155,17 @@ export class PullCommitReader {
     this.#ring = ring;
   }
 
-  /** Hands on every commit that has come; returns how many. */
-  drain(store: (group: string, topic: string, queueId: number, offset: number) => void): number {
+  /** Hands on everything that has come; returns how much. */
+  drain(to: OffsetReceiver): number {
     const ring = this.#ring;
     let count = 0;
     while (ring.peek()) {
       const at = ring.payloadOffset;
       const id = ring.int32[(at + commitMessage.id) >> 2];
-      if (ring.type === MessageType.COMMIT_NAMES) {
+      if (ring.type === MessageType.RESET_ASSIGNED) {
+        const text = ring.bytes.toString('utf8', at, at + ring.payloadBytes);
+        to.assignReset(JSON.parse(text) as ResetAssigned);
+      } else if (ring.type === MessageType.COMMIT_NAMES) {
         const text = ring.bytes.toString(
           'utf8',
           at + commitMessage.totalBytes,
@@ -118,7 +175,8 @@ export class PullCommitReader {
       } else {
         const [group, topic] = this.#names[id];
         const queueId = ring.int32[(at + commitMessage.queueId) >> 2];
-        store(group, topic, queueId, ring.float64[(at + commitMessage.offset) >> 3]);
+        if (ring.type === MessageType.RESET_TAKEN) to.takeReset(group, topic, queueId);
+        else to.commitOffset(group, topic, queueId, ring.float64[(at + commitMessage.offset) >> 3]);
       }
       ring.skip();
       count++;

@@ -12,6 +12,7 @@
  * ```
  * Source: PullMessageProcessor.java, DefaultMessageStore.java (getMessage), PullRequestHoldService.java.
  */
+import type { PublishedSettings } from '../broker/control-effects.ts';
 import { HeldPullTable } from '../broker/held-pull-table.ts';
 import {
   compileFilter,
@@ -21,6 +22,7 @@ import {
   type MessageFilter,
   unsupportedExpression,
 } from '../broker/message-filter.ts';
+import type { BrokerStatistics } from './broker-statistics.ts';
 import type { SqlFilter } from '../broker/sql-filter.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
@@ -30,6 +32,7 @@ import { ConsumeQueueUnits } from '../store/consume-queue.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
+import { pendingReset, takeReset } from './offset-resets.ts';
 import type { PullCommits } from './pull-commits.ts';
 import { logRange, MessageType, pullAnswerMessage } from './ring-messages.ts';
 import type {
@@ -45,6 +48,7 @@ export interface PullServiceOptions {
   segments: CommitLogSegments;
   toReactor: ReactorProxy;
   commits: PullCommits;
+  statistics: BrokerStatistics;
   longPollingEnable: boolean;
   /** Whether subscriptions may be SQL92 expressions. */
   enablePropertyFilter: boolean;
@@ -84,6 +88,8 @@ const fieldNames: readonly Uint8Array[] = Object.keys(Field).map((name) => Buffe
 export class PullService {
   readonly scanner = new RequestScanner();
   readonly #options: PullServiceOptions;
+  #longPollingEnable: boolean;
+  #enablePropertyFilter: boolean;
   readonly #held = new HeldPullTable<WaitingPull>();
   readonly #fields = new Int32Array(fieldNames.length);
   readonly #units = new ConsumeQueueUnits(SCAN_COUNT);
@@ -93,6 +99,7 @@ export class PullService {
   readonly #ranges = new Float64Array(MESSAGE_COUNT_MAX * 2);
   #rangeCount = 0;
   #bodyBytes = 0;
+  #messageCount = 0;
   // Outcome of the last read.
   #code = 0;
   #next = 0;
@@ -101,6 +108,14 @@ export class PullService {
 
   constructor(options: PullServiceOptions) {
     this.#options = options;
+    this.#longPollingEnable = options.longPollingEnable;
+    this.#enablePropertyFilter = options.enablePropertyFilter;
+  }
+
+  /** Takes changed settings. */
+  change(settings: PublishedSettings): void {
+    this.#longPollingEnable = settings.longPollingEnable ?? this.#longPollingEnable;
+    this.#enablePropertyFilter = settings.enablePropertyFilter ?? this.#enablePropertyFilter;
   }
 
   get heldCount(): number {
@@ -167,13 +182,17 @@ export class PullService {
     const filter = this.#filterOf(frame, group, topic, sysFlag);
     if (filter === null) return this.#wasRefused;
 
+    if (group.resets !== null && pendingReset(group, topic.topic, queueId) !== null)
+      return this.#answerReset(group, topic, queueId, frame.connectionId, scanner);
     this.#read(topic.queues[queueId], offset, messageCountMax, filter);
     const maySuspend =
       (sysFlag & PullFlag.SUSPEND) !== 0 && this.#code === ResponseCode.PULL_NOT_FOUND;
     if (!maySuspend || this.#held.count >= HELD_COUNT_MAX) {
       if (!this.#answer(frame.connectionId, scanner.opaque, scanner.serializeType)) return false;
+      this.#count(group, topic);
+      this.#options.statistics.onPullTime(nowMs - frame.arrivalMs);
     } else {
-      const holdMs = this.#options.longPollingEnable
+      const holdMs = this.#longPollingEnable
         ? Math.min(Math.max(suspendMs, 0), SUSPEND_MS_MAX)
         : SHORT_POLLING_MS;
       this.#hold({
@@ -182,6 +201,7 @@ export class PullService {
         connectionId: frame.connectionId,
         opaque: scanner.opaque,
         serializeType: scanner.serializeType,
+        group,
         topic,
         queueId,
         offset,
@@ -205,6 +225,13 @@ export class PullService {
     for (let index = 0; index < waiting.length; index++) {
       const pull = waiting[index];
       if (pull.heldIndex < 0) continue;
+      if (hasRoom && pendingReset(pull.group, pull.topic.topic, pull.queueId) !== null) {
+        hasRoom = this.#answerReset(pull.group, pull.topic, pull.queueId, pull.connectionId, pull);
+        if (hasRoom) {
+          this.#held.finish(pull);
+          continue;
+        }
+      }
       if (hasRoom) {
         this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
         const isNothing =
@@ -212,6 +239,7 @@ export class PullService {
           this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY;
         if (isNothing) pull.scannedTo = this.#next;
         else if (this.#answer(pull.connectionId, pull.opaque, pull.serializeType)) {
+          this.#count(pull.group, pull.topic);
           this.#held.finish(pull);
           continue;
         } else hasRoom = false;
@@ -239,10 +267,40 @@ export class PullService {
         this.#held.add(pull);
         return count;
       }
+      this.#count(pull.group, pull.topic);
       if (queue !== undefined)
         queue.waiting = queue.waiting.filter((other) => other.heldIndex >= 0);
       count++;
     }
+  }
+
+  /** Answers with the offset that an administrator has set; false when there is no room. */
+  #answerReset(
+    group: GroupState,
+    topic: TopicState,
+    queueId: number,
+    connectionId: number,
+    request: { readonly opaque: number; readonly serializeType: number },
+  ): boolean {
+    const queue = topic.queues[queueId]?.consumeQueue;
+    this.#rangeCount = 0;
+    this.#bodyBytes = 0;
+    this.#messageCount = 0;
+    this.#code = ResponseCode.PULL_OFFSET_MOVED;
+    this.#next = pendingReset(group, topic.topic, queueId) ?? 0;
+    this.#min = queue?.minOffset ?? 0;
+    this.#max = queue?.maxOffset ?? 0;
+    if (!this.#answer(connectionId, request.opaque, request.serializeType)) return false;
+    takeReset(group, topic.topic, queueId);
+    this.#options.commits.takeReset(group.group, topic.topic, queueId);
+    return true;
+  }
+
+  /** Counts the answer that has just gone out. */
+  #count(group: GroupState, topic: TopicState): void {
+    const { statistics } = this.#options;
+    if (this.#messageCount > 0) statistics.onGet(group, topic, this.#messageCount, this.#bodyBytes);
+    else statistics.onMiss();
   }
 
   #wasRefused = false;
@@ -257,7 +315,7 @@ export class PullService {
     const scanner = this.scanner;
     const fields = this.#fields;
     const expressionType = scanner.text(fields[Field.expressionType]);
-    if (!isTagExpression(expressionType) && !this.#options.enablePropertyFilter)
+    if (!isTagExpression(expressionType) && !this.#enablePropertyFilter)
       return this.#usable(frame, unsupportedExpression(expressionType));
     if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
       const expression = scanner.text(fields[Field.subscription]) ?? '';
@@ -306,6 +364,7 @@ export class PullService {
   ): void {
     this.#rangeCount = 0;
     this.#bodyBytes = 0;
+    this.#messageCount = 0;
     this.#min = queue?.consumeQueue.minOffset ?? 0;
     this.#max = queue?.consumeQueue.maxOffset ?? 0;
     if (queue === undefined || this.#max === 0) {
@@ -362,6 +421,7 @@ export class PullService {
       messageCount++;
     }
     this.#next = offset + index;
+    this.#messageCount = messageCount;
     if (messageCount > 0) this.#code = ResponseCode.SUCCESS;
     else if (unitCount > 0) this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
     else {

@@ -3,21 +3,27 @@
  *
  * Requests about queues and stored messages that need the ConsumeQueue, the index or the log:
  * offsets by bound or by time (29–32), the start of a queue for a new group (14), messages by key
- * (12) and by place (33), how far queues and groups are (202, 208). Off the hot path.
+ * (12) and by place (33), how far queues are (202), their units (321). Off the hot path.
  *
  * Source: AdminBrokerProcessor.java, QueryMessageProcessor.java, ConsumerManageProcessor.java.
  */
-import type { DispatcherQuestion } from '../broker/control-effects.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
-import { printFastjsonTable } from '../protocol/fastjson.ts';
+import {
+  RequestFault,
+  requiredInteger,
+  requiredLong,
+  requiredText,
+} from '../broker/request-fields.ts';
+import { printDouble, printFastjsonTable } from '../protocol/fastjson.ts';
 import { readProperty } from '../protocol/message-properties.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import type { ConsumeQueue } from '../store/consume-queue.ts';
+import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { BrokerStatistics } from './broker-statistics.ts';
 import type { TopicStates } from './topic-state.ts';
 
 export interface QueueQueriesOptions {
@@ -25,7 +31,10 @@ export interface QueueQueriesOptions {
   segments: CommitLogSegments;
   positions: StorePositions;
   index: IndexStore | null;
+  statistics: BrokerStatistics;
   brokerName: string;
+  /** What of the end of the log counts as in memory (accessMessageInMemoryMaxRatio of RocketMQ). */
+  inMemoryBytesMax: number;
 }
 
 const UNIQUE_KEY_COUNT_MAX = 32;
@@ -33,6 +42,8 @@ const QUERY_COUNT_MAX = 64;
 const QUERY_BYTES_MAX = 4 * 1024 * 1024;
 /** Candidates with the same hash that are compared before a query ends. */
 const CANDIDATE_COUNT_MAX = 4096;
+/** A guess: an answer of some 100 KiB. */
+const UNIT_COUNT_MAX = 1024;
 
 export class QueueQueries {
   readonly #options: QueueQueriesOptions;
@@ -43,11 +54,20 @@ export class QueueQueries {
   }
 
   answer(request: RemotingCommand): Answer {
+    try {
+      return this.#answer(request);
+    } catch (error) {
+      if (!(error instanceof RequestFault)) throw error;
+      return { code: ResponseCode.SYSTEM_ERROR, remark: error.message };
+    }
+  }
+
+  #answer(request: RemotingCommand): Answer {
     switch (request.code) {
       case RequestCode.GET_MAX_OFFSET:
         return offsetAnswer(this.#queueOf(request)?.maxOffset ?? 0);
       case RequestCode.GET_MIN_OFFSET:
-        return offsetAnswer(this.#queueOf(request)?.minOffset ?? -1);
+        return offsetAnswer(this.#queueOf(request)?.minOffset ?? 0);
       case RequestCode.SEARCH_OFFSET_BY_TIMESTAMP:
         return this.#searchByTime(request);
       case RequestCode.GET_EARLIEST_MSG_STORETIME:
@@ -70,15 +90,8 @@ export class QueueQueries {
   }
 
   #queueOf(request: RemotingCommand): ConsumeQueue | undefined {
-    const topic = this.#options.topics.topicNamed(request.extFields.get('topic') ?? '');
-    return topic?.queues[Number(request.extFields.get('queueId') ?? '0')]?.consumeQueue;
-  }
-
-  /** Answers for control. */
-  answerQuestion(question: DispatcherQuestion): Answer {
-    return question.kind === 'queue-start'
-      ? this.#queueStart(question.topic, question.queueId)
-      : this.#consumeStats(question.queues);
+    const topic = this.#options.topics.topicNamed(requiredText(request, 'topic'));
+    return topic?.queues[requiredInteger(request, 'queueId')]?.consumeQueue;
   }
 
   /** TopicStatsTable.java: where each queue begins and ends, and when its last message came. */
@@ -96,33 +109,55 @@ export class QueueQueries {
       const queue = topic.queues[queueId]?.consumeQueue;
       const maxOffset = queue?.maxOffset ?? 0;
       return this.#entry(name, queueId, {
-        lastUpdateTimestamp: Math.max(0, this.#storeTimestampIn(queue, maxOffset - 1)),
+        lastUpdateTimestamp: Math.max(0, this.storeTimestampIn(queue, maxOffset - 1)),
         maxOffset,
         minOffset: queue?.minOffset ?? 0,
       });
     });
-    return { code: ResponseCode.SUCCESS, body: tableBody(entries) };
+    const putTps = printDouble(this.#options.statistics.topicPutTps(name));
+    const text = `{"offsetTable":${printFastjsonTable(entries)},"topicPutTps":${putTps}}`;
+    return { code: ResponseCode.SUCCESS, body: Buffer.from(text) };
   }
 
-  /** ConsumeStats.java: the end of each queue, and how far the group is. */
-  #consumeStats(queues: readonly { topic: string; queueId: number; offset: number }[]): Answer {
-    const entries = queues.map(({ topic, queueId, offset }) => {
-      const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
-      return this.#entry(topic, queueId, {
-        brokerOffset: queue?.maxOffset ?? 0,
-        consumerOffset: offset,
-        lastTimestamp: Math.max(0, this.#storeTimestampIn(queue, offset - 1)),
-        pullOffset: offset,
-      });
-    });
-    return { code: ResponseCode.SUCCESS, body: tableBody(entries) };
+  /** QueryConsumeQueueResponseBody.java: what a queue's units say; `rest` is what control adds. */
+  units(
+    topic: string,
+    queueId: number,
+    range: { index: number; count: number },
+    rest: Record<string, unknown>,
+  ): Answer {
+    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    if (queue === undefined) {
+      return {
+        code: ResponseCode.SYSTEM_ERROR,
+        remark: `${queueId}@${topic.slice(0, 256)} is not exist!`,
+      };
+    }
+    const bounds = { maxQueueIndex: queue.maxOffset, minQueueIndex: queue.minOffset };
+    const countMax = Math.min(range.count, UNIT_COUNT_MAX);
+    const units = new ConsumeQueueUnits(Math.max(1, countMax));
+    const isInside = range.index >= queue.minOffset && range.index < queue.maxOffset;
+    const count = isInside && countMax > 0 ? queue.read(range.index, countMax, units) : 0;
+    if (!isInside) {
+      const remark = `Index ${range.index} of ${queueId}@${topic.slice(0, 256)} is not exist!`;
+      return { code: ResponseCode.SUCCESS, remark };
+    }
+    const queueData = Array.from({ length: count }, (_, index) => ({
+      eval: false,
+      physicOffset: units.physicalOffset[index],
+      physicSize: units.bytes[index],
+      // Beyond 2^53 only the due times of the schedule topic could go, and they do not.
+      tagsCode: units.tagsHigh[index] * 0x1_0000_0000 + (units.tagsLow[index] >>> 0),
+    }));
+    const body = JSON.stringify({ ...rest, ...bounds, queueData });
+    return { code: ResponseCode.SUCCESS, body: Buffer.from(body) };
   }
 
   /** Store time of the message at a queue offset; -1 where there is none. */
-  #storeTimestampIn(queue: ConsumeQueue | undefined, offset: number): number {
+  storeTimestampIn(queue: ConsumeQueue | undefined, offset: number): number {
     if (queue === undefined || offset < queue.minOffset || offset >= queue.maxOffset) return -1;
     return queue.storeTimestampAt(offset, (physicalOffset) =>
-      this.#storeTimestampOf(physicalOffset),
+      this.storeTimestampAt(physicalOffset),
     );
   }
 
@@ -130,37 +165,52 @@ export class QueueQueries {
     return [{ brokerName: this.#options.brokerName, queueId, topic }, JSON.stringify(value)];
   }
 
-  /** A group without a stored offset starts at 0 where the queue still has its beginning. */
-  #queueStart(topic: string, queueId: number): Answer {
-    const minOffset =
-      this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue.minOffset ?? 0;
-    if (minOffset <= 0) return offsetAnswer(0);
+  /** First offset of a queue whose message is not older than a time. */
+  offsetByTime(queue: ConsumeQueue, timestampMs: number): number {
+    return queue.offsetByTime(timestampMs, 'LOWER', (offset) => this.storeTimestampAt(offset));
+  }
+
+  /**
+   * Code 14: a group without a stored offset starts at 0 in a young queue, so that it misses nothing that
+   * was sent while it started: where the queue has its beginning, and that is so near to the end of the
+   * log that it is still in memory. In any other queue the client decides (ConsumeFromWhere).
+   */
+  queueStart(topic: string, queueId: number): Answer {
+    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    if (queue === undefined || queue.maxOffset === 0) return offsetAnswer(0);
+    if (queue.minOffset <= 0 && this.#isInMemory(queue)) return offsetAnswer(0);
     return {
       code: ResponseCode.QUERY_NOT_FOUND,
       remark: 'Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first',
     };
   }
 
+  #isInMemory(queue: ConsumeQueue): boolean {
+    const { positions, inMemoryBytesMax } = this.#options;
+    const unit = new ConsumeQueueUnits(1);
+    if (queue.read(0, 1, unit) === 0) return false;
+    return positions.load(PositionSlot.APPENDED) - unit.physicalOffset[0] <= inMemoryBytesMax;
+  }
+
   #searchByTime(request: RemotingCommand): Answer {
     const queue = this.#queueOf(request);
-    const timestampMs = Number(request.extFields.get('timestamp') ?? NaN);
-    if (!Number.isFinite(timestampMs))
-      return { code: ResponseCode.SYSTEM_ERROR, remark: 'timestamp is not a number' };
+    const timestampMs = requiredLong(request, 'timestamp');
     if (queue === undefined) return offsetAnswer(0);
     const boundary =
       request.extFields.get('boundaryType')?.toUpperCase() === 'UPPER' ? 'UPPER' : 'LOWER';
     return offsetAnswer(
-      queue.offsetByTime(timestampMs, boundary, (offset) => this.#storeTimestampOf(offset)),
+      queue.offsetByTime(timestampMs, boundary, (offset) => this.storeTimestampAt(offset)),
     );
   }
 
   #earliestStoreTime(request: RemotingCommand): number {
     const queue = this.#queueOf(request);
     if (queue === undefined || queue.maxOffset === queue.minOffset) return -1;
-    return queue.storeTimestampAt(queue.minOffset, (offset) => this.#storeTimestampOf(offset));
+    return queue.storeTimestampAt(queue.minOffset, (offset) => this.storeTimestampAt(offset));
   }
 
-  #storeTimestampOf(physicalOffset: number): number {
+  /** Store time of the record at a place of the log; -1 where none begins there. */
+  storeTimestampAt(physicalOffset: number): number {
     return this.#recordAt(physicalOffset) ? this.#view.storeTimestampMs : -1;
   }
 
@@ -184,8 +234,8 @@ export class QueueQueries {
   }
 
   #viewMessage(request: RemotingCommand): Answer {
-    const offset = request.extFields.get('offset') ?? '';
-    if (!this.#recordAt(Number(offset))) {
+    const offset = requiredInteger(request, 'offset');
+    if (!this.#recordAt(offset)) {
       return {
         code: ResponseCode.SYSTEM_ERROR,
         remark: `can not find message by the offset: ${offset}`,
@@ -197,12 +247,12 @@ export class QueueQueries {
   #queryMessage(request: RemotingCommand): Answer {
     const { index } = this.#options;
     const fields = request.extFields;
-    const topic = fields.get('topic') ?? '';
-    const key = fields.get('key') ?? '';
+    const topic = requiredText(request, 'topic');
+    const key = requiredText(request, 'key');
     const isUnique = fields.get('_UNIQUE_KEY_QUERY') === 'true';
-    const wanted = isUnique
-      ? UNIQUE_KEY_COUNT_MAX
-      : Number(fields.get('maxNum') ?? QUERY_COUNT_MAX);
+    const wanted = isUnique ? UNIQUE_KEY_COUNT_MAX : requiredInteger(request, 'maxNum');
+    const beginMs = requiredLong(request, 'beginTimestamp');
+    const endMs = requiredLong(request, 'endTimestamp');
     const countMax = Math.min(wanted, QUERY_COUNT_MAX);
     const found: Buffer[] = [];
     let foundBytes = 0;
@@ -210,8 +260,8 @@ export class QueueQueries {
       const hashed = Buffer.from(`${topic}#${key}`);
       const candidates = index.query(
         javaStringHash(hashed, 0, hashed.length),
-        Number(fields.get('beginTimestamp') ?? 0),
-        Number(fields.get('endTimestamp') ?? Number.MAX_SAFE_INTEGER),
+        beginMs,
+        endMs,
         CANDIDATE_COUNT_MAX,
       );
       for (const physicalOffset of candidates) {
@@ -251,10 +301,6 @@ export class QueueQueries {
 }
 
 const keyNames = [Buffer.from('UNIQ_KEY'), Buffer.from('KEYS')];
-
-function tableBody(entries: readonly [object, string][]): Buffer {
-  return Buffer.from(`{"offsetTable":${printFastjsonTable(entries)}}`);
-}
 
 function offsetAnswer(offset: number): Answer {
   return { code: ResponseCode.SUCCESS, extFields: [['offset', String(offset)]] };

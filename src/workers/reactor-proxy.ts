@@ -3,25 +3,35 @@
  *
  * The door to the reactor for whoever answers a request. Each agent has one over a ring of its own;
  * what it offers is written to the connection in the order offered. Returns false when the ring is
- * full: the caller keeps its item and tries again.
+ * full: the caller keeps its item and tries again. An answer longer than a ring record travels in
+ * parts, and the next one waits until the last part has gone.
  */
 import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
 import { encodeAnswer } from '../protocol/remoting-command.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
+import { PART_TYPE } from '../ring/queued-producer.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
 import { answerBytesMessage, connectionMessage, MessageType } from './ring-messages.ts';
 
 export class ReactorProxy {
   readonly ring: SpscRingProducer;
+  /** Long answers on their way, and whatever must not wait for room; and how much of the first has gone. */
+  readonly #queue: Buffer[] = [];
+  #sentBytes = 0;
 
   constructor(ring: SpscRingProducer) {
     this.ring = ring;
   }
 
-  /** Sends a finished frame that fits a ring record. */
+  /** Sends a finished frame. */
   answerBytes(connectionId: number, frame: Uint8Array): boolean {
+    if (!this.#sendQueued()) return false;
     const ring = this.ring;
     const payloadBytes = answerBytesMessage.totalBytes + frame.length;
+    if (payloadBytes > ring.payloadBytesMax) {
+      this.queueBytes(connectionId, frame);
+      return true;
+    }
     const offset = ring.claim(MessageType.ANSWER_BYTES, payloadBytes);
     if (offset === BACK_PRESSURED) return false;
     ring.int32[(offset + answerBytesMessage.connectionId) >> 2] = connectionId;
@@ -29,6 +39,12 @@ export class ReactorProxy {
     ring.bytes.set(frame, offset + answerBytesMessage.totalBytes);
     ring.commit(payloadBytes);
     return true;
+  }
+
+  /** Sends a finished frame, now or when there is room; for what is rare and can't be tried again. */
+  queueBytes(connectionId: number, frame: Uint8Array): void {
+    this.#queue.push(answerBytesPayload(connectionId, frame));
+    this.#sendQueued();
   }
 
   answer(
@@ -40,7 +56,28 @@ export class ReactorProxy {
   }
 
   publish(): void {
+    this.#sendQueued();
     this.ring.publish();
+  }
+
+  /** Sends what is queued; false while some of it is left. */
+  #sendQueued(): boolean {
+    const { ring } = this;
+    while (this.#queue.length > 0) {
+      const payload = this.#queue[0];
+      const leftBytes = payload.length - this.#sentBytes;
+      const pieceBytes = Math.min(leftBytes, ring.payloadBytesMax);
+      const type = pieceBytes === leftBytes ? MessageType.ANSWER_BYTES : PART_TYPE;
+      const offset = ring.claim(type, pieceBytes);
+      if (offset === BACK_PRESSURED) return false;
+      payload.copy(ring.bytes, offset, this.#sentBytes, this.#sentBytes + pieceBytes);
+      ring.commit(pieceBytes);
+      this.#sentBytes += pieceBytes;
+      if (this.#sentBytes < payload.length) continue;
+      this.#queue.shift();
+      this.#sentBytes = 0;
+    }
+    return true;
   }
 }
 

@@ -7,6 +7,7 @@
  * Source: CommitLog.java (checkMessageAndReturnSize), IndexService.java (buildIndex).
  */
 import { type DelayLevels, delayLevelOf } from '../broker/delay-level.ts';
+import type { BrokerStatistics } from './broker-statistics.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
@@ -25,6 +26,8 @@ export interface RecordDispatcherOptions {
   /** Null where messageIndexEnable is false. */
   index: IndexStore | null;
   delayLevels: DelayLevels;
+  /** Null where records are read again, not new. */
+  statistics: BrokerStatistics | null;
   /** Everything below is in the derived files already. */
   position: number;
   damage: readonly DamagedRange[];
@@ -72,6 +75,13 @@ export class RecordDispatcher {
     return news;
   }
 
+  /** Has pulls that are held at this queue looked at again, though no message came. */
+  markNews(queue: QueueState): void {
+    if (queue.hasNews || queue.waiting.length === 0) return;
+    queue.hasNews = true;
+    this.#news.push(queue);
+  }
+
   /** Dispatches up to `countMax` records below `readable`; returns how many. */
   dispatch(readable: number, countMax: number): number {
     const { segments } = this.#options;
@@ -113,9 +123,10 @@ export class RecordDispatcher {
     const view = this.#view;
     const bytes = view.buffer;
     this.#lastTimestampMs = view.storeTimestampMs;
-    const { topics, index } = this.#options;
+    const { topics, index, statistics } = this.#options;
     const transaction = view.sysFlag & SysFlag.TRANSACTION_MASK;
     const topic = topics.topicOfRecord(bytes, view.topicStart, view.topicStart + view.topicBytes);
+    statistics?.onPut(topic, view.totalBytes);
     this.#scanProperties(topic, transaction === SysFlag.TRANSACTION_ROLLBACK ? null : index);
     if (transaction !== 0 && transaction !== SysFlag.TRANSACTION_COMMIT) return;
     const queue = topics.queueOfRecord(topic, view.queueId);
@@ -141,10 +152,7 @@ export class RecordDispatcher {
       tagsHigh,
       tagsLow,
     );
-    if (queue.waiting.length > 0 && !queue.hasNews) {
-      queue.hasNews = true;
-      this.#news.push(queue);
-    }
+    if (queue.waiting.length > 0) this.markNews(queue);
   }
 
   /** Walks the properties once: puts keys into the index, remembers where tags and delay stand. */

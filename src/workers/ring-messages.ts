@@ -6,7 +6,7 @@
  * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
  */
 import { layout } from '../base/layout.ts';
-import type { DispatcherQuestion } from '../broker/control-effects.ts';
+import type { DispatcherQuestion, PublishedSettings } from '../broker/control-effects.ts';
 import type { DataVersion } from '../protocol/topic-config.ts';
 
 export const MessageType = {
@@ -36,12 +36,18 @@ export const MessageType = {
   COMMIT_OFFSET: 12,
   /** control → dispatcher: JSON of an AskedQuestion. */
   QUESTION: 13,
-  /** control, dispatcher → flusher: JSON of a FlusherTask. */
+  /** control, dispatcher → flusher: see flusherTaskPayload. */
   FLUSHER_TASK: 14,
   /** control → reactor: topics changed, tell the name servers. */
   TOPICS_CHANGED: 15,
   /** dispatcher → control: `commitMessage`, then JSON of [group, topic]: what its id stands for from now on. */
   COMMIT_NAMES: 16,
+  /** dispatcher → control: JSON of a ResetAssigned: the group's offsets are these now. */
+  RESET_ASSIGNED: 17,
+  /** dispatcher → control: `commitMessage`, the group has taken the reset of this queue. */
+  RESET_TAKEN: 18,
+  /** reactor → control: JSON of names: topics that another name server has an order configuration of. */
+  ORDER_TOPICS: 19,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -72,8 +78,11 @@ export const appendMessage = layout(
     recordCount: 'i32',
     /** 1: answer only when the records are on disk, where the broker flushes synchronously. */
     waitsForDisk: 'i32',
+    /** The queue that the sender named: a delayed message is stored in another. */
+    answerQueueId: 'i32',
+    reserved: 'i32',
   },
-  40,
+  48,
 );
 
 /** How the outcome of an append is answered. */
@@ -187,7 +196,17 @@ export interface QueueOffsetsSnapshot {
   nextOffsets: [number, number][];
 }
 
-export type Snapshot = TopicSnapshot | TopicDeletedSnapshot | GroupSnapshot | QueueOffsetsSnapshot;
+/** Settings of the dispatcher that changed. */
+export interface SettingsSnapshot extends PublishedSettings {
+  kind: 'settings';
+}
+
+export type Snapshot =
+  | SettingsSnapshot
+  | TopicSnapshot
+  | TopicDeletedSnapshot
+  | GroupSnapshot
+  | QueueOffsetsSnapshot;
 
 /** A queue as recovery found it. */
 export interface RecoveredQueue {
@@ -200,12 +219,20 @@ export interface RecoveredQueue {
 /** Body of TOPICS_CHANGED. */
 export interface TopicsChanged {
   dataVersion: DataVersion;
-  /** TopicConfigs in their JSON form. */
+  /** New or changed, in their JSON form. */
   topics: unknown[];
+  deleted: string[];
 }
 
 /** `id` stands for a group and a topic. */
 export const commitMessage = layout({ id: 'i32', queueId: 'i32', offset: 'f64' }, 16);
+
+/** Offsets that an administrator has set, by queue. */
+export interface ResetAssigned {
+  group: string;
+  topic: string;
+  targets: readonly (readonly [queueId: number, offset: number])[];
+}
 
 /** A request that the dispatcher answers for control. */
 export interface AskedQuestion {
@@ -224,6 +251,8 @@ export type FlusherTask =
       /** Not before the log is on disk up to here. */
       afterFlushed?: number;
     }
+  /** How long files are kept; what is absent stays as it is. */
+  | { kind: 'retention'; fileReservedTimeMs?: number; deleteHours?: number[] }
   | {
       kind: 'sync';
       /** Files and directories to fsync. */
@@ -233,3 +262,17 @@ export type FlusherTask =
       logicsTimestampMs: number;
       indexTimestampMs: number;
     };
+
+/** A task as one line of JSON, and behind it the text of a file as it is: megabytes are not quoted again. */
+export function flusherTaskPayload(task: FlusherTask): Buffer {
+  if (task.kind !== 'replace') return Buffer.from(`${JSON.stringify(task)}\n`);
+  const { text, ...head } = task;
+  return Buffer.from(`${JSON.stringify(head)}\n${text}`);
+}
+
+export function readFlusherTask(payload: Buffer): FlusherTask {
+  const headBytes = payload.indexOf(10);
+  const task = JSON.parse(payload.toString('utf8', 0, headBytes)) as FlusherTask;
+  if (task.kind === 'replace') task.text = payload.toString('utf8', headBytes + 1);
+  return task;
+}

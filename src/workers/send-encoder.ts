@@ -207,6 +207,7 @@ export class SendEncoder {
       : AnswerKind.SEND;
     int32[(offset + appendMessage.topicId) >> 2] = topicId;
     int32[(offset + appendMessage.queueId) >> 2] = queueId;
+    int32[(offset + appendMessage.answerQueueId) >> 2] = this.#fields.queueId;
     ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#frame.arrivalMs;
     int32[(offset + appendMessage.recordCount) >> 2] = recordCount;
     int32[(offset + appendMessage.waitsForDisk) >> 2] = waitsForDisk ? 1 : 0;

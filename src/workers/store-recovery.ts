@@ -50,7 +50,10 @@ export interface RecoveredStore {
 /** Records dispatched between two looks at the buffers. */
 const REBUILD_BATCH = 100_000;
 
-/** Opens the derived files as they are, for a dispatcher on a thread of its own. */
+/**
+ * Opens the derived files as they are, for a dispatcher on a thread of its own. `isWhole`: nothing of
+ * them is missing, since the broker before has stopped in order or they were recovered already.
+ */
 export function openDerivedFiles(
   options: Pick<
     StoreRecoveryOptions,
@@ -58,10 +61,11 @@ export function openDerivedFiles(
   >,
   position: number,
   damage: DamagedRange[],
+  isWhole: boolean,
 ): DerivedFiles {
   const { files, directory, logger, wallClock } = options;
   const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
-  consumeQueues.load();
+  consumeQueues.load(isWhole);
   const index = options.messageIndexEnable
     ? new IndexStore({ files, directory: directory.index, logger, wallClock })
     : null;
@@ -101,13 +105,14 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   positions.publish(PositionSlot.ALLOCATED, allocated);
   positions.publish(PositionSlot.MINIMUM, log.minimum);
 
-  const derived = openDerivedFiles(options, scanFrom, log.damage);
+  const derived = openDerivedFiles(options, scanFrom, log.damage, !isAbnormal);
   const { consumeQueues, index } = derived;
   consumeQueues.truncateTo(scanFrom, isAbnormal);
   consumeQueues.expireBelow(log.minimum);
   const topics = new TopicStates(consumeQueues, 0);
   const delayLevels = new DelayLevels(options.messageDelayLevel);
   const records = new RecordDispatcher({
+    statistics: null,
     segments,
     topics,
     index,

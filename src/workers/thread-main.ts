@@ -68,7 +68,7 @@ function main(): void {
       wallClock: systemWallClock,
       logger,
     };
-    factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage);
+    factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage, true);
   }
   const agents = agentNames.map((name) => factory.make(name));
   const doorbell = new Doorbell(start.memory.doorbells[start.thread], null);

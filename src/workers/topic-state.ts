@@ -8,6 +8,7 @@
 import { compileFilter, type FilterFault, type MessageFilter } from '../broker/message-filter.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
+import type { StatsItem } from '../broker/statistics.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
 import type { HeldPull } from '../broker/held-pull-table.ts';
@@ -24,6 +25,7 @@ export interface WaitingPull extends HeldPull {
   offset: number;
   /** Everything below was scanned and did not match. */
   scannedTo: number;
+  group: GroupState;
   messageCountMax: number;
   filter: MessageFilter;
 }
@@ -52,6 +54,10 @@ export class TopicState {
   perm = 0;
   readQueueNums = 0;
   writeQueueNums = 0;
+  /** Counts of the messages that came; null before the first. */
+  puts: StatsItem | null = null;
+  /** Not counted as what users send; known from the first message on. */
+  isSystem = false;
   /** By queue id; a queue appears with its first message. */
   readonly queues: (QueueState | undefined)[] = [];
 
@@ -71,6 +77,11 @@ export class GroupState {
     string,
     SubscriptionSnapshot & { filter: MessageFilter | FilterFault }
   > | null = null;
+
+  /** Counts of the messages that the group got, by topic. */
+  readonly gets = new Map<TopicState, StatsItem>();
+  /** Offsets that pulls of the group are to be answered with once, by topic and queue. */
+  resets: Map<string, Map<number, number>> | null = null;
 
   constructor(group: string) {
     this.group = group;
@@ -104,6 +115,18 @@ export class TopicStates {
     return this.#topics.getName(topic);
   }
 
+  /** The group, known from now on. */
+  groupNamed(name: string): GroupState {
+    let group = this.#groups.getName(name);
+    if (group === undefined) this.#groups.set(name, (group = new GroupState(name)));
+    return group;
+  }
+
+  /** Topics without a configuration: what only stored messages speak of. */
+  unconfigured(): TopicState[] {
+    return [...this.#topics.values()].filter((topic) => !topic.isConfigured);
+  }
+
   /** The topic of a record, known from now on. */
   topicOfRecord(bytes: Buffer, start: number, end: number): TopicState {
     return this.#topics.get(bytes, start, end) ?? this.#add(bytes.toString('utf8', start, end));
@@ -127,16 +150,27 @@ export class TopicStates {
       topic.readQueueNums = snapshot.readQueueNums;
       topic.writeQueueNums = snapshot.writeQueueNums;
     } else if (snapshot.kind === 'topicDeleted') {
-      this.#topics.delete(snapshot.topic);
-      this.#consumeQueues.deleteTopic(snapshot.topic);
+      this.delete(snapshot.topic);
     } else if (snapshot.kind === 'group') this.#applyGroup(snapshot);
   }
 
+  /** Forgets a topic and deletes its queues. */
+  delete(name: string): void {
+    const topic = this.#topics.getName(name);
+    this.#topics.delete(name);
+    this.#consumeQueues.deleteTopic(name);
+    if (topic === undefined) return;
+    for (const group of this.#groups.values()) {
+      group.gets.delete(topic);
+      group.resets?.delete(name);
+    }
+  }
+
   #applyGroup(snapshot: GroupSnapshot): void {
-    let group = this.#groups.getName(snapshot.group);
-    if (group === undefined) {
-      group = new GroupState(snapshot.group);
-      this.#groups.set(snapshot.group, group);
+    const group = this.groupNamed(snapshot.group);
+    if (!snapshot.exists) {
+      group.resets = null;
+      group.gets.clear();
     }
     group.exists = snapshot.exists;
     group.consumeEnable = snapshot.consumeEnable;

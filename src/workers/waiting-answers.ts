@@ -4,6 +4,7 @@
  * Answers that wait for the disk, in the order of their records: a ring of the writer's own, from
  * which they move to the reactor's once their position is flushed, or once they have waited too long.
  */
+import type { LatencyHistogram } from '../base/latency-histogram.ts';
 import { layout } from '../base/layout.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
@@ -20,8 +21,10 @@ export class WaitingAnswers {
   readonly producer: SpscRingProducer;
   readonly #consumer: SpscRingConsumer;
   readonly #toReactor: SpscRingProducer;
+  readonly #latency: LatencyHistogram;
 
-  constructor(toReactor: SpscRingProducer) {
+  constructor(toReactor: SpscRingProducer, latency: LatencyHistogram) {
+    this.#latency = latency;
     const memory = allocateRing(WAITING_BYTES);
     this.producer = new SpscRingProducer(memory, null);
     this.#consumer = new SpscRingConsumer(memory);
@@ -52,15 +55,16 @@ export class WaitingAnswers {
     return ring.peek() ? ring.float64[(ring.payloadOffset + waitingHead.sinceMs) >> 3] : Infinity;
   }
 
-  /** Answers what is flushed, and FLUSH_DISK_TIMEOUT what waits since before `timedOutSinceMs`; returns how many. */
-  release(flushed: number, timedOutSinceMs: number): number {
+  /** Answers what is flushed, and FLUSH_DISK_TIMEOUT what waits for longer than `timeoutMs`; returns how many. */
+  release(flushed: number, nowMs: number, timeoutMs: number): number {
     const ring = this.#consumer;
     const toReactor = this.#toReactor;
     let count = 0;
     while (ring.peek()) {
       const offset = ring.payloadOffset;
       const isFlushed = ring.float64[(offset + waitingHead.position) >> 3] <= flushed;
-      if (!isFlushed && ring.float64[(offset + waitingHead.sinceMs) >> 3] > timedOutSinceMs) break;
+      const waitedMs = nowMs - ring.float64[(offset + waitingHead.sinceMs) >> 3];
+      if (!isFlushed && waitedMs < timeoutMs) break;
       const answerBytes = ring.payloadBytes - waitingHead.totalBytes;
       const answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
       if (answer === BACK_PRESSURED) break;
@@ -70,6 +74,7 @@ export class WaitingAnswers {
         toReactor.int32[(answer + appendAnswerMessage.code) >> 2] = ResponseCode.FLUSH_DISK_TIMEOUT;
       }
       toReactor.commit(answerBytes);
+      this.#latency.record(waitedMs);
       ring.skip();
       count++;
     }

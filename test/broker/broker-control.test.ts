@@ -189,23 +189,19 @@ describe('configuration over the network', () => {
     expect(JSON.parse(answer.extFields.get('version') ?? '')).toMatchObject({ counter: 0 });
   });
 
-  it('comes with runtime figures (28), what other agents know in the place of zeroes', () => {
-    const harness = new ControlHarness({
-      config: {
-        runtimeInfo: () => [
-          ['putTps', '1.0 2.0 3.0'],
-          ['mine', 'x'],
-        ],
-      },
-    });
+  it('asks the dispatcher to complete its runtime figures (28)', () => {
+    const harness = new ControlHarness();
     harness.clock.advance(((25 * 60 + 2) * 60 + 3) * 1000);
-    expect(bodyOf(harness.ask(1, { code: 28 }))['table']).toMatchObject({
+    const request = harness.tell(1, { code: 28 });
+    const asked = harness.effects.questions.at(-1);
+    expect(asked?.request).toBe(request);
+    const question = asked?.question;
+    if (question?.kind !== 'runtime-info') throw new Error('another question');
+    expect(Object.fromEntries(question.table)).toMatchObject({
       brokerVersionDesc: 'V5_3_3',
       brokerActive: 'true',
-      putTps: '1.0 2.0 3.0',
-      getTotalTps: '0.0 0.0 0.0',
-      msgPutTotalTodayNow: '0',
-      mine: 'x',
+      sendThreadPoolQueueSize: '0',
+      timerEnqueueTps: '0.0',
       runtime: '[ 1 days, 1 hours, 2 minutes, 3 seconds ]',
     });
   });

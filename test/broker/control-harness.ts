@@ -11,6 +11,7 @@ import type {
   AppendAnswer,
   ControlEffects,
   GroupSnapshot,
+  PublishedSettings,
   TopicEntry,
 } from '../../src/broker/control-effects.ts';
 import { RequestCode, Version } from '../../src/protocol/codes.ts';
@@ -29,12 +30,13 @@ export class RecordedEffects implements ControlEffects {
   readonly answers: { connectionId: number; answer: RemotingCommand }[] = [];
   readonly clientRequests: { connectionId: number; request: RemotingCommand }[] = [];
   readonly closed: number[] = [];
+  readonly settings: PublishedSettings = {};
   readonly topics = new Map<string, TopicEntry>();
   readonly deletedTopicIds: number[] = [];
   readonly groups = new Map<string, GroupSnapshot>();
   readonly files = new Map<string, string>();
   persistCount = 0;
-  topicsChangedCount = 0;
+  readonly changedTopics: string[] = [];
   readonly questions: {
     connectionId: number;
     request: RemotingCommand;
@@ -73,13 +75,18 @@ export class RecordedEffects implements ControlEffects {
     this.groups.set(snapshot.group, snapshot);
   }
 
+  publishSettings(settings: PublishedSettings): void {
+    this.order.push('settings');
+    Object.assign(this.settings, settings);
+  }
+
   persist(file: string, text: string): void {
     this.persistCount++;
     this.files.set(file, text);
   }
 
-  topicsChanged(): void {
-    this.topicsChangedCount++;
+  topicChanged(topic: string): void {
+    this.changedTopics.push(topic);
   }
 
   askDispatcher(

@@ -286,7 +286,7 @@ describe('delayOffset.json', () => {
       dataVersion: { counter: 2 },
       offsetTable: { 1: 1, 2: 0, 3: 0 },
     });
-    expect(delivery.progressOf(1)).toEqual({ position: 2, maxOffset: 2 });
+    expect([...delivery.progress()][0]).toEqual({ level: 1, position: 2, maxOffset: 2 });
   });
 
   it('lets every message be delivered, never early and in order, through waits, crashes and full rings', () => {

@@ -10,7 +10,7 @@ import { NameServer } from '../../src/nameserver/name-server.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
 import { decodeRegisterBody } from '../../src/protocol/register-body.ts';
 import { encodeAnswer, type RemotingCommand } from '../../src/protocol/remoting-command.ts';
-import type { TopicConfig } from '../../src/protocol/topic-config.ts';
+import type { TopicChanges, TopicConfig } from '../../src/protocol/topic-config.ts';
 import { type FrameServer, startFrameServer } from './frame-server.ts';
 
 const opened: { close(): Promise<void> }[] = [];
@@ -64,8 +64,8 @@ function register(nameServers: string[], options: object = {}): BrokerRegistrati
   return registration;
 }
 
-function topics(...names: string[]): TopicConfig[] {
-  return names.map((topicName) => ({
+function changes(...names: string[]): TopicChanges {
+  const topics = names.map((topicName): TopicConfig => ({
     topicName,
     readQueueNums: 4,
     writeQueueNums: 4,
@@ -75,6 +75,7 @@ function topics(...names: string[]): TopicConfig[] {
     order: false,
     attributes: new Map(),
   }));
+  return { topics, deleted: [] };
 }
 
 const version = (
@@ -96,7 +97,7 @@ function toldTopics(server: FrameServer): string[][] {
 test('every name server knows the topics, though one of them is down', async () => {
   const [first, second] = [await startNameServer(), await startNameServer()];
   const registration = register([first.address, '127.0.0.1:1', second.address]);
-  registration.update(topics('a', 'b'), version(1));
+  registration.update(changes('a', 'b'), version(1));
   await vi.waitFor(() => {
     expect(first.topics()).toEqual(['a', 'b']);
     expect(second.topics()).toEqual(['a', 'b']);
@@ -106,9 +107,9 @@ test('every name server knows the topics, though one of them is down', async () 
 test('a change is told by the changed topic alone', async () => {
   const server = await startNameServer();
   const registration = register([server.address]);
-  registration.update(topics('a', 'b'), version(1));
+  registration.update(changes('a', 'b'), version(1));
   await vi.waitFor(() => expect(server.topics()).toEqual(['a', 'b']));
-  registration.update(topics('a', 'b', 'c'), version(2));
+  registration.update(changes('c'), version(2));
   await vi.waitFor(() => expect(server.topics()).toEqual(['a', 'b', 'c']));
   expect(toldTopics(server)).toEqual([['a', 'b'], ['c']]);
 });
@@ -116,24 +117,34 @@ test('a change is told by the changed topic alone', async () => {
 test('changes that come while one is told are told together', async () => {
   const server = await startNameServer();
   const registration = register([server.address]);
-  for (let count = 2; count <= 50; count++) {
-    const names = Array.from({ length: count }, (_, index) => `t${index}`);
-    registration.update(topics(...names), version(count));
+  registration.update(changes('t0', 't1'), version(1));
+  for (let count = 2; count < 50; count++) {
+    registration.update(changes(`t${count}`), version(count));
   }
   await vi.waitFor(() => expect(server.topics()).toHaveLength(50));
   expect(toldTopics(server).length).toBeLessThanOrEqual(2);
 });
 
+test('after a deletion all topics that are left are told, and nothing of what is gone', async () => {
+  const server = await startNameServer();
+  const registration = register([server.address]);
+  registration.update(changes('a', 'b'), version(1));
+  await vi.waitFor(() => expect(toldTopics(server)).toHaveLength(1));
+  registration.update({ topics: [], deleted: ['a'] }, version(2));
+  await vi.waitFor(() => expect(toldTopics(server)).toHaveLength(2));
+  expect(toldTopics(server)[1]).toEqual(['b']);
+});
+
 test('all topics are told again as a sign of life', async () => {
   const server = await startNameServer();
-  register([server.address], { intervalMs: 10 }).update(topics('a', 'b'), version(1));
+  register([server.address], { intervalMs: 10 }).update(changes('a', 'b'), version(1));
   await vi.waitFor(() => expect(toldTopics(server).length).toBeGreaterThanOrEqual(3));
   expect(toldTopics(server)[2]).toEqual(['a', 'b']);
 });
 
 test('a name server that lost the connection, or started anew, knows everything soon', async () => {
   const server = await startNameServer();
-  register([server.address]).update(topics('a', 'b'), version(1));
+  register([server.address]).update(changes('a', 'b'), version(1));
   await vi.waitFor(() => expect(server.topics()).toEqual(['a', 'b']));
   server.disconnectAll();
   await vi.waitFor(() => expect(toldTopics(server)).toHaveLength(2));
@@ -150,12 +161,12 @@ test('where a part is refused, all is told at once', async () => {
   });
   opened.push(server);
   const registration = register([server.address], { retryMs: 60_000 });
-  registration.update(topics('a', 'b'), version(1));
+  registration.update(changes('a', 'b'), version(1));
   await vi.waitFor(() => expect(toldTopics(server)).toHaveLength(1));
   // Once more, so that the answer to the first is known to have come.
-  registration.update(topics('a', 'b'), version(2));
+  registration.update(changes('a', 'b'), version(2));
   await vi.waitFor(() => expect(toldTopics(server)).toHaveLength(2));
-  registration.update(topics('a', 'b', 'c'), version(3));
+  registration.update(changes('c'), version(3));
   await vi.waitFor(() => expect(toldTopics(server).at(-1)).toEqual(['a', 'b', 'c']));
   expect(toldTopics(server).at(-2)).toEqual(['c']);
 });
@@ -165,7 +176,7 @@ test('close takes the broker out of name servers, and does not wait for one that
   const silent = await startFrameServer(() => {});
   opened.push(silent);
   const registration = register([server.address, silent.address]);
-  registration.update(topics('a', 'b'), version(1));
+  registration.update(changes('a', 'b'), version(1));
   await vi.waitFor(() => expect(server.topics()).toEqual(['a', 'b']));
   await registration.close();
   expect(server.topics()).toEqual([]);

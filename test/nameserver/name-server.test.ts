@@ -391,6 +391,7 @@ describe('the broker of this process', () => {
     topics: TopicConfig[],
     counter = 1,
     advertisedAddress: string | null = null,
+    deleted: string[] = [],
   ): void {
     nameServer.registerEmbedded({
       clusterName: 'c1',
@@ -398,7 +399,7 @@ describe('the broker of this process', () => {
       brokerId: 0,
       advertisedAddress,
       brokerPort: 10911,
-      topics,
+      changes: { topics, deleted },
       dataVersion: { counter, stateVersion: 0, timestamp: 5 },
     });
   }
@@ -428,10 +429,10 @@ describe('the broker of this process', () => {
     });
   });
 
-  test('loses topics that it no longer names, and others keep theirs', () => {
+  test('loses topics that it says are gone, and others keep theirs', () => {
     embed(two);
     register({ topics: two });
-    embed([topic('t1')], 2);
+    embed([], 2, null, ['t2']);
     expect(bodyOf(routeOf('t2'))).toMatchObject({ queueDatas: [{ brokerName: 'broker-a' }] });
     expect((bodyOf(routeOf('t1')) as { queueDatas: unknown[] }).queueDatas).toHaveLength(2);
   });
@@ -440,9 +441,9 @@ describe('the broker of this process', () => {
     embed(two);
     const wiped = ask(RequestCode.WIPE_WRITE_PERM_OF_BROKER, { brokerName: 'home' });
     expect(new Map(wiped.extFields).get('wipeTopicCount')).toBe('2');
-    embed([...two, topic('t3')], 2);
+    embed([topic('t3'), topic('t1')], 2);
     expect([permOf('t1'), permOf('t3')]).toEqual([4, 6]);
-    embed([topic('t1', { readQueueNums: 8 }), topic('t2'), topic('t3')], 3);
+    embed([topic('t1', { readQueueNums: 8 })], 3);
     expect([permOf('t1'), permOf('t2')]).toEqual([6, 4]);
     const added = ask(RequestCode.ADD_WRITE_PERM_OF_BROKER, { brokerName: 'home' });
     expect(new Map(added.extFields).get('addTopicCount')).toBe('3');

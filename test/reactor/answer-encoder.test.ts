@@ -98,4 +98,23 @@ describe('the answer encoder', () => {
       ),
     );
   });
+
+  test.each([
+    [0, 5, 0, 9, 'FOUND'],
+    [20, 9, 0, 9, 'NO_MATCHED_MESSAGE'],
+    [19, 9, 0, 9, 'OFFSET_OVERFLOW_ONE'],
+    [19, 0, 0, 0, 'NO_MESSAGE_IN_QUEUE'],
+    [21, 0, 0, 0, 'NO_MESSAGE_IN_QUEUE'],
+    [21, 9, 4, 9, 'OFFSET_OVERFLOW_BADLY'],
+    [21, 4, 4, 9, 'OFFSET_TOO_SMALL'],
+  ])('names the outcome of a pull: %i, %i of [%i, %i)', (code, next, min, max, name) => {
+    const encoder = new AnswerEncoder(encodeHost('10.1.2.3', 10911), 'DefaultRegion', true);
+    for (const serializeType of [0, 1]) {
+      const target = Buffer.alloc(PULL_HEADER_BYTES_MAX);
+      const answer = { opaque: 1, serializeType, code, bodyBytes: 0 };
+      const offsets = { nextBeginOffset: next, minOffset: min, maxOffset: max };
+      const end = encoder.writePull(target, 0, { ...answer, ...offsets });
+      expect(decodeFrame(target.subarray(4, end)).remark).toBe(name);
+    }
+  });
 });

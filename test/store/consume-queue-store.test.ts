@@ -103,6 +103,91 @@ describe('consume queue store', () => {
     store.close();
   });
 
+  it('writes a round in pieces: what was buffered at its start, and not what came since', () => {
+    using harness = makeHarness();
+    let store = openStore(harness);
+    const queues = Array.from({ length: 10 }, (_, queueId) => store.getOrCreate('topic', queueId));
+    for (const queue of queues) fill(queue, 5);
+    store.startRound(Infinity);
+    let pieceCount = 1;
+    while (!store.continueRound(3)) {
+      // One of those that are written already, and a new one.
+      fill(queues[0], 1);
+      fill(store.getOrCreate('late', pieceCount), 1);
+      pieceCount++;
+    }
+    expect(pieceCount).toBeGreaterThan(3);
+    const files = store.takeUnsynced().filter((file) => !file.endsWith('/'));
+    expect(relativePaths(harness, files)).toEqual(
+      queues.map((queue) => `consumequeue/topic/${queue.queueId}/00000000000000000000`),
+    );
+    expect(store.writePending()).toBe((pieceCount - 1) * 2 * UNIT_BYTES);
+    store.close();
+    store = openStore(harness);
+    expect(store.queue('topic', 0)?.maxOffset).toBe(5 + pieceCount - 1);
+    store.close();
+  });
+
+  it('writes the queues that wait longest where many wait, and all that lag far behind', () => {
+    using harness = makeHarness();
+    const store = openStore(harness);
+    const place = (index: number): number => index * 1000;
+    const append = (index: number, physicalOffset: number): void => {
+      const queue = store.getOrCreate('topic', index);
+      queue.append(queue.maxOffset, physicalOffset, 100, 0, 0);
+    };
+    for (let index = 0; index < 1500; index++) append(index, place(index));
+    // One that waits already gets another: its place is that of its first.
+    append(0, place(1500));
+    expect(store.startRound(place(1501))).toBe(place(128));
+    while (!store.continueRound(100));
+    const isWritten = (index: number): boolean =>
+      harness.files.readFile(
+        path.join(harness.root, 'consumequeue', 'topic', `${index}`, '0'.repeat(20)),
+      ) !== undefined;
+    expect([isWritten(0), isWritten(127), isWritten(128)]).toEqual([true, true, false]);
+    // What comes now is behind those that wait.
+    append(0, place(1502));
+    const far = 256 * 1024 * 1024 + place(1300);
+    expect(store.startRound(far)).toBe(place(1300));
+    while (!store.continueRound(100));
+    expect([isWritten(1299), isWritten(1300)]).toEqual([true, false]);
+    expect(store.startRound(far)).toBe(place(1428));
+    while (!store.continueRound(100));
+    expect(store.startRound(far)).toBe(far);
+    while (!store.continueRound(100));
+    expect(isWritten(1499)).toBe(true);
+    expect(store.writePending()).toBe(0);
+    store.close();
+  });
+
+  it('finds the same after a clean stop without listing, and lists queues that have more than one file', () => {
+    using harness = makeHarness();
+    const store = openStore(harness);
+    fill(store.getOrCreate('short', 0), 3);
+    const perFile = FILE_BYTES / UNIT_BYTES;
+    fill(store.getOrCreate('long', 1), perFile + 1);
+    store.writePending();
+    store.close();
+    const listed: string[] = [];
+    const plain = { ...harness.files };
+    harness.files.list = (directory) => {
+      listed.push(path.relative(path.join(harness.root, 'consumequeue'), directory));
+      return plain.list(directory);
+    };
+    const again = new ConsumeQueueStore({
+      files: harness.files,
+      directory: path.join(harness.root, 'consumequeue'),
+      fileBytes: FILE_BYTES,
+      logger: makeListeningLogger(),
+    });
+    again.load(true);
+    expect(listed.sort()).toEqual(['', 'long', 'long/1', 'short']);
+    expect(again.queue('short', 0)).toMatchObject({ minOffset: 0, maxOffset: 3 });
+    expect(again.queue('long', 1)).toMatchObject({ minOffset: 0, maxOffset: perFile + 1 });
+    again.close();
+  });
+
   it('syncs at close what nobody took for it', () => {
     using harness = makeHarness();
     const synced: string[] = [];

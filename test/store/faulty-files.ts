@@ -12,7 +12,7 @@
 import path from 'node:path';
 import { BrokerError } from '../../src/base/errors.ts';
 import { storeError } from '../../src/store/file-calls.ts';
-import type { Segment, StoreFiles } from '../../src/store/segment.ts';
+import type { DiskSpace, Segment, StoreFiles } from '../../src/store/segment.ts';
 
 /** `SHORT` writes the first half and then finds the disk full. */
 export type Fault = 'ENOSPC' | 'EIO' | 'SHORT';
@@ -252,6 +252,11 @@ export class FaultyFiles implements StoreFiles {
     this.#sync(inode, file);
   }
 
+  /** Each file is synced for itself: what one call for all would do is of no interest here. */
+  syncFileSystem(): boolean {
+    return false;
+  }
+
   syncDirectory(directory: string): void {
     this.#count(`sync ${directory}`);
     for (const name of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
@@ -262,8 +267,9 @@ export class FaultyFiles implements StoreFiles {
     }
   }
 
-  space(): { totalBytes: number; availableBytes: number } {
-    return { totalBytes: 2 ** 40, availableBytes: this.availableBytes };
+  space(): DiskSpace {
+    const { availableBytes } = this;
+    return { totalBytes: 2 ** 40, freeBytes: availableBytes, availableBytes };
   }
 
   #sync(inode: Inode, file: string, from?: number, to?: number): void {

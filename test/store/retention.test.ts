@@ -36,6 +36,7 @@ function state(
     })),
     activeBase: (agesHours.length - 1) * 100,
     totalBytes: 1000,
+    freeBytes: 1000 - usedPercent * 10,
     availableBytes: 1000 - usedPercent * 10,
     ...changes,
   };
@@ -91,8 +92,16 @@ describe('retention', () => {
     }
   });
 
+  test('does not count what the file system keeps for the administrator', () => {
+    const space = { totalBytes: 1000, freeBytes: 900, availableBytes: 300 };
+    expect(planRetention(state([1, 1], 0, space), policy).usedRatio).toBe(25);
+  });
+
   test('a file system that tells no size is not full', () => {
-    const plan = planRetention(state([1, 1], 0, { totalBytes: 0, availableBytes: 0 }), policy);
+    const plan = planRetention(
+      state([1, 1], 0, { totalBytes: 0, freeBytes: 0, availableBytes: 0 }),
+      policy,
+    );
     expect(plan).toMatchObject({ usedRatio: 0, isDiskFull: false, deleteBases: [] });
   });
 

@@ -164,6 +164,7 @@ describe.each([
       expect(files.sizeOf(at('f'))).toBe(12);
       files.syncDescriptor(descriptor);
       files.syncDirectory(root);
+      expect(files.syncFileSystem(root)).toBe(files.kind === 'mapped');
       files.closeDescriptor(descriptor);
     });
 

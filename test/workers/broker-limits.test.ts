@@ -81,6 +81,42 @@ describe('a broker under pressure', () => {
     client.close();
   });
 
+  test('expressions that cost too much are refused at once, by pull and by check', async () => {
+    const broker = await start({ enablePropertyFilter: true });
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+    await client.request(sendRequest({ topic: 'TopicA', body: 'x' }));
+    const hostile = [
+      `a = 1${' OR a = 1'.repeat(100_000)}`,
+      `a = 1${' OR a = 1'.repeat(7_000)}`,
+      `${'('.repeat(30_000)}a = 1${')'.repeat(30_000)}`,
+      `${'NOT '.repeat(16_000)}a = 1`,
+      `a = '${'x'.repeat(100_000)}'`,
+      `a = ${'-'.repeat(60_000)}1`,
+    ];
+    for (const expression of hostile) {
+      const subscriptionData = { topic: 'TopicA', subString: expression, expressionType: 'SQL92' };
+      const body = Buffer.from(JSON.stringify({ clientId: 'c', group: 'g', subscriptionData }));
+      const pull = pullRequest('group-a', 'TopicA', 0, 0);
+      const fields = { sysFlag: 4, expressionType: 'SQL92', subscription: expression };
+      for (const request of [
+        { code: 46, body },
+        { ...pull, fields: { ...pull.fields, ...fields } },
+      ]) {
+        const timesMs: number[] = [];
+        for (let count = 0; count < 5; count++) {
+          const startMs = performance.now();
+          const answer = await client.request(request);
+          timesMs.push(performance.now() - startMs);
+          expect([answer.code, expression.slice(0, 20)]).toEqual([23, expression.slice(0, 20)]);
+          expect(answer.remark?.length).toBeLessThan(1000);
+        }
+        expect(Math.min(...timesMs)).toBeLessThan(50);
+      }
+    }
+    client.close();
+  });
+
   test('a silent connection is closed, a busy one is not', async () => {
     const broker = await start({ idleCloseMs: 1200 });
     const silent = await RawClient.connect(broker.ready.brokerPort);

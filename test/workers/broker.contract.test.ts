@@ -278,6 +278,15 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     expect(records[1].storeTimestampMs).toBeGreaterThanOrEqual(startMs + 1000);
   });
 
+  test('answers a delayed send with the queue that was named, not the one it waits in', async () => {
+    for (const level of ['1', '2', '3']) {
+      const properties = { DELAY: level };
+      const send = sendRequest({ topic: 'TopicA', body: 'later', queueId: 3, properties });
+      const answer = await client.request(send);
+      expect([answer.code, answer.extFields.get('queueId')]).toEqual([0, '3']);
+    }
+  });
+
   test('filters by an SQL92 expression where that is configured, and refuses a broken one with its place', async () => {
     const sql = (expression: string, offset: number): ReturnType<typeof pullRequest> => {
       const pull = pullRequest('group-a', 'TopicA', 0, offset, 5000);
@@ -446,6 +455,27 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
       fields: { topic: 'TopicA', queueId: 0, timestamp: 0 },
     });
     expect(byTime.extFields.get('offset')).toBe('0');
+  });
+
+  test('finds messages that are longer than a ring, and answers others meanwhile', async () => {
+    const body = 'x'.repeat(700 * 1024);
+    const properties = { KEYS: 'long' };
+    const sent = await client.request(sendRequest({ topic: 'TopicA', body, properties }));
+    await client.request(sendRequest({ topic: 'TopicA', body, properties, queueId: 1 }));
+    const fields = { topic: 'TopicA', key: 'long', maxNum: 32, beginTimestamp: 0 };
+    const query = { code: 12, fields: { ...fields, endTimestamp: Number.MAX_SAFE_INTEGER } };
+    await expect.poll(async () => readRecords((await client.request(query)).body).length).toBe(2);
+    const offset = Number.parseInt((sent.extFields.get('msgId') as string).slice(16), 16);
+    const other = await RawClient.connect(broker.ready.brokerPort);
+    const [viewed, found, maximum] = await Promise.all([
+      client.request({ code: 33, fields: { offset } }),
+      other.request(query),
+      other.request({ code: 30, fields: { topic: 'TopicA', queueId: 1 } }),
+    ]);
+    other.close();
+    expect(readRecords(viewed.body).map((record) => record.body === body)).toEqual([true]);
+    expect(readRecords(found.body).map((record) => record.body === body)).toEqual([true, true]);
+    expect(maximum.extFields.get('offset')).toBe('1');
   });
 
   test('keeps messages and committed offsets over an orderly restart', async () => {

@@ -4,7 +4,9 @@
  */
 import net from 'node:net';
 import {
+  type Answer,
   decodeFrame,
+  encodeAnswer,
   encodeRequest,
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
@@ -24,6 +26,7 @@ export class RawClient {
   #nextOpaque = 1;
   readonly #waiting = new Map<number, (answer: RemotingCommand) => void>();
   readonly closed: Promise<void>;
+  readonly #served = new Map<number, (request: RemotingCommand) => Answer>();
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
@@ -32,8 +35,8 @@ export class RawClient {
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
   }
 
-  static async connect(port: number): Promise<RawClient> {
-    const socket = net.connect(port, '127.0.0.1');
+  static async connect(port: number, host = '127.0.0.1'): Promise<RawClient> {
+    const socket = net.connect(port, host);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', () => resolve());
       socket.once('error', reject);
@@ -68,6 +71,11 @@ export class RawClient {
     });
   }
 
+  /** Answers requests of this code that come from the broker. */
+  serve(code: number, handler: (request: RemotingCommand) => Answer): void {
+    this.#served.set(code, handler);
+  }
+
   /** Waits for the answer to a frame that was written by hand. */
   answerTo(opaque: number): Promise<RemotingCommand> {
     return new Promise((resolve) => this.#waiting.set(opaque, resolve));
@@ -84,8 +92,11 @@ export class RawClient {
       if (this.#input.length < 4 + frameBytes) return;
       const frame = decodeFrame(Buffer.from(this.#input.subarray(4, 4 + frameBytes)));
       this.#input = this.#input.subarray(4 + frameBytes);
-      if ((frame.flag & 1) === 0) this.requests.push(frame);
-      else {
+      if ((frame.flag & 1) === 0) {
+        this.requests.push(frame);
+        const handler = this.#served.get(frame.code);
+        if (handler !== undefined) this.socket.write(encodeAnswer(frame, handler(frame)));
+      } else {
         this.#waiting.get(frame.opaque)?.(frame);
         this.#waiting.delete(frame.opaque);
       }

@@ -10,6 +10,8 @@ export interface SettingValue {
   readonly allowed: string;
   /** The value of a text; undefined where it is not allowed. Never throws. */
   readonly parse: (text: string) => unknown;
+  /** What the text counts in: seconds for a value in milliseconds have 1000. */
+  readonly unit?: number;
 }
 
 export const yesOrNo: SettingValue = {
@@ -33,6 +35,7 @@ export function integer(allowed: string, bounds: Bounds): SettingValue {
   const { minimum, maximum, step = 1, unit = 1 } = bounds;
   return {
     allowed,
+    unit,
     parse: (text) => {
       if (!/^[+-]?\d{1,15}$/.test(text.trim())) return undefined;
       const value = Number(text) * unit;

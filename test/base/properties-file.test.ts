@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseProperties } from '../../src/cli/properties-file.ts';
+import { parseProperties } from '../../src/base/properties-file.ts';
 
 const pairs = (content: string): [string, string][] =>
   parseProperties(content).map(({ name, text }) => [name, text]);

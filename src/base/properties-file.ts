@@ -7,7 +7,7 @@
  * The text is UTF-8, where Java reads ISO-8859-1: the same for every key and for all but a few values.
  */
 import fs from 'node:fs';
-import { BrokerError } from '../base/errors.ts';
+import { BrokerError } from './errors.ts';
 
 export interface Property {
   readonly name: string;
