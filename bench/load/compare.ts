@@ -11,7 +11,7 @@ import { apache, commandContender, type Contender } from './contenders.ts';
 import { quickDurations, standardDurations, workloads } from './workloads.ts';
 
 /** Millrace of this checkout; {…} is filled in for each start. */
-const MILLRACE_COMMAND = `node ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --flush {flush}`;
+const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --flush {flush}`;
 
 const examples = `
 Examples:

@@ -25,6 +25,8 @@ export interface LoadOptions {
   readonly warmupSeconds: number;
   readonly seconds: number;
   readonly codec: Codec;
+  /** SQL92 expression of the consumers, which every message matches; null: all tags. */
+  readonly filter: string | null;
   /** Messages a second over all connections (paced and end-to-end). */
   readonly ratePerSecond: number;
   /** Connections that pull; in backlog each is a group of its own and reads everything. */
@@ -47,6 +49,7 @@ export const defaultOptions: LoadOptions = {
   warmupSeconds: 3,
   seconds: 10,
   codec: 'json',
+  filter: null,
   ratePerSecond: 20_000,
   consumerCount: 1,
   backlogMessageCount: 1_000_000,
@@ -93,6 +96,7 @@ export interface ThreadPlan {
   readonly queueCount: number;
   readonly bodyBytes: number;
   readonly codec: Codec;
+  readonly filter: string | null;
   /** Tells the messages of this run from those of others. */
   readonly runId: number;
   readonly senders: readonly SenderPlan[];

@@ -256,6 +256,7 @@ function threadsOf(
       queueCount: options.queueCount,
       bodyBytes: options.bodyBytes,
       codec: options.codec,
+      filter: options.filter,
       runId,
       senders,
       loop: stage.loop,

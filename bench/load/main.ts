@@ -60,6 +60,7 @@ function program(): Command {
     .option('--rate <N>', 'messages a second', integer(1), standard.ratePerSecond)
     .option('--consumers <N>', 'connections that pull', integer(1), standard.consumerCount)
     .option('--messages <N>', 'size of the backlog', integer(1), standard.backlogMessageCount)
+    .option('--filter <SQL>', 'SQL92 expression of the consumers; every message must match it')
     .option('--threads <N>', 'threads of the generator', integer(1), standard.threadCount)
     .option('--pid <PID>', 'broker process, for its CPU and memory', integer(1))
     .addOption(
@@ -88,6 +89,7 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
     seconds: flags['seconds'],
     warmupSeconds: flags['warmup'],
     codec: flags['codec'],
+    filter: flags['filter'] ?? null,
     ratePerSecond: flags['rate'],
     consumerCount: flags['consumers'],
     backlogMessageCount: flags['messages'],

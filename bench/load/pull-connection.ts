@@ -53,6 +53,7 @@ export class PullConnection implements ConnectionOwner {
     this.#queues = plan.queues.map((range) => ({
       frames: new PullFrames({
         codec: state.plan.codec,
+        expressionType: state.plan.filter === null ? 'TAG' : 'SQL92',
         group: plan.group,
         topic: state.plan.topic,
         brokerName: state.plan.brokerName,
@@ -176,11 +177,11 @@ export class PullConnection implements ConnectionOwner {
 
   #sendHeartbeat(): void {
     const { group, clientId } = this.#plan;
-    const subscription = (topic: string): object => ({
+    const subscription = (topic: string, filter: string | null): object => ({
       classFilterMode: false,
       codeSet: [],
-      expressionType: 'TAG',
-      subString: '*',
+      expressionType: filter === null ? 'TAG' : 'SQL92',
+      subString: filter ?? '*',
       subVersion: this.#subscriptionVersion,
       tagsSet: [],
       topic,
@@ -194,8 +195,8 @@ export class PullConnection implements ConnectionOwner {
           groupName: group,
           messageModel: 'CLUSTERING',
           subscriptionDataSet: [
-            subscription(`%RETRY%${group}`),
-            subscription(this.#state.plan.topic),
+            subscription(`%RETRY%${group}`, null),
+            subscription(this.#state.plan.topic, this.#state.plan.filter),
           ],
           unitMode: false,
         },

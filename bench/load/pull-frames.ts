@@ -18,6 +18,7 @@ const NUMBER_BYTES_MAX = 20;
 export interface PullFramesOptions {
   readonly codec: Codec;
   readonly group: string;
+  readonly expressionType: 'TAG' | 'SQL92';
   readonly topic: string;
   readonly brokerName: string;
   readonly queueId: number;
@@ -118,7 +119,7 @@ function jsonOrder(options: PullFramesOptions): [string, string][] {
     ['bname', options.brokerName],
     ['topic', options.topic],
     ['queueOffset', slotMark('queueOffset')],
-    ['expressionType', 'TAG'],
+    ['expressionType', options.expressionType],
     ['subVersion', String(options.subscriptionVersion)],
     ['consumerGroup', options.group],
   ];
@@ -136,7 +137,7 @@ function binaryOrder(options: PullFramesOptions): [string, string][] {
     ['commitOffset', slotMark('commitOffset')],
     ['suspendTimeoutMillis', String(SUSPEND_MS)],
     ['subVersion', String(options.subscriptionVersion)],
-    ['expressionType', 'TAG'],
+    ['expressionType', options.expressionType],
     ['maxMsgBytes', '262144'],
     ['bname', options.brokerName],
   ];
