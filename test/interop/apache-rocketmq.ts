@@ -11,15 +11,24 @@ import { RequestCode } from '../../src/protocol/codes.ts';
 import { endWithThisProcess } from './child-process.ts';
 
 const project = path.join(import.meta.dirname, 'java');
-const classPathFile = path.join(project, 'target', 'classpath.txt');
 
-/** Compiles the Java side and resolves its class path, once; quick when nothing changed. */
+/** The class path of RocketMQ 5.3.3, compiling the Java side and resolving it once; quick when nothing changed. */
 export function prepareJava(): string {
+  return prepareMaven('pom.xml', path.join(project, 'target'));
+}
+
+/** The same of the Java client 4.9.8. */
+export function prepareJava49(): string {
+  return prepareMaven('pom-4.9.xml', path.join(project, 'target', '4.9'));
+}
+
+function prepareMaven(pom: string, target: string): string {
+  const classPathFile = path.join(target, 'classpath.txt');
   const sources = path.join(project, 'src');
-  const newest = Math.max(fs.statSync(path.join(project, 'pom.xml')).mtimeMs, newestIn(sources));
+  const newest = Math.max(fs.statSync(path.join(project, pom)).mtimeMs, newestIn(sources));
   if (!fs.existsSync(classPathFile) || fs.statSync(classPathFile).mtimeMs < newest) {
     const goals = ['compile', 'dependency:build-classpath', `-Dmdep.outputFile=${classPathFile}`];
-    execFileSync('mvn', ['-q', '-B', ...goals], {
+    execFileSync('mvn', ['-q', '-B', '-f', pom, ...goals], {
       cwd: project,
       stdio: ['ignore', 'inherit', 'inherit'],
     });
@@ -27,7 +36,7 @@ export function prepareJava(): string {
     const now = new Date();
     fs.utimesSync(classPathFile, now, now);
   }
-  return `${path.join(project, 'target', 'classes')}:${fs.readFileSync(classPathFile, 'utf8').trim()}`;
+  return `${path.join(target, 'classes')}:${fs.readFileSync(classPathFile, 'utf8').trim()}`;
 }
 
 function newestIn(directory: string): number {
@@ -53,7 +62,7 @@ export interface JavaProcess {
   kill(): void;
 }
 
-/** Starts a Java main class on the class path of stock RocketMQ. */
+/** Starts a Java main class, on the class path of stock RocketMQ 5.3.3 unless another is given. */
 export function startJava(options: {
   main: string;
   arguments?: string[];
@@ -62,6 +71,8 @@ export function startJava(options: {
   properties?: Record<string, string>;
   /** Options of the virtual machine; they win over the ones set here. */
   jvmArguments?: readonly string[];
+  /** Of another version than the servers'. */
+  classPath?: string;
   name: string;
 }): JavaProcess {
   fs.mkdirSync(options.directory, { recursive: true });
@@ -85,11 +96,16 @@ export function startJava(options: {
       ...(options.jvmArguments ?? []),
       ...Object.entries(properties).map(([name, value]) => `-D${name}=${value}`),
       '-cp',
-      prepareJava(),
+      options.classPath ?? prepareJava(),
       options.main,
       ...(options.arguments ?? []),
     ],
-    { stdio: ['ignore', log, log], env: { ...process.env, ROCKETMQ_HOME: options.directory } },
+    {
+      // Tools write files where they run.
+      cwd: options.directory,
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ROCKETMQ_HOME: options.directory },
+    },
   );
   fs.closeSync(log);
   return asProcess(child, logFile);
@@ -198,28 +214,6 @@ async function killedUnless(
     server.kill();
     throw error;
   }
-}
-
-const MQADMIN_TIMEOUT_MS = 60_000;
-
-/** Runs stock `mqadmin`; its output comes without the lines that the logging library writes of itself. */
-export async function mqadmin(options: {
-  arguments: string[];
-  /** Takes its logs. */
-  directory: string;
-}): Promise<{ exitCode: number; output: string }> {
-  const tool = startJava({
-    main: 'org.apache.rocketmq.tools.command.MQAdminStartup',
-    arguments: options.arguments,
-    directory: options.directory,
-    heapMb: 64,
-    name: 'mqadmin',
-  });
-  const timer = setTimeout(() => tool.kill(), MQADMIN_TIMEOUT_MS);
-  const exitCode = await tool.ended;
-  clearTimeout(timer);
-  const lines = tool.output().split('\n');
-  return { exitCode, output: lines.filter((line) => !/ \|-[A-Z]+ in /.test(line)).join('\n') };
 }
 
 /** Waits until a name server knows a broker with all its topics. */

@@ -36,6 +36,8 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
   const child = spawn(
     process.execPath,
     [
+      // As npm start does.
+      '--max-semi-space-size=2',
       main,
       'start',
       '--store-dir',

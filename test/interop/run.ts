@@ -3,6 +3,7 @@
  * side, runs every scenario, ends with one line `N passed, N failed`.
  *
  *   node test/interop/run.ts [--only NAME …] [--against millrace|apache] [--million COUNT] [--rounds N]
+ *     [--churn-seconds N]
  *
  * With --against apache the client scenarios run against the stock servers: one that fails there is
  * itself wrong.
@@ -11,6 +12,7 @@ import { parseArgs } from 'node:util';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { aliOnsClient } from './ali-ons-client.ts';
 import {
   type JavaProcess,
   prepareJava,
@@ -18,9 +20,15 @@ import {
   startApacheNameServer,
   startJava,
 } from './apache-rocketmq.ts';
+import type { ClientProgram } from './client-program.ts';
 import { fullDisk } from './full-disk.ts';
+import { goClient } from './go-client.ts';
+import { java49Client } from './java-client-4.9.ts';
 import { killRounds } from './kill-rounds.ts';
-import { adminOutputs, type AdminState, compareOutputs } from './admin-tools.ts';
+import { compareConversations } from './both-conversations.ts';
+import { adminOutputs, compareOutputs } from './admin-tools.ts';
+import { groupChurn } from './group-churn.ts';
+import { manyTopics } from './many-topics.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 
@@ -30,6 +38,7 @@ const { values: options } = parseArgs({
     against: { type: 'string', default: 'millrace' },
     million: { type: 'string', default: '200000' },
     rounds: { type: 'string', default: '5' },
+    'churn-seconds': { type: 'string', default: '60' },
   },
 });
 
@@ -41,6 +50,7 @@ const failed: string[] = [];
 const BROKER_PORT = 21911;
 const NAME_SERVER_PORT = 21876;
 const NAME_SERVER = `127.0.0.1:${NAME_SERVER_PORT}`;
+const BROKER = `127.0.0.1:${BROKER_PORT}`;
 const OTHER_BROKER_PORT = 22911;
 const OTHER_NAME_SERVER_PORT = 22876;
 const KILL_PORT = 23911;
@@ -131,7 +141,7 @@ async function step(directory: string, nameServer: string, ...scenarios: string[
     throw new Error(/^FAIL .*/m.exec(output)?.[0] ?? output.slice(-1000));
 }
 
-function recordJava(output: string, scenarios: string[], prefix: string): void {
+function recordJava(output: string, scenarios: readonly string[], prefix: string): void {
   for (const argument of scenarios) {
     const name = argument.split(':')[0] ?? '';
     const info = new RegExp(`^INFO ${name}.*$`, 'm').exec(output)?.[0];
@@ -166,8 +176,15 @@ const clientScenarios = [
   'admin',
   'vip',
   'late-topic',
+  'request-reply',
+  'trace',
+  'reset',
+  'orderly-retry',
 ];
 const binaryScenarios = ['sync-send', 'async-send', 'batch', 'chinese', 'lite-pull', 'large-body'];
+
+/** Each prints what the Java program prints; its name stands before those of its scenarios. */
+const otherClients: ClientProgram[] = [goClient, aliOnsClient, java49Client];
 
 async function startServer(directory: string, extra: string[] = []): Promise<Millrace> {
   return own(
@@ -196,7 +213,12 @@ async function startSubject(directory: string): Promise<void> {
     nameServerAddress: NAME_SERVER,
     brokerName: 'apache-a',
     // With several threads the stock broker itself reorders what one producer sends to one queue.
-    properties: { sendMessageThreadPoolNums: 1, enablePropertyFilter: true },
+    // One thread that is not warm yet leaves sends waiting; they would be refused after 200 ms.
+    properties: {
+      sendMessageThreadPoolNums: 1,
+      waitTimeMillsInSendQueue: 3000,
+      enablePropertyFilter: true,
+    },
   };
   own(
     await startApacheBroker({
@@ -211,14 +233,25 @@ async function clientSuites(): Promise<void> {
   const chosen = clientScenarios.filter(wanted);
   const binary = binaryScenarios.filter((name) => wanted(`binary ${name}`));
   const million = wanted('million') ? [`million:${options.million}`] : [];
+  const others = otherClients
+    .map((client) => ({
+      client,
+      scenarios: client.scenarios.filter((name) => wanted(`${client.name} ${name}`)),
+    }))
+    .filter(({ scenarios }) => scenarios.length > 0);
   const directory = path.join(root, 'client');
-  if (chosen.length + binary.length + million.length === 0) return;
+  if (chosen.length + binary.length + million.length + others.length === 0) return;
   try {
     await startSubject(directory);
     if (chosen.length > 0) recordJava(await runJava(directory, NAME_SERVER, chosen), chosen, '');
     if (binary.length > 0) {
       const properties = { 'rocketmq.serialize.type': 'ROCKETMQ' };
       recordJava(await runJava(directory, NAME_SERVER, binary, properties), binary, 'binary ');
+    }
+    for (const { client, scenarios } of others) {
+      const place = path.join(directory, client.name);
+      const output = await client.run({ nameServer: NAME_SERVER, scenarios, directory: place });
+      recordJava(output, scenarios, `${client.name} `);
     }
     if (million.length > 0) recordJava(await runJava(directory, NAME_SERVER, million), million, '');
     await stopAll();
@@ -317,16 +350,6 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function adminState(directory: string): AdminState {
-  return {
-    nameServer: NAME_SERVER,
-    brokerPort: BROKER_PORT,
-    topic: 'Stored',
-    group: 'carried',
-    directory: path.join(directory, 'tools'),
-  };
-}
-
 /** A store of one segment would not show that the others are found. */
 function checkSegments(directory: string): void {
   const segments = fs.readdirSync(path.join(directory, 'store', 'commitlog'));
@@ -347,6 +370,13 @@ async function main(): Promise<void> {
 
   await scenario('clients that stay while the broker restarts', rideOver);
 
+  await scenario('group churn: consumers come, go and are killed', async (directory) => {
+    const against = options.against === 'apache' ? 'apache' : 'millrace';
+    const ports = { port: BROKER_PORT, nameServerPort: NAME_SERVER_PORT };
+    const seconds = Number(options['churn-seconds']);
+    console.log(`        ${await groupChurn({ directory, ...ports, seconds, against })}`);
+  });
+
   if (options.against === 'apache') return;
 
   for (const flush of ['sync', 'async'] as const) {
@@ -356,8 +386,16 @@ async function main(): Promise<void> {
     });
   }
 
+  await scenario('many topics and groups', async (directory) => {
+    console.log(`        ${await manyTopics({ directory, port: KILL_PORT })}`);
+  });
+
   await scenario('SQL92 expressions, beside the stock filter', async (directory) => {
     console.log(`        ${await compareSql(directory)}`);
+  });
+
+  await scenario('recording proxy: what is said to Apache and to Millrace', async (directory) => {
+    console.log(`        ${await compareConversations(directory)}`);
   });
 
   for (const by of ['messages', 'others'] as const) {
@@ -390,11 +428,36 @@ async function main(): Promise<void> {
     await apachePair(directory, path.join(directory, 'store'));
     await step(directory, NAME_SERVER, ...firstBrokerSteps);
     checkSegments(directory);
-    const theirs = await adminOutputs(adminState(directory));
     await stopAll();
     await startServer(directory, smallSegments(directory));
-    console.log(`        ${compareOutputs(theirs, await adminOutputs(adminState(directory)))}`);
     await step(directory, NAME_SERVER, ...secondBrokerSteps);
+  });
+
+  await scenario('mqadmin, beside the stock broker', async (directory) => {
+    const state = { nameServer: NAME_SERVER, broker: BROKER, brokerName: 'broker-t' };
+    own(
+      await startApacheNameServer({
+        port: NAME_SERVER_PORT,
+        directory: path.join(directory, 'ns'),
+      }),
+    );
+    own(
+      await startApacheBroker({
+        brokerPort: BROKER_PORT,
+        nameServerAddress: NAME_SERVER,
+        storeDirectory: path.join(directory, 'apache-store'),
+        directory: path.join(directory, 'broker'),
+        brokerName: state.brokerName,
+        properties: { traceTopicEnable: true },
+      }),
+    );
+    const theirs = await adminOutputs({ ...state, directory: path.join(directory, 'apache') });
+    await stopAll();
+    const file = path.join(directory, 'broker.conf');
+    fs.writeFileSync(file, 'traceTopicEnable=true\n');
+    await startServer(directory, ['--broker-name', state.brokerName, '--config', file]);
+    const ours = await adminOutputs({ ...state, directory: path.join(directory, 'millrace') });
+    console.log(`        ${compareOutputs(theirs, ours)}`);
   });
 
   await scenario('cluster: an Apache broker at our name server', async (directory) => {

@@ -102,6 +102,7 @@ describe('pull frames', () => {
   const pullOptions = {
     codec: 'json' as 'json' | 'rocketmq',
     group: 'frame-consumer',
+    expressionType: 'TAG' as const,
     topic: 'FrameTopic',
     brokerName: 'broker-a',
     queueId: 0,

@@ -34,7 +34,6 @@ import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
-import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 
 /**
  * Consumers of every kind: balance, offsets, redelivery.
@@ -96,7 +95,7 @@ class ConsumeScenarios {
             return bodies.size() >= 20;
         }, 30, () -> "polled only " + bodies.size());
         equal(20, bodies.size(), "polled");
-        consumer.commit();
+        ClientVersion.commit(consumer);
         consumer.shutdown();
         DefaultLitePullConsumer next = litePullConsumer("group_" + topic);
         next.subscribe(topic, "even");
@@ -335,7 +334,7 @@ class ConsumeScenarios {
         List<DefaultMQPushConsumer> consumers = new ArrayList<>();
         for (Set<String> bodies : received) {
             DefaultMQPushConsumer consumer = pushConsumer("group_" + topic, topic, "*");
-            consumer.setMessageModel(MessageModel.BROADCASTING);
+            ClientVersion.broadcast(consumer);
             consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
                 for (MessageExt message : messages) {
                     bodies.add(text(message));

@@ -30,6 +30,8 @@ class Harness {
     /** Makes topics and groups of this run unlike those of any other. */
     static final String RUN = Long.toString(System.nanoTime(), 36);
     static final AtomicInteger CLIENTS = new AtomicInteger();
+    /** As the client has it, unless the run is in a hurry: the stock broker refuses pulls (25) until a lost beat is repeated. */
+    static final int HEARTBEAT_MS = Integer.getInteger("millrace.heartbeatMs", 30_000);
 
     static void check(boolean holds, String what) {
         if (!holds) {
@@ -65,6 +67,7 @@ class Harness {
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         // A route that the name server learns a moment later is not missed for half a minute.
         consumer.setPollNameServerInterval(1000);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.subscribe(topic, selector);
         return consumer;
     }

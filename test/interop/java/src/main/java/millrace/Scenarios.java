@@ -10,7 +10,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /**
- * What an unmodified RocketMQ 5.3.3 Java client does. Arguments: name server address, then names of
+ * What an unmodified RocketMQ Java client does, 5.3.3 or 4.9.8. Arguments: name server address, then names of
  * scenarios, each with parameters behind colons. Prints "PASS name" or "FAIL name: why" for each, and
  * exits with the number of failures. A scenario that hangs fails, and the next one begins.
  */
@@ -49,6 +49,12 @@ public class Scenarios {
         ALL.put("admin", p -> SendScenarios.admin());
         ALL.put("vip", p -> SendScenarios.vip());
         ALL.put("late-topic", p -> ConsumeScenarios.lateTopic());
+        ALL.put("request-reply", p -> GroupScenarios.requestReply());
+        ALL.put("trace", p -> GroupScenarios.trace());
+        ALL.put("reset", p -> GroupScenarios.reset());
+        ALL.put("orderly-retry", p -> GroupScenarios.orderlyRetry());
+        ALL.put("watched-consumer", p -> ClientAskedScenarios.watchedConsumer());
+        ALL.put("transaction", p -> ClientAskedScenarios.transaction());
         ALL.put("million", LoadScenario::million);
         ALL.put("fill", BrokerScenarios::fill);
         ALL.put("verify", BrokerScenarios::verify);

@@ -34,7 +34,6 @@ import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
-import org.apache.rocketmq.remoting.protocol.body.ClusterInfo;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 /**
@@ -66,6 +65,7 @@ class SendScenarios {
         producer.send(new Message(topic, bytes("makes the topic")));
         CountDownLatch done = new CountDownLatch(1000);
         AtomicInteger ok = new AtomicInteger();
+        AtomicReference<Throwable> refusal = new AtomicReference<>();
         Semaphore room = new Semaphore(200);
         for (int i = 0; i < 1000; i++) {
             room.acquire();
@@ -79,13 +79,14 @@ class SendScenarios {
 
                 @Override
                 public void onException(Throwable error) {
+                    refusal.compareAndSet(null, error);
                     room.release();
                     done.countDown();
                 }
             });
         }
         check(done.await(30, TimeUnit.SECONDS), "callbacks missing: " + done.getCount());
-        equal(1000, ok.get(), "onSuccess");
+        equal(1000, ok.get(), "onSuccess, where the first refusal was " + refusal.get());
         AtomicReference<Throwable> failure = new AtomicReference<>();
         CountDownLatch failed = new CountDownLatch(1);
         producer.setRetryTimesWhenSendAsyncFailed(0);
@@ -227,10 +228,11 @@ class SendScenarios {
         admin.setNamesrvAddr(nameServer);
         admin.setInstanceName("a" + CLIENTS.incrementAndGet());
         admin.start();
-        ClusterInfo cluster = admin.examineBrokerClusterInfo();
+        // Its class has another package in client 4.9.8.
+        var cluster = admin.examineBrokerClusterInfo();
         String broker = cluster.getBrokerAddrTable().values().iterator().next().selectBrokerAddr();
         String topic = topic("Admin");
-        admin.createAndUpdateTopicConfig(broker, new TopicConfig(topic, 3, 3));
+        admin.createAndUpdateTopicConfig(broker, new TopicConfig(topic, 3, 3, 6));
         await(() -> {
             try {
                 return admin.examineTopicRouteInfo(topic).getQueueDatas().get(0).getWriteQueueNums() == 3;
@@ -248,7 +250,7 @@ class SendScenarios {
         consume(topic, "*", 9);
         producer.shutdown();
         admin.deleteTopicInBroker(Set.of(broker), topic);
-        admin.deleteTopicInNameServer(Set.of(nameServer), topic);
+        ClientVersion.deleteRoute(admin, nameServer, cluster.getClusterAddrTable().keySet().iterator().next(), topic);
         await(() -> {
             try {
                 admin.examineTopicRouteInfo(topic);
