@@ -251,6 +251,8 @@ function plainLines(lines: readonly string[], { directory, broker }: AdminBroker
         .replaceAll(/@[0-9a-f]{6,8}\b/g, '@HASH')
         .replaceAll(/commitLogOffset=\d+/g, 'commitLogOffset=N')
         .replaceAll(/storeSize=\d+/g, 'storeSize=N')
+        // What was written since the last flush, which comes every 500 ms.
+        .replaceAll(/^(remainHowManyDataTo(?:Flush|Commit) *: ).*/g, '$1SIZE')
         .replaceAll(/^(\d+ +)\d{2,}( +\d{3} +)/g, '$1N$2'),
     )
     .sort();
