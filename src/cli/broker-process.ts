@@ -142,6 +142,9 @@ async function start(
       autoCreateSubscriptionGroup: config.autoCreateSubscriptionGroup,
       defaultTopicQueueNums: config.defaultTopicQueueNums,
       messageDelayLevel: config.messageDelayLevel,
+      timerWheelEnable: config.timerWheelEnable,
+      timerMaxDelaySec: config.timerMaxDelaySec,
+      recallMessageEnable: config.recallMessageEnable,
       traceTopicEnable: config.traceTopicEnable,
       enablePropertyFilter: config.enablePropertyFilter,
       notifyConsumerIdsChangedEnable: config.notifyConsumerIdsChangedEnable,
@@ -292,8 +295,9 @@ async function start(
     runner.schedule();
     const { positions } = factory;
     return (
-      positions.load(PositionSlot.ALLOCATED) > positions.load(PositionSlot.APPENDED) ||
-      positions.load(PositionSlot.ALLOCATION_FAILED) === 1
+      (positions.load(PositionSlot.ALLOCATED) > positions.load(PositionSlot.APPENDED) ||
+        positions.load(PositionSlot.ALLOCATION_FAILED) === 1) &&
+      positions.load(PositionSlot.RECOVERY_TOLD) === 1
     );
   });
   await settle();

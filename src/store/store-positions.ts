@@ -37,6 +37,8 @@ export const PositionSlot = {
   ALLOCATION_FAILED: 10,
   /** dispatcher: 1 while there is no room for the derived files: sends are refused. */
   DERIVED_FULL: 11,
+  /** control: 1 once every agent has taken in what control knows from before this run. */
+  RECOVERY_TOLD: 12,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 

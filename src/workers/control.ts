@@ -95,6 +95,8 @@ export class Control implements Agent, ControlEffects {
   #nameServer: NameServer | null = null;
   readonly #toWriterSnapshots: QueuedProducer | null;
   #minimum = 0;
+  #hasToldRecovery = false;
+  #nextTellMs = 0;
   /** Topics that are new, changed or gone, and that name servers have not heard of. */
   #changedTopics = new Set<string>();
 
@@ -151,11 +153,14 @@ export class Control implements Agent, ControlEffects {
     work += (this.#broker?.doWork(nowMs) ?? 0) + (this.#nameServer?.doWork(nowMs) ?? 0);
     this.#followMinimum();
     if (this.#changedTopics.size > 0) this.#registerTopics();
-    return work + this.#flush();
+    work += this.#flush();
+    if (!this.#hasToldRecovery) this.#tellRecovery(nowMs);
+    return work;
   }
 
   nextDeadlineMs(): number {
     return Math.min(
+      this.#nextTellMs,
       this.#broker?.nextDeadlineMs() ?? Infinity,
       this.#nameServer?.nextDeadlineMs() ?? Infinity,
     );
@@ -311,12 +316,25 @@ export class Control implements Agent, ControlEffects {
   }
 
   #flush(): number {
-    const { workers, toDispatcher, toWriter, toFlusher, toReactor } = this.#options;
+    const { workers, toDispatcher, toFlusher, toReactor } = this.#options;
     let sent = 0;
     for (let index = 0; index < workers.length; index++) sent += workers[index].to.flush();
     sent += (toDispatcher?.flush() ?? 0) + (toFlusher?.flush() ?? 0);
-    toWriter?.publish();
+    // Together with what was appended.
+    sent += this.#toWriterSnapshots?.flush() ?? 0;
     return sent + toReactor.flush();
+  }
+
+  /** Says that what came from before this run has reached everybody, once it has. */
+  #tellRecovery(nowMs: number): void {
+    const { workers, toDispatcher } = this.#options;
+    const isTold =
+      workers.every(({ to }) => to.isDrained) &&
+      toDispatcher?.isDrained !== false &&
+      this.#toWriterSnapshots?.isDrained !== false;
+    this.#hasToldRecovery = isTold;
+    this.#nextTellMs = isTold ? Infinity : nowMs + 1;
+    if (isTold) this.#options.positions?.publish(PositionSlot.RECOVERY_TOLD, 1);
   }
 
   // Effects of the control logic
@@ -444,6 +462,8 @@ export class Control implements Agent, ControlEffects {
   }
 
   append(draft: RecordDraft, answerTo: AppendAnswer | null): boolean {
+    // A record comes after what the writer has to know of its queue.
+    if ((this.#toWriterSnapshots?.waitingCount ?? 0) > 0) return false;
     return this.#options.toWriter?.append(draft, answerTo) ?? false;
   }
 

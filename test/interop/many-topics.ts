@@ -314,6 +314,10 @@ async function checkKept(subject: Subject, port: number): Promise<void> {
     const answer = await client.request({ ...pull, fields });
     if (answer.code !== 0 || !answer.body.includes(`body ${index * QUEUES + queueId}`))
       throw new Error(`the first message of ${topicName(index)} is answered ${answer.code}`);
+    const topic = topicName(index);
+    const sent = await client.request(sendRequest({ topic, body: 'more', queueId }));
+    if (sent.extFields.get('queueOffset') !== '1')
+      throw new Error(`${topic} goes on at ${sent.extFields.get('queueOffset')}, not at 1`);
   });
   await each(subject, GROUPS * TOPICS_PER_GROUP, async (client, index) => {
     const group = Math.floor(index / TOPICS_PER_GROUP);

@@ -40,6 +40,24 @@ afterEach(async () => {
 });
 
 describe('a broker under pressure', () => {
+  // What the writer has to know of so many queues is longer than its ring.
+  test('goes on where each of 12,000 queues was after a start', async () => {
+    const topics = Array.from({ length: 12_000 }, (_, index) => `a-topic-of-many-${index}`);
+    let broker = await start();
+    for (const queueOffset of ['0', '1']) {
+      const client = await RawClient.connect(broker.ready.brokerPort);
+      const answers = await Promise.all(
+        topics.map((topic) => client.request(sendRequest({ topic, body: 'x' }))),
+      );
+      const found = new Set(answers.map(({ extFields }) => extFields.get('queueOffset')));
+      expect([...found]).toEqual([queueOffset]);
+      client.close();
+      await broker.close();
+      brokers.length = 0;
+      broker = await start();
+    }
+  }, 60_000);
+
   test('a reader that does not read holds up nobody, and gets everything once it reads', async () => {
     const broker = await start();
     const slow = await RawClient.connect(broker.ready.brokerPort);
