@@ -46,6 +46,9 @@ export interface BrokerConfig {
   readonly autoCreateSubscriptionGroup: boolean;
   readonly defaultTopicQueueNums: number;
   readonly messageDelayLevel: string;
+  readonly timerWheelEnable: boolean;
+  readonly timerMaxDelaySec: number;
+  readonly recallMessageEnable: boolean;
   readonly longPollingEnable: boolean;
   readonly notifyConsumerIdsChangedEnable: boolean;
   readonly useServerSideResetOffset: boolean;
@@ -100,6 +103,9 @@ export function defaultBrokerConfig(): BrokerConfig {
     autoCreateSubscriptionGroup: true,
     defaultTopicQueueNums: 8,
     messageDelayLevel: '1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h',
+    timerWheelEnable: true,
+    timerMaxDelaySec: 3 * 86_400,
+    recallMessageEnable: true,
     longPollingEnable: true,
     enablePropertyFilter: false,
     notifyConsumerIdsChangedEnable: true,

@@ -21,6 +21,10 @@ export interface BrokerControlConfig {
   traceTopicEnable: boolean;
   msgTraceTopicName: string;
   timerWheelEnable: boolean;
+  /** Longest delay of a timed message. */
+  timerMaxDelaySec: number;
+  /** Timed messages can be taken back; off by default in RocketMQ. */
+  recallMessageEnable: boolean;
   reviveQueueNums: number;
   /** Stores replies to request messages, besides handing them to who waits. */
   storeReplyMessageEnable: boolean;
@@ -65,6 +69,8 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   traceTopicEnable: false,
   msgTraceTopicName: 'RMQ_SYS_TRACE_TOPIC',
   timerWheelEnable: true,
+  timerMaxDelaySec: 3 * 86_400,
+  recallMessageEnable: true,
   reviveQueueNums: 8,
   storeReplyMessageEnable: true,
   useServerSideResetOffset: true,

@@ -41,6 +41,7 @@ const sendForbiddenTopics: ReadonlySet<string> = new Set([
   SystemTopic.TRANSACTION_CHECK_MAX_TIME,
   SystemTopic.SELF_TEST,
   SystemTopic.OFFSET_MOVED_EVENT,
+  SystemTopic.WHEEL_TIMER,
 ]);
 
 /** Groups that exist from the start, for tools and for the broker itself (MixAll.java). */

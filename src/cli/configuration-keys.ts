@@ -214,6 +214,8 @@ export const settingKeys: readonly SettingKey[] = [
         'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
       ],
       ['messageIndexEnable', 'messages can be found by key'],
+      ['timerWheelEnable', 'messages can be timed (TIMER_* properties)'],
+      ['recallMessageEnable', 'timed messages can be recalled'],
       ['traceOn', 'clients are told to trace'],
       ['traceTopicEnable', 'create the topic for traces at start'],
     ] as const
@@ -252,6 +254,12 @@ export const settingKeys: readonly SettingKey[] = [
     names: ['messageDelayLevel'],
     kind: textThat('delays like "1s 5s 1m 2h"', (text) => /^\d+[smhd](\s+\d+[smhd])*$/.test(text)),
     help: 'delays of levels 1, 2, 3 …',
+  },
+  {
+    key: 'timerMaxDelaySec',
+    names: ['timerMaxDelaySec'],
+    kind: integer('seconds, 1 to 315360000', { minimum: 1, maximum: 315_360_000 }),
+    help: 'longest delay of a timed message',
   },
   {
     key: 'syncFlushTimeoutMs',

@@ -38,6 +38,10 @@ export const PropertyName = {
   TIMER_DELIVER_MS: 'TIMER_DELIVER_MS',
   TIMER_DELAY_MS: 'TIMER_DELAY_MS',
   TIMER_DELAY_SEC: 'TIMER_DELAY_SEC',
+  TIMER_OUT_MS: 'TIMER_OUT_MS',
+  TIMER_ENQUEUE_MS: 'TIMER_ENQUEUE_MS',
+  TIMER_DEQUEUE_MS: 'TIMER_DEQUEUE_MS',
+  TIMER_DELETE_UNIQUE_KEY: 'TIMER_DEL_UNIQKEY',
 } as const;
 
 /** Parses a property string; of a name that occurs twice the last value holds. */

@@ -127,6 +127,14 @@ export class CommitLogSegments {
     return segment;
   }
 
+  /** The bytes of a record as they stand in the log, to be used at once; null where there is no such segment. */
+  recordAt(physicalOffset: number, bytes: number): Buffer | null {
+    const segment = this.segmentAt(physicalOffset);
+    if (segment === null) return null;
+    const from = physicalOffset % this.segmentBytes;
+    return segment.bytes.subarray(from, from + bytes);
+  }
+
   /** @throws BrokerError STORE_NO_SPACE, leaving no file behind */
   create(base: number): Segment {
     this.#files.makeDirectory(this.#directory);

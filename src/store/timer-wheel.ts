@@ -138,6 +138,11 @@ export class TimerWheel {
     this.#nextOpenMs = 0;
   }
 
+  /** What is due up to a time was delivered by somebody else. Before anything is added. */
+  skipTo(timeMs: number): void {
+    this.#cursorMs = Math.max(this.#cursorMs, timeMs);
+  }
+
   /** Looks whether the clock was set back: to be called before `add`, once a turn. */
   followClock(nowMs: number): void {
     if (nowMs < this.#cursorMs - REWIND_MS) this.#rewind(nowMs);

@@ -52,6 +52,7 @@ import { RequestWorker } from './request-worker.ts';
 import type { RecoveredQueue } from './ring-messages.ts';
 import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
+import { TimerService } from './timer-service.ts';
 import { TopicStates } from './topic-state.ts';
 
 /** Everything that agents must know, as plain data that crosses threads. */
@@ -232,6 +233,7 @@ export class AgentFactory {
       bodyBytesMax: settings.bodyBytesMax,
       queueWaitMsMax: settings.queueWaitMsMax,
       delayLevels: new DelayLevels(settings.control.messageDelayLevel),
+      timer: settings.control,
       random: Math.random,
       wallNowMs: systemWallClock.nowMs,
     });
@@ -290,6 +292,10 @@ export class AgentFactory {
     const delayLevels = new DelayLevels(settings.control.messageDelayLevel);
     const queueOf = (queueId: number) => consumeQueues.queue(SystemTopic.SCHEDULE, queueId);
     const units = new ConsumeQueueUnits(1);
+    const topicIdOf = (topic: string): number | undefined => {
+      const state = topics.topicNamed(topic);
+      return state?.isConfigured === true ? state.topicId : undefined;
+    };
     const delays = new DelayDelivery({
       levels: delayLevels,
       wallClock: systemWallClock,
@@ -303,29 +309,36 @@ export class AgentFactory {
           into.dueMs = units.tagsHigh[0] * 0x1_0000_0000 + (units.tagsLow[0] >>> 0);
           return true;
         },
-        record: (physicalOffset, bytes) => {
-          const segment = this.segments.segmentAt(physicalOffset);
-          if (segment === null) return null;
-          const from = physicalOffset % settings.segmentBytes;
-          return Buffer.from(segment.bytes.subarray(from, from + bytes));
-        },
+        record: (physicalOffset, bytes) => this.segments.recordAt(physicalOffset, bytes),
       },
-      topicIdOf: (topic) => {
-        const state = topics.topicNamed(topic);
-        return state?.isConfigured === true ? state.topicId : undefined;
-      },
+      topicIdOf,
       append: (draft) => toWriter.append(draft, null),
       logger,
     });
     const delayOffsetsPath = this.directory.configFile('delayOffset.json');
     const stored = readMetadata(this.files, delayOffsetsPath);
     if (stored !== undefined) delays.load(stored);
+    const toFlusher = new QueuedProducer(this.producer('dispatcher→flusher'));
+    const timers = new TimerService({
+      files: this.files,
+      directory: this.directory,
+      segments: this.segments,
+      positions: this.positions,
+      queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+      topicIdOf,
+      toWriter,
+      toFlusher,
+      wallClock: systemWallClock,
+      logger,
+    });
+    timers.load(null);
     const records = new RecordDispatcher({
       segments: this.segments,
       topics,
       index,
       delayLevels,
       statistics,
+      onTimerRecord: (topic, view) => timers.onRecord(topic, view),
       position,
       damage,
     });
@@ -382,7 +395,7 @@ export class AgentFactory {
       toReactor,
       commits,
       toWriter,
-      toFlusher: new QueuedProducer(this.producer('dispatcher→flusher')),
+      toFlusher,
       positions: this.positions,
       readableSlot: settings.flushesSynchronously ? PositionSlot.FLUSHED : PositionSlot.APPENDED,
       consumeQueues,
@@ -402,6 +415,7 @@ export class AgentFactory {
       desk,
       statistics,
       delays,
+      timers,
       delayOffsetsPath,
       wallNowMs: systemWallClock.nowMs,
       logger,

@@ -38,6 +38,7 @@ import {
   MessageType,
   type Snapshot,
 } from './ring-messages.ts';
+import type { TimerService } from './timer-service.ts';
 import type { QueueState, TopicStates } from './topic-state.ts';
 
 export interface DispatcherOptions {
@@ -62,6 +63,7 @@ export interface DispatcherOptions {
   desk: QuestionDesk;
   statistics: BrokerStatistics;
   delays: DelayDelivery;
+  timers: TimerService;
   delayOffsetsPath: string;
   wallNowMs: () => number;
   logger: Logger;
@@ -121,6 +123,7 @@ export class Dispatcher implements Agent {
   readonly #startTimestampMs: number;
   #nextDelayOffsetsMs = 0;
   #nextDelayMs = 0;
+  #nextTimerMs = 0;
   /** Where the delays stood, and what of them the writer had to take. */
   #delayMark: { mark: DelayMark; ringPosition: number };
 
@@ -138,6 +141,7 @@ export class Dispatcher implements Agent {
       records,
       pulls,
       delays,
+      timers,
       toReactor,
       commits,
       toWriter,
@@ -151,6 +155,7 @@ export class Dispatcher implements Agent {
     // What a record relies on, a topic deleted and made again, was told before it was stored.
     const readable = positions.load(readableSlot);
     let work = this.#drainControl();
+    timers.followClock();
     const dispatched = records.dispatch(readable, RECORDS_PER_TURN);
     if (dispatched > 0) {
       work += dispatched;
@@ -161,11 +166,14 @@ export class Dispatcher implements Agent {
     if (this.#questions.length > 0) this.#answerQuestions();
     work += this.#drainRequests(nowMs, requestsEnd);
     work += this.#wakePulls() + pulls.expire(nowMs);
-    // What is due while the broker stops is delivered after its next start, and only then.
-    if (!this.#isClosing) {
+    // What is due while the broker stops is delivered after its next start, and only then; and what is due
+    // at the start, when topics are known, and the writer knows where their queues go on.
+    const mayDeliver = positions.load(PositionSlot.RECOVERY_TOLD) === 1 && !this.#isClosing;
+    if (mayDeliver) {
       work += delays.doWork();
       this.#nextDelayMs = nowMs + Math.max(0, delays.nextDueMs() - this.#options.wallNowMs());
     }
+    work += this.#runTimers(nowMs, mayDeliver);
     if (nowMs >= this.#nextWriteMs) statistics.sample(nowMs);
     if (this.#round !== null || nowMs >= this.#nextWriteMs) work += this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
@@ -178,12 +186,18 @@ export class Dispatcher implements Agent {
 
   nextDeadlineMs(): number {
     const nextWriteMs = this.#round === null ? this.#nextWriteMs : this.#nextQueueMs;
-    return Math.min(this.#options.pulls.nextDeadlineMs(), nextWriteMs, this.#nextDelayMs);
+    return Math.min(
+      this.#options.pulls.nextDeadlineMs(),
+      nextWriteMs,
+      this.#nextDelayMs,
+      this.#nextTimerMs,
+    );
   }
 
   /** Writes what is left at once, and from now on with every turn that dispatches. */
   prepareClose(): void {
     this.#isClosing = true;
+    this.#options.timers.prepareClose();
     this.#nextDelayMs = Infinity;
     this.#isStale = true;
     this.#round = null;
@@ -191,6 +205,7 @@ export class Dispatcher implements Agent {
   }
 
   close(): void {
+    this.#options.timers.close();
     this.#options.consumeQueues.close();
     this.#options.index?.close();
   }
@@ -315,14 +330,7 @@ export class Dispatcher implements Agent {
       index?.writePending();
     } catch (error) {
       this.#round = null;
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
-      if (positions.load(PositionSlot.DERIVED_FULL) === 0) {
-        logger.warn(
-          { error: error.message },
-          'no space for consume queues; messages are refused (14) until space is freed',
-        );
-        positions.publish(PositionSlot.DERIVED_FULL, 1);
-      }
+      this.#onNoSpace(error, 'consume queues');
       return 0;
     }
     if (positions.load(PositionSlot.DERIVED_FULL) !== 0) {
@@ -350,6 +358,33 @@ export class Dispatcher implements Agent {
     const isAll = position === records.position;
     const lastMs = isAll ? records.lastTimestampMs : queries.storeTimestampAt(position);
     return { position, timestampMs: Math.max(lastMs, this.#startTimestampMs), isAll };
+  }
+
+  #runTimers(nowMs: number, mayDeliver: boolean): number {
+    const { timers, wallNowMs } = this.#options;
+    let work = 0;
+    try {
+      work = timers.doWork(nowMs, mayDeliver);
+    } catch (error) {
+      timers.giveUpRound(nowMs);
+      this.#onNoSpace(error, 'timers');
+    }
+    let dueMs = this.#isClosing ? Infinity : nowMs + 1;
+    if (mayDeliver) dueMs = nowMs + Math.max(0, timers.nextDueMs() - wallNowMs());
+    this.#nextTimerMs = Math.min(dueMs, timers.nextRoundMs());
+    return work;
+  }
+
+  /** The disk is full: what could not be written stays in memory, and no more messages are taken. */
+  #onNoSpace(error: unknown, what: string): void {
+    if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+    const { positions, logger } = this.#options;
+    if (positions.load(PositionSlot.DERIVED_FULL) !== 0) return;
+    logger.warn(
+      { error: error.message },
+      `no space for ${what}; messages are refused (14) until space is freed`,
+    );
+    positions.publish(PositionSlot.DERIVED_FULL, 1);
   }
 
   /** Has the flusher sync what was written; with all tasks before, that makes the derived files hold so much. */

@@ -52,12 +52,13 @@ const TASKS_INTERVAL_MS = 20;
 const RETRY_MS = 1000;
 
 type SyncTask = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'paths'> & { paths: Set<string> };
+type TimersTask = Omit<Extract<FlusherTask, { kind: 'timers' }>, 'paths'> & { paths: Set<string> };
 
 export class Flusher implements Agent {
   readonly name = 'flusher';
   readonly #options: FlusherOptions;
   readonly #assemblers: PartAssembler[];
-  #tasks: (Extract<FlusherTask, { kind: 'replace' }> | SyncTask)[] = [];
+  #tasks: (Extract<FlusherTask, { kind: 'replace' }> | SyncTask | TimersTask)[] = [];
   #nextFlushMs = 0;
   #nextTasksMs = 0;
   #nextCheckpointMs = 0;
@@ -174,12 +175,18 @@ export class Flusher implements Agent {
       this.#tasks.push(task);
       return;
     }
-    const waiting = this.#tasks.find((other, index) => index > 0 && other.kind === 'sync');
-    if (waiting?.kind !== 'sync') {
+    const waiting = this.#tasks.find((other, index) => index > 0 && other.kind === task.kind);
+    if (waiting === undefined || waiting.kind === 'replace') {
       this.#tasks.push({ ...task, paths: new Set(task.paths) });
       return;
     }
     for (const path of task.paths) waiting.paths.add(path);
+    if (waiting.kind === 'timers' && task.kind === 'timers') {
+      waiting.text = task.text;
+      waiting.removed.push(...task.removed);
+      waiting.afterFlushed = task.afterFlushed;
+    }
+    if (waiting.kind !== 'sync' || task.kind !== 'sync') return;
     waiting.dispatchedPosition = task.dispatchedPosition;
     waiting.logicsTimestampMs = task.logicsTimestampMs;
     waiting.indexTimestampMs = task.indexTimestampMs;
@@ -187,12 +194,13 @@ export class Flusher implements Agent {
 
   #runTask(nowMs: number): number {
     const task = this.#tasks[0];
-    if (task.kind === 'replace' && task.afterFlushed !== undefined) {
+    if (task.kind !== 'sync' && task.afterFlushed !== undefined) {
       const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
       if (flushed < task.afterFlushed) this.#flush(flushed);
     }
     const hasSpace = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
+      else if (task.kind === 'timers') this.#storeTimers(task);
       else this.#syncDerived(task);
     });
     if (!hasSpace) this.#retryAtMs = nowMs + RETRY_MS;
@@ -219,18 +227,31 @@ export class Flusher implements Agent {
     }
   }
 
-  /** Syncs some of the files; once all are, the checkpoint may say so. */
-  #syncDerived(task: SyncTask): void {
-    const { files, checkpoint, flushesSynchronously } = this.#options;
+  /** Syncs some of the files; true once all are. */
+  #syncSome(left: Set<string>): boolean {
+    const { files, flushesSynchronously } = this.#options;
     // Where senders wait for the log, files are synced a few at a time between its syncs.
     const mayTakeLong = !flushesSynchronously || this.#isClosing;
-    if (mayTakeLong && task.paths.size >= SYNC_ALL_COUNT && syncAll(files, task.paths))
-      task.paths.clear();
+    if (mayTakeLong && left.size >= SYNC_ALL_COUNT && syncAll(files, left)) left.clear();
     const paths: string[] = [];
-    for (const path of task.paths) if (paths.push(path) === SYNCS_PER_TURN) break;
+    for (const path of left) if (paths.push(path) === SYNCS_PER_TURN) break;
     syncPaths(files, paths);
-    for (const path of paths) task.paths.delete(path);
-    if (task.paths.size > 0) return;
+    for (const path of paths) left.delete(path);
+    return left.size === 0;
+  }
+
+  /** Makes a round of the timer wheel last; the files that it has no use for go after that. */
+  #storeTimers(task: TimersTask): void {
+    const { files } = this.#options;
+    if (!this.#syncSome(task.paths)) return;
+    files.replaceFile(task.path, Buffer.from(task.text));
+    for (const path of task.removed) files.remove(path);
+  }
+
+  /** Once all derived files are synced, the checkpoint may say so. */
+  #syncDerived(task: SyncTask): void {
+    const { checkpoint } = this.#options;
+    if (!this.#syncSome(task.paths)) return;
     checkpoint.dispatchedPosition = task.dispatchedPosition;
     checkpoint.logicsTimestampMs = task.logicsTimestampMs;
     checkpoint.indexTimestampMs = task.indexTimestampMs;

@@ -28,6 +28,8 @@ export interface RecordDispatcherOptions {
   delayLevels: DelayLevels;
   /** Null where records are read again, not new. */
   statistics: BrokerStatistics | null;
+  /** Hears of each record of the timer topic and of the half topic; null where it looks for them itself. */
+  onTimerRecord: ((topic: string, view: RecordView) => void) | null;
   /** Everything below is in the derived files already. */
   position: number;
   damage: readonly DamagedRange[];
@@ -153,6 +155,7 @@ export class RecordDispatcher {
       tagsLow,
     );
     if (queue.waiting.length > 0) this.markNews(queue);
+    if (topic.isTold) this.#options.onTimerRecord?.(topic.topic, view);
   }
 
   /** Walks the properties once: puts keys into the index, remembers where tags and delay stand. */

@@ -261,11 +261,22 @@ export type FlusherTask =
       dispatchedPosition: number;
       logicsTimestampMs: number;
       indexTimestampMs: number;
+    }
+  | {
+      kind: 'timers';
+      /** Files and directories to fsync, before `path` is replaced, before `removed` are deleted. */
+      paths: string[];
+      path: string;
+      text: string;
+      removed: string[];
+      /** Not before the log is on disk up to here. */
+      afterFlushed: number;
     };
 
 /** A task as one line of JSON, and behind it the text of a file as it is: megabytes are not quoted again. */
 export function flusherTaskPayload(task: FlusherTask): Buffer {
-  if (task.kind !== 'replace') return Buffer.from(`${JSON.stringify(task)}\n`);
+  if (task.kind !== 'replace' && task.kind !== 'timers')
+    return Buffer.from(`${JSON.stringify(task)}\n`);
   const { text, ...head } = task;
   return Buffer.from(`${JSON.stringify(head)}\n${text}`);
 }
@@ -273,6 +284,7 @@ export function flusherTaskPayload(task: FlusherTask): Buffer {
 export function readFlusherTask(payload: Buffer): FlusherTask {
   const headBytes = payload.indexOf(10);
   const task = JSON.parse(payload.toString('utf8', 0, headBytes)) as FlusherTask;
-  if (task.kind === 'replace') task.text = payload.toString('utf8', headBytes + 1);
+  if (task.kind === 'replace' || task.kind === 'timers')
+    task.text = payload.toString('utf8', headBytes + 1);
   return task;
 }

@@ -8,6 +8,7 @@
  * Source: SendMessageProcessor.java, MessageExtEncoder.java.
  */
 import type { DelayLevels } from '../broker/delay-level.ts';
+import type { TimerSettings } from '../broker/timer-message.ts';
 import type { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { readProperty } from '../protocol/message-properties.ts';
@@ -49,6 +50,7 @@ export interface SendEncoderOptions {
   traceOn: boolean;
   bodyBytesMax: number;
   delayLevels: DelayLevels;
+  timer: TimerSettings;
   random: () => number;
   wallNowMs: () => number;
   topics: ByteTable<TopicSnapshot>;
@@ -285,7 +287,7 @@ export class SendEncoder {
       const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
       if (rewritten === null) {
         this.#abandon();
-        return this.#options.refuse(ResponseCode.SYSTEM_ERROR, 'the delay topic is not there');
+        return this.#options.refuse(ResponseCode.SYSTEM_ERROR, 'the topic to wait in is not there');
       }
       if ('code' in rewritten) {
         this.#abandon();
@@ -367,6 +369,8 @@ export class SendEncoder {
       queueId,
       reconsumeTimes,
       this.#options.delayLevels,
+      this.#options.timer,
+      this.#options.wallNowMs(),
     );
     if ('code' in result) return result;
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };

@@ -5,6 +5,13 @@
  * the schedule topic, and names that belong to the broker are taken out before it adds its own.
  */
 import { delayLevelOf, type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
+import {
+  hasTimer,
+  interceptTimer,
+  timerRefusal,
+  type TimerSettings,
+  wantedDeliverMs,
+} from '../broker/timer-message.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import {
   decodeProperties,
@@ -24,12 +31,6 @@ export interface SendRefusal {
   remark: string;
 }
 
-const timerNames = [
-  PropertyName.TIMER_DELAY_SEC,
-  PropertyName.TIMER_DELAY_MS,
-  PropertyName.TIMER_DELIVER_MS,
-];
-
 /** What to store instead; `topicId` is left 0 for the caller to fill in. */
 export function rewriteSend(
   text: string,
@@ -37,6 +38,8 @@ export function rewriteSend(
   queueId: number,
   reconsumeTimes: number,
   levels: DelayLevels,
+  timer: TimerSettings,
+  nowMs: number,
 ): RewrittenSend | SendRefusal {
   const properties = decodeProperties(text);
   properties.delete(PropertyName.POP_CK);
@@ -54,11 +57,20 @@ export function rewriteSend(
       };
     }
   }
-  if (level <= 0 && timerNames.some((name) => properties.has(name))) {
-    return {
-      code: ResponseCode.MESSAGE_ILLEGAL,
-      remark: 'timed messages (TIMER_*) are not supported yet; use a delay level',
-    };
+  if (level <= 0 && hasTimer(properties)) {
+    const deliverMs = wantedDeliverMs(properties, nowMs, timer);
+    if (!timer.timerWheelEnable && !properties.has(PropertyName.TIMER_OUT_MS)) {
+      return {
+        code: ResponseCode.SYSTEM_ERROR,
+        remark: 'accurate timer message is not enabled, timerWheelEnable is false',
+      };
+    }
+    if (Number.isNaN(deliverMs))
+      return { code: ResponseCode.MESSAGE_ILLEGAL, remark: timerRefusal(timer) };
+    if (deliverMs !== null) {
+      const waiting = interceptTimer({ topic, queueId }, properties, deliverMs);
+      return { topicId: 0, ...waiting, properties: encodeProperties(properties) };
+    }
   }
   const destination = interceptDelay({ topic, queueId }, properties, levels);
   return { topicId: 0, ...destination, properties: encodeProperties(properties) };

@@ -113,6 +113,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   const delayLevels = new DelayLevels(options.messageDelayLevel);
   const records = new RecordDispatcher({
     statistics: null,
+    onTimerRecord: null,
     segments,
     topics,
     index,

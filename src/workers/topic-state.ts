@@ -6,6 +6,7 @@
  * request.
  */
 import { compileFilter, type FilterFault, type MessageFilter } from '../broker/message-filter.ts';
+import { SystemTopic } from '../broker/resource-name.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import type { StatsItem } from '../broker/statistics.ts';
@@ -58,11 +59,14 @@ export class TopicState {
   puts: StatsItem | null = null;
   /** Not counted as what users send; known from the first message on. */
   isSystem = false;
+  /** Somebody besides the queue is told of each record: it has to be looked at later. */
+  readonly isTold: boolean;
   /** By queue id; a queue appears with its first message. */
   readonly queues: (QueueState | undefined)[] = [];
 
   constructor(topic: string) {
     this.topic = topic;
+    this.isTold = topic === SystemTopic.WHEEL_TIMER || topic === SystemTopic.HALF;
     const seed = Buffer.from(`${topic}#`);
     this.indexSeed = javaStringHash(seed, 0, seed.length);
   }

@@ -1,0 +1,144 @@
+/**
+ * Timed messages over real sockets and real files, whatever the placement of agents on threads.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
+import { silentLogger } from '../../src/base/logging.ts';
+import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import { decodeProperties } from '../../src/protocol/message-properties.ts';
+import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+
+interface Delivered {
+  body: string;
+  atMs: number;
+  properties: Map<string, string>;
+}
+
+describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s threads', (threads) => {
+  let root: string;
+  let broker: BrokerProcess;
+  let client: RawClient;
+
+  const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
+    broker = await startBrokerProcess(
+      {
+        ...defaultBrokerConfig(),
+        storeDirectory: root,
+        brokerName: 'broker-test',
+        brokerPort: 0,
+        nameServerPort: 0,
+        segmentBytes: 16 * 1024 * 1024,
+        threads,
+        ...overrides,
+      },
+      silentLogger,
+    );
+    client = await RawClient.connect(broker.ready.brokerPort);
+    await client.request(heartbeatRequest('c1', 'group-t', 'TopicT'));
+  };
+
+  const stop = async (): Promise<void> => {
+    client.close();
+    await broker.close();
+  };
+
+  beforeEach(async () => {
+    root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
+    await start();
+  });
+
+  afterEach(async () => {
+    await stop();
+    fs.rmSync(root, { recursive: true, force: true });
+  });
+
+  const send = (body: string, properties: Record<string, string>): Promise<RemotingCommand> =>
+    client.request(sendRequest({ topic: 'TopicT', body, properties }));
+
+  /** Pulls until `count` messages are there. */
+  const receive = async (count: number): Promise<Delivered[]> => {
+    const delivered: Delivered[] = [];
+    const view = new RecordView();
+    while (delivered.length < count) {
+      const answer = await client.request(
+        pullRequest('group-t', 'TopicT', 0, delivered.length, 10_000),
+      );
+      expect(answer.code).toBe(0);
+      const { body } = answer;
+      for (let at = 0; at < body.length; at += view.totalBytes) {
+        if (view.read(body, at, body.length, true) !== RecordKind.MESSAGE) throw new Error('cut');
+        const { propertiesStart, propertiesBytes } = view;
+        delivered.push({
+          body: body.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes),
+          atMs: view.storeTimestampMs,
+          properties: decodeProperties(
+            body.toString('utf8', propertiesStart, propertiesStart + propertiesBytes),
+          ),
+        });
+      }
+    }
+    return delivered;
+  };
+
+  test('arrive at their time, by each of the three properties, in the order of their times', async () => {
+    const sentMs = Date.now();
+    const answers = await Promise.all([
+      send('at', { TIMER_DELIVER_MS: String(sentMs + 700) }),
+      send('seconds', { TIMER_DELAY_SEC: '1' }),
+      send('millis', { TIMER_DELAY_MS: '250' }),
+      send('past', { TIMER_DELIVER_MS: String(sentMs - 1) }),
+    ]);
+    expect(answers.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    const delivered = await receive(4);
+    expect(delivered.map(({ body }) => body)).toEqual(['past', 'millis', 'at', 'seconds']);
+    for (const { body, atMs, properties } of delivered.slice(1)) {
+      const wantedMs = Number(properties.get('TIMER_OUT_MS'));
+      expect(atMs, body).toBeGreaterThanOrEqual(wantedMs);
+      expect(properties.get('REAL_TOPIC')).toBe('TopicT');
+      expect(Number(properties.get('TIMER_DEQUEUE_MS'))).toBeGreaterThanOrEqual(wantedMs);
+    }
+    expect(delivered[2].properties.get('TIMER_OUT_MS')).toBe(String(sentMs + 700));
+    expect(delivered[0].properties.has('TIMER_OUT_MS')).toBe(false);
+  });
+
+  test('are refused beyond the longest delay, or with a time that is none', async () => {
+    const answer = await send('x', { TIMER_DELAY_SEC: String(3 * 86_400 + 1) });
+    expect(answer.code).toBe(13);
+    expect(answer.remark).toContain('259200000ms');
+    expect((await send('x', { TIMER_DELAY_MS: 'soon' })).code).toBe(13);
+    expect((await send('x', { TIMER_DELIVER_MS: '99999999999999999999' })).code).toBe(13);
+  });
+
+  test('are delivered at once where their time comes again with a copy', async () => {
+    await send('copy', { TIMER_DELAY_SEC: '3600', TIMER_OUT_MS: '1' });
+    expect((await receive(1))[0].body).toBe('copy');
+  });
+
+  test('wait over a restart, and come once', async () => {
+    for (let index = 0; index < 20; index++)
+      await send(`m${index}`, { TIMER_DELAY_MS: String(100 + index * 150) });
+    const before = await receive(2);
+    await stop();
+    await start();
+    const delivered = await receive(20);
+    expect(delivered.map(({ body }) => body)).toEqual(
+      Array.from({ length: 20 }, (_, index) => `m${index}`),
+    );
+    expect(delivered.slice(0, 2)).toEqual(before);
+    await send('last', { TIMER_DELAY_MS: '100' });
+    expect((await receive(21)).at(-1)?.body).toBe('last');
+  });
+
+  test('can be forbidden', async () => {
+    await stop();
+    await start({ timerWheelEnable: false });
+    const answer = await send('x', { TIMER_DELAY_MS: '100' });
+    expect(answer.code).toBe(1);
+    expect(answer.remark).toContain('timerWheelEnable');
+  });
+});
