@@ -49,6 +49,10 @@ export interface BrokerConfig {
   readonly timerWheelEnable: boolean;
   readonly timerMaxDelaySec: number;
   readonly recallMessageEnable: boolean;
+  readonly rejectTransactionMessage: boolean;
+  readonly transactionTimeOutMs: number;
+  readonly transactionCheckIntervalMs: number;
+  readonly transactionCheckMax: number;
   readonly longPollingEnable: boolean;
   readonly notifyConsumerIdsChangedEnable: boolean;
   readonly useServerSideResetOffset: boolean;
@@ -106,6 +110,10 @@ export function defaultBrokerConfig(): BrokerConfig {
     timerWheelEnable: true,
     timerMaxDelaySec: 3 * 86_400,
     recallMessageEnable: true,
+    rejectTransactionMessage: false,
+    transactionTimeOutMs: 6000,
+    transactionCheckIntervalMs: 30_000,
+    transactionCheckMax: 15,
     longPollingEnable: true,
     enablePropertyFilter: false,
     notifyConsumerIdsChangedEnable: true,

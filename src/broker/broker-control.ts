@@ -29,6 +29,7 @@ import { RequestFault } from './request-fields.ts';
 import { requestHandlers } from './request-handlers.ts';
 import { groupOfRetryTopic } from './resource-name.ts';
 import { isRefusal, type Refusal } from './topic-table.ts';
+import { checkHalf } from './transaction-handlers.ts';
 
 export interface BrokerControlOptions extends ControlStateOptions {
   /** Texts of the stored files, where there are any. */
@@ -136,6 +137,11 @@ export class BrokerControl {
   /** The group has been told of its reset: commits count again. */
   takeReset(group: string, topic: string, queueId: number): void {
     this.#state.offsets.takeReset(topic, group, queueId);
+  }
+
+  /** The producer of the half message at a place of the log is to be asked. */
+  checkHalf(physicalOffset: number, checkTimes: number): void {
+    checkHalf(this.#state, physicalOffset, checkTimes);
   }
 
   /**

@@ -23,6 +23,13 @@ export interface BrokerControlConfig {
   timerWheelEnable: boolean;
   /** Longest delay of a timed message. */
   timerMaxDelaySec: number;
+  rejectTransactionMessage: boolean;
+  /** Age in milliseconds at which a half message is asked about. */
+  transactionTimeOut: number;
+  /** Between two questions about one, in milliseconds. */
+  transactionCheckInterval: number;
+  /** Questions after which it is given up. */
+  transactionCheckMax: number;
   /** Timed messages can be taken back; off by default in RocketMQ. */
   recallMessageEnable: boolean;
   reviveQueueNums: number;
@@ -71,6 +78,10 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   timerWheelEnable: true,
   timerMaxDelaySec: 3 * 86_400,
   recallMessageEnable: true,
+  rejectTransactionMessage: false,
+  transactionTimeOut: 6000,
+  transactionCheckInterval: 30_000,
+  transactionCheckMax: 15,
   reviveQueueNums: 8,
   storeReplyMessageEnable: true,
   useServerSideResetOffset: true,

@@ -40,11 +40,16 @@ export interface GroupSnapshot {
   readonly subscriptions: ReadonlyMap<string, Subscription> | null;
 }
 
+/** What of a request its answer needs. */
+export type AnsweredRequest = Pick<RemotingCommand, 'code' | 'opaque' | 'serializeType'>;
+
 /** Who waits for the outcome of an append. */
 export interface AppendAnswer {
   readonly connectionId: number;
   /** CONSUMER_SEND_MSG_BACK is answered with a code alone, a send with its header. */
-  readonly request: RemotingCommand;
+  readonly request: AnsweredRequest;
+  /** Fields of the answer besides; at most 1 KiB as JSON. */
+  readonly extras?: [name: string, value: string][];
 }
 
 export type PersistedFile =

@@ -74,6 +74,8 @@ export class ControlState {
   readonly locks: QueueLockTable;
   readonly clientCalls: ClientCalls;
   readonly bootTimestampMs: number;
+  /** Producers of a group are asked in turn. */
+  nextCheckedMember = 0;
   /** Messages that groups sent back, by `topic@group`. */
   readonly sendBacks: StatsTable;
   /** Settings that were changed while the broker ran, in this run or an earlier one. */

@@ -14,7 +14,9 @@ import { offsetAdminHandlers } from './offset-admin-handlers.ts';
 import { queueLockHandlers } from './queue-lock-handlers.ts';
 import { replyHandlers } from './reply-handlers.ts';
 import { retryHandlers } from './retry-handlers.ts';
+import { recallHandlers } from './recall-handlers.ts';
 import { topicAdminHandlers } from './topic-admin-handlers.ts';
+import { transactionHandlers } from './transaction-handlers.ts';
 
 export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...clientManageHandlers,
@@ -28,4 +30,6 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...clientAdminHandlers,
   ...offsetAdminHandlers,
   ...clientRelayHandlers,
+  ...recallHandlers,
+  ...transactionHandlers,
 ]);

@@ -145,6 +145,10 @@ async function start(
       timerWheelEnable: config.timerWheelEnable,
       timerMaxDelaySec: config.timerMaxDelaySec,
       recallMessageEnable: config.recallMessageEnable,
+      rejectTransactionMessage: config.rejectTransactionMessage,
+      transactionTimeOut: config.transactionTimeOutMs,
+      transactionCheckInterval: config.transactionCheckIntervalMs,
+      transactionCheckMax: config.transactionCheckMax,
       traceTopicEnable: config.traceTopicEnable,
       enablePropertyFilter: config.enablePropertyFilter,
       notifyConsumerIdsChangedEnable: config.notifyConsumerIdsChangedEnable,
@@ -280,6 +284,7 @@ async function start(
           : { ...settings, recoveredQueues: [] },
       derivedPosition: derived.position,
       damage: derived.damage,
+      commits: derived.commits,
     }),
     {
       logger,

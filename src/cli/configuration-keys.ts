@@ -216,6 +216,7 @@ export const settingKeys: readonly SettingKey[] = [
       ['messageIndexEnable', 'messages can be found by key'],
       ['timerWheelEnable', 'messages can be timed (TIMER_* properties)'],
       ['recallMessageEnable', 'timed messages can be recalled'],
+      ['rejectTransactionMessage', 'take no transactional messages'],
       ['traceOn', 'clients are told to trace'],
       ['traceTopicEnable', 'create the topic for traces at start'],
     ] as const
@@ -260,6 +261,24 @@ export const settingKeys: readonly SettingKey[] = [
     names: ['timerMaxDelaySec'],
     kind: integer('seconds, 1 to 315360000', { minimum: 1, maximum: 315_360_000 }),
     help: 'longest delay of a timed message',
+  },
+  {
+    key: 'transactionTimeOutMs',
+    names: ['transactionTimeOut'],
+    kind: millis,
+    help: 'age at which the producer of a half message is asked about it',
+  },
+  {
+    key: 'transactionCheckIntervalMs',
+    names: ['transactionCheckInterval'],
+    kind: millis,
+    help: 'time between two such questions',
+  },
+  {
+    key: 'transactionCheckMax',
+    names: ['transactionCheckMax'],
+    kind: integer('1 to 1000000', { minimum: 1, maximum: 1_000_000 }),
+    help: 'questions after which a half message is given up',
   },
   {
     key: 'syncFlushTimeoutMs',

@@ -127,6 +127,11 @@ export class RecordView {
   propertiesStart = 0;
   propertiesBytes = 0;
 
+  /** Of a committed message: where its half is. */
+  get preparedTransactionOffset(): number {
+    return readLong(this.buffer, this.reconsumeTimesStart + 4);
+  }
+
   /**
    * Reads the record at `start`, never past `limit`. Lengths must add up exactly, or it is INVALID.
    * `checkCrc` also compares the body's CRC. For BLANK, `totalBytes` is the rest of the segment.

@@ -79,6 +79,8 @@ export interface SendAnswer {
   offsets: Float64Array;
   first: number;
   count: number;
+  /** Further fields; null for most. */
+  extras: readonly (readonly [name: string, value: string])[] | null;
 }
 
 export interface PullAnswer {
@@ -151,6 +153,10 @@ export class AnswerEncoder {
       at = put(target, at, jsonQueueOffset);
       at = putNumber(target, at, answer.queueOffset);
       target[at++] = 0x22;
+      if (answer.extras !== null) {
+        for (const [name, value] of answer.extras)
+          at += target.write(`,${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
+      }
     }
     at = put(target, at, jsonOpaque);
     at = putNumber(target, at, answer.opaque);
@@ -186,6 +192,10 @@ export class AnswerEncoder {
       valueAt = putFieldName(target, at, nameQueueOffset);
       at = putNumber(target, valueAt, answer.queueOffset);
       writeInt32(target, at - valueAt, valueAt - 4);
+      if (answer.extras !== null) {
+        for (const [name, value] of answer.extras)
+          at = putField(target, at, Buffer.from(name), Buffer.from(value));
+      }
     }
     writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
     return at;

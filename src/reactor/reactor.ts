@@ -33,6 +33,7 @@ import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameProxy } from '../workers/frame-proxy.ts';
 import { connectionPayload } from '../workers/reactor-proxy.ts';
 import {
+  type AnswerExtras,
   AnswerKind,
   answerBytesMessage,
   appendAnswerMessage,
@@ -44,7 +45,12 @@ import {
   pullAnswerMessage,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
-import { type AnswerEncoder, appendRemark, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
+import {
+  type AnswerEncoder,
+  appendRemark,
+  PULL_HEADER_BYTES_MAX,
+  type SendAnswer,
+} from './answer-encoder.ts';
 import { Connection } from './connection.ts';
 
 export interface ReactorOptions {
@@ -93,15 +99,16 @@ export class Reactor implements Agent {
   #isGoingAway = false;
   #isReading = true;
   #badFrameLoggedMs = -Infinity;
-  readonly #send = {
+  readonly #send: SendAnswer = {
     opaque: 0,
     serializeType: 0,
     code: 0,
     queueId: 0,
     queueOffset: 0,
-    offsets: new Float64Array(0) as Float64Array,
+    offsets: new Float64Array(0),
     first: 0,
     count: 0,
+    extras: null,
   };
   readonly #pull = {
     opaque: 0,
@@ -259,6 +266,7 @@ export class Reactor implements Agent {
         case RequestCode.GET_MAX_OFFSET:
         case RequestCode.GET_MIN_OFFSET:
         case RequestCode.GET_EARLIEST_MSG_STORETIME:
+        case RequestCode.END_TRANSACTION:
         case RequestCode.QUERY_MESSAGE:
         case RequestCode.VIEW_MESSAGE_BY_ID:
         case RequestCode.GET_TOPIC_STATS_INFO:
@@ -396,13 +404,24 @@ export class Reactor implements Agent {
     answer.opaque = int32[(offset + appendAnswerMessage.opaque) >> 2];
     answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2];
     answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
+    const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
+    answer.extras = null;
+    if (extraBytes > 0) {
+      const end = offset + ring.payloadBytes;
+      answer.extras = JSON.parse(
+        ring.bytes.toString('utf8', end - extraBytes, end),
+      ) as AnswerExtras;
+    }
     if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
       const remark =
         answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
       const serializeType = answer.serializeType === 1 ? 1 : 0;
       this.#write(
         connection,
-        encodeAnswer({ opaque: answer.opaque, serializeType }, { code: answer.code, remark }),
+        encodeAnswer(
+          { opaque: answer.opaque, serializeType },
+          { code: answer.code, remark, extFields: answer.extras ?? [] },
+        ),
       );
       return;
     }
@@ -412,7 +431,8 @@ export class Reactor implements Agent {
     answer.first = (offset + appendAnswerMessage.totalBytes) >> 3;
     answer.count = int32[(offset + appendAnswerMessage.offsetCount) >> 2];
     const { encoder } = this.#options;
-    connection.reserveOutput(encoder.sendBytesMax(answer.count));
+    // A byte of an extra field may become six in JSON.
+    connection.reserveOutput(encoder.sendBytesMax(answer.count) + extraBytes * 6);
     connection.outputBytes = encoder.writeSend(connection.output, connection.outputBytes, answer);
     this.#markDirty(connection);
   }

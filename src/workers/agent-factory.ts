@@ -54,6 +54,7 @@ import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TimerService } from './timer-service.ts';
 import { TopicStates } from './topic-state.ts';
+import { transactionOffsets, TransactionService } from './transaction-service.ts';
 
 /** Everything that agents must know, as plain data that crosses threads. */
 export interface AgentSettings {
@@ -234,6 +235,8 @@ export class AgentFactory {
       queueWaitMsMax: settings.queueWaitMsMax,
       delayLevels: new DelayLevels(settings.control.messageDelayLevel),
       timer: settings.control,
+      brokerName: settings.control.brokerName,
+      rejectTransactionMessage: settings.control.rejectTransactionMessage,
       random: Math.random,
       wallNowMs: systemWallClock.nowMs,
     });
@@ -331,7 +334,26 @@ export class AgentFactory {
       wallClock: systemWallClock,
       logger,
     });
-    timers.load(null);
+    const transactions = new TransactionService({
+      segments: this.segments,
+      positions: this.positions,
+      queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+      topicIdOf,
+      toWriter,
+      toReactor,
+      toControl: commits,
+      addTimer: (entry) => timers.add(entry),
+      settings: settings.control,
+      delayLevels,
+      timer: settings.control,
+      fileReservedTimeMs: settings.retention.fileReservedTimeMs,
+      storeHost: settings.storeHost,
+      wallClock: systemWallClock,
+      logger,
+    });
+    timers.load(transactions);
+    const offsets = readMetadata(this.files, this.directory.configFile('consumerOffset.json'));
+    transactions.load(transactionOffsets(offsets), this.derived.commits);
     const records = new RecordDispatcher({
       segments: this.segments,
       topics,
@@ -416,6 +438,7 @@ export class AgentFactory {
       statistics,
       delays,
       timers,
+      transactions,
       delayOffsetsPath,
       wallNowMs: systemWallClock.nowMs,
       logger,

@@ -11,7 +11,13 @@ import type { RecordDraft } from '../protocol/record-encoder.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
-import { AnswerKind, appendMessage, MessageType, pooledTail } from './ring-messages.ts';
+import {
+  AnswerKind,
+  appendMessage,
+  EXTRA_BYTES_MAX,
+  MessageType,
+  pooledTail,
+} from './ring-messages.ts';
 
 const sendCodes: ReadonlySet<number> = new Set([
   RequestCode.SEND_MESSAGE,
@@ -36,9 +42,11 @@ export class AppendProxy {
   append(draft: RecordDraft, answerTo: AppendAnswer | null): boolean {
     const { ring } = this;
     const recordBytes = draft.record.length;
-    const isPooled = appendMessage.totalBytes + recordBytes > ring.payloadBytesMax;
-    const payloadBytes =
-      appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
+    const isPooled =
+      appendMessage.totalBytes + recordBytes + EXTRA_BYTES_MAX > ring.payloadBytesMax;
+    const bytesBefore = appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
+    const extras = answerTo?.extras === undefined ? null : JSON.stringify(answerTo.extras);
+    const payloadBytes = bytesBefore + (extras === null ? 0 : Buffer.byteLength(extras));
     const offset = ring.claim(
       isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND,
       payloadBytes,
@@ -52,7 +60,9 @@ export class AppendProxy {
       ring.int32[tail] = slot;
       ring.int32[tail + 1] = recordBytes;
     } else ring.bytes.set(draft.record, offset + appendMessage.totalBytes);
+    if (extras !== null) ring.bytes.write(extras, offset + bytesBefore);
     const { int32 } = ring;
+    int32[(offset + appendMessage.extraBytes) >> 2] = payloadBytes - bytesBefore;
     const request = answerTo?.request;
     const answerKind =
       request === undefined

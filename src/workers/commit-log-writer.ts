@@ -160,7 +160,8 @@ export class CommitLogWriter implements Agent {
     const int32 = ring.int32;
     let records = ring.bytes;
     let at = head + appendMessage.totalBytes;
-    let recordsBytes = ring.payloadBytes - appendMessage.totalBytes;
+    const extraBytes = int32[(head + appendMessage.extraBytes) >> 2];
+    let recordsBytes = ring.payloadBytes - appendMessage.totalBytes - extraBytes;
     let slot = -1;
     if (ring.type === MessageType.APPEND_POOLED) {
       slot = int32[at >> 2];
@@ -184,7 +185,7 @@ export class CommitLogWriter implements Agent {
       answerKind !== AnswerKind.NONE &&
       int32[(head + appendMessage.waitsForDisk) >> 2] === 1;
     // Room for the answer comes first: an append is not taken back.
-    const answerBytes = appendAnswerMessage.totalBytes + recordCount * 8;
+    const answerBytes = appendAnswerMessage.totalBytes + recordCount * 8 + extraBytes;
     const answerRing = waits ? this.#waiting.producer : toReactor;
     let answer = 0;
     if (waits) answer = this.#waiting.claim(answerBytes);
@@ -230,6 +231,12 @@ export class CommitLogWriter implements Agent {
     if (slot >= 0) pool.release(slot);
     if (answerKind === AnswerKind.NONE) return true;
     writeAnswer(answerRing, answer, ring, ResponseCode.SUCCESS, queueOffset, recordCount);
+    if (extraBytes > 0) {
+      const extrasEnd = head + ring.payloadBytes;
+      const extrasAt = answer + answerBytes - extraBytes;
+      answerRing.int32[(answer + appendAnswerMessage.extraBytes) >> 2] = extraBytes;
+      ring.bytes.copy(answerRing.bytes, extrasAt, extrasEnd - extraBytes, extrasEnd);
+    }
     const arrivalMs = ring.float64[(head + appendMessage.arrivalMs) >> 3];
     if (waits) this.#waiting.commit(answer, answerBytes, this.#appended, arrivalMs);
     else {
@@ -358,4 +365,5 @@ function writeAnswer(
   to[(answer + appendAnswerMessage.queueId) >> 2] = from[(head + appendMessage.answerQueueId) >> 2];
   target.float64[(answer + appendAnswerMessage.queueOffset) >> 3] = queueOffset;
   to[(answer + appendAnswerMessage.offsetCount) >> 2] = offsetCount;
+  to[(answer + appendAnswerMessage.extraBytes) >> 2] = 0;
 }

@@ -40,6 +40,7 @@ import {
 } from './ring-messages.ts';
 import type { TimerService } from './timer-service.ts';
 import type { QueueState, TopicStates } from './topic-state.ts';
+import type { TransactionService } from './transaction-service.ts';
 
 export interface DispatcherOptions {
   /** From control: snapshots, and code 14 questions. Read before requests. */
@@ -64,6 +65,7 @@ export interface DispatcherOptions {
   statistics: BrokerStatistics;
   delays: DelayDelivery;
   timers: TimerService;
+  transactions: TransactionService;
   delayOffsetsPath: string;
   wallNowMs: () => number;
   logger: Logger;
@@ -197,6 +199,7 @@ export class Dispatcher implements Agent {
   /** Writes what is left at once, and from now on with every turn that dispatches. */
   prepareClose(): void {
     this.#isClosing = true;
+    this.#options.transactions.storeOps();
     this.#options.timers.prepareClose();
     this.#nextDelayMs = Infinity;
     this.#isStale = true;
@@ -273,6 +276,8 @@ export class Dispatcher implements Agent {
     ) {
       return pulls.onPull(frame, nowMs);
     }
+    if (scanner.code === RequestCode.END_TRANSACTION)
+      return this.#options.transactions.onEnd(frame.connectionId, scanner);
     try {
       const request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
       if ((request.flag & (FLAG_ONEWAY | FLAG_RESPONSE)) !== 0) return true;
@@ -306,6 +311,8 @@ export class Dispatcher implements Agent {
       this.#nextWriteMs = nowMs + WRITE_INTERVAL_MS;
       this.#followMinimum();
       if (!this.#isStale) return 0;
+      // The checkpoint must not pass what was decided and is named nowhere.
+      if (!this.#options.transactions.storeOps()) return 0;
       if (records.position !== this.#lastEnd) {
         this.#lastEnd = records.position;
         this.#busyMs = nowMs;
@@ -361,16 +368,19 @@ export class Dispatcher implements Agent {
   }
 
   #runTimers(nowMs: number, mayDeliver: boolean): number {
-    const { timers, wallNowMs } = this.#options;
-    let work = 0;
+    const { timers, transactions, wallNowMs } = this.#options;
+    let work = mayDeliver ? transactions.doWork(nowMs) : 0;
     try {
-      work = timers.doWork(nowMs, mayDeliver);
+      work += timers.doWork(nowMs, mayDeliver);
     } catch (error) {
       timers.giveUpRound(nowMs);
       this.#onNoSpace(error, 'timers');
     }
     let dueMs = this.#isClosing ? Infinity : nowMs + 1;
-    if (mayDeliver) dueMs = nowMs + Math.max(0, timers.nextDueMs() - wallNowMs());
+    if (mayDeliver) {
+      const nextMs = Math.min(timers.nextDueMs(), transactions.nextDueMs());
+      dueMs = nowMs + Math.max(0, nextMs - wallNowMs());
+    }
     this.#nextTimerMs = Math.min(dueMs, timers.nextRoundMs());
     return work;
   }

@@ -54,6 +54,17 @@ export class PullCommits {
     this.#sendResets();
   }
 
+  /** The producer of a half message is to be asked; false when there is no room. */
+  checkHalf(physicalOffset: number, checkTimes: number): boolean {
+    const ring = this.#ring;
+    const offset = ring.claim(MessageType.CHECK_HALF, commitMessage.totalBytes);
+    if (offset === BACK_PRESSURED) return false;
+    ring.int32[(offset + commitMessage.id) >> 2] = checkTimes;
+    ring.float64[(offset + commitMessage.offset) >> 3] = physicalOffset;
+    ring.commit(commitMessage.totalBytes);
+    return true;
+  }
+
   /** The group has been told of the reset of this queue. */
   takeReset(group: string, topic: string, queueId: number): void {
     const of = this.#of(group, topic);
@@ -144,6 +155,7 @@ export interface OffsetReceiver {
   commitOffset(group: string, topic: string, queueId: number, offset: number): void;
   assignReset(reset: ResetAssigned): void;
   takeReset(group: string, topic: string, queueId: number): void;
+  checkHalf(physicalOffset: number, checkTimes: number): void;
 }
 
 /** Control's end. */
@@ -165,6 +177,8 @@ export class PullCommitReader {
       if (ring.type === MessageType.RESET_ASSIGNED) {
         const text = ring.bytes.toString('utf8', at, at + ring.payloadBytes);
         to.assignReset(JSON.parse(text) as ResetAssigned);
+      } else if (ring.type === MessageType.CHECK_HALF) {
+        to.checkHalf(ring.float64[(at + commitMessage.offset) >> 3], id);
       } else if (ring.type === MessageType.COMMIT_NAMES) {
         const text = ring.bytes.toString(
           'utf8',

@@ -28,7 +28,7 @@ export interface RecordDispatcherOptions {
   delayLevels: DelayLevels;
   /** Null where records are read again, not new. */
   statistics: BrokerStatistics | null;
-  /** Hears of each record of the timer topic and of the half topic; null where it looks for them itself. */
+  /** Hears of each record of a topic that `isTold`; null where it looks for them itself. */
   onTimerRecord: ((topic: string, view: RecordView) => void) | null;
   /** Everything below is in the derived files already. */
   position: number;
@@ -49,6 +49,8 @@ export class RecordDispatcher {
   readonly #view = new RecordView();
   #position: number;
   #lastTimestampMs = 0;
+  /** Where the halves of the commits are that were dispatched; kept by recovery alone. */
+  readonly commits: number[] = [];
   /** Queues that have got messages since `takeNews`. */
   #news: QueueState[] = [];
   #tagsStart = -1;
@@ -131,6 +133,8 @@ export class RecordDispatcher {
     statistics?.onPut(topic, view.totalBytes);
     this.#scanProperties(topic, transaction === SysFlag.TRANSACTION_ROLLBACK ? null : index);
     if (transaction !== 0 && transaction !== SysFlag.TRANSACTION_COMMIT) return;
+    if (transaction !== 0 && this.#options.onTimerRecord === null)
+      this.commits.push(view.preparedTransactionOffset);
     const queue = topics.queueOfRecord(topic, view.queueId);
     let tagsHigh = 0;
     let tagsLow = 0;

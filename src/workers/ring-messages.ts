@@ -48,6 +48,8 @@ export const MessageType = {
   RESET_TAKEN: 18,
   /** reactor → control: JSON of names: topics that another name server has an order configuration of. */
   ORDER_TOPICS: 19,
+  /** dispatcher → control: `commitMessage`; ask the producer of the half at `offset`, for the `id`th time. */
+  CHECK_HALF: 20,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -65,7 +67,7 @@ export const frameMessage = layout(
 /** Follows `frameMessage` in FRAME_POOLED. */
 export const pooledTail = layout({ slot: 'i32', bytes: 'i32' }, 8);
 
-/** Then `recordCount` whole records, or `pooledTail`. */
+/** Then `recordCount` whole records, or `pooledTail`; then `extraBytes` of `AnswerExtras`. */
 export const appendMessage = layout(
   {
     connectionId: 'i32',
@@ -80,7 +82,7 @@ export const appendMessage = layout(
     waitsForDisk: 'i32',
     /** The queue that the sender named: a delayed message is stored in another. */
     answerQueueId: 'i32',
-    reserved: 'i32',
+    extraBytes: 'i32',
   },
   48,
 );
@@ -95,7 +97,7 @@ export const AnswerKind = {
   PLAIN: 2,
 } as const;
 
-/** Then `offsetCount` float64 physical offsets, one for each record. */
+/** Then `offsetCount` float64 physical offsets, one for each record; then `extraBytes` of `AnswerExtras`. */
 export const appendAnswerMessage = layout(
   {
     connectionId: 'i32',
@@ -106,10 +108,16 @@ export const appendAnswerMessage = layout(
     queueId: 'i32',
     queueOffset: 'f64',
     offsetCount: 'i32',
-    reserved: 'i32',
+    extraBytes: 'i32',
   },
   40,
 );
+
+/** Fields of an answer beyond those that every send gets, as JSON: the few that have some are no hot path. */
+export type AnswerExtras = [name: string, value: string][];
+
+/** Longest `AnswerExtras`. */
+export const EXTRA_BYTES_MAX = 1024;
 
 /** Then the frame, length word included. */
 export const answerBytesMessage = layout({ connectionId: 'i32', frameBytes: 'i32' }, 8);

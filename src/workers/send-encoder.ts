@@ -11,7 +11,7 @@ import type { DelayLevels } from '../broker/delay-level.ts';
 import type { TimerSettings } from '../broker/timer-message.ts';
 import type { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
-import { readProperty } from '../protocol/message-properties.ts';
+import { decodeProperties, PropertyName, readProperty } from '../protocol/message-properties.ts';
 import {
   bornHostBytes,
   crc32Masked,
@@ -32,7 +32,9 @@ import type { FrameReader } from './frame-proxy.ts';
 import { PropertyCopier } from './property-copier.ts';
 import {
   AnswerKind,
+  type AnswerExtras,
   appendMessage,
+  EXTRA_BYTES_MAX,
   MessageType,
   pooledTail,
   type TopicSnapshot,
@@ -46,6 +48,9 @@ export interface SendEncoderOptions {
   /** Address and port that go into records and ids: 8 or 20 bytes. */
   storeHost: Uint8Array;
   clusterName: string;
+  brokerName: string;
+  /** The broker takes no transactional messages. */
+  rejectTransactionMessage: boolean;
   regionId: string;
   traceOn: boolean;
   bodyBytesMax: number;
@@ -160,9 +165,10 @@ export class SendEncoder {
   /** Claims room for records of up to `recordsBytes` and says where they go; false without room. */
   #claim(recordsBytes: number): boolean {
     const { toWriter, recordPool } = this.#options;
-    const inRing = appendMessage.totalBytes + recordsBytes <= toWriter.payloadBytesMax;
+    const roomBytes = appendMessage.totalBytes + EXTRA_BYTES_MAX;
+    const inRing = roomBytes + recordsBytes <= toWriter.payloadBytesMax;
     const type = inRing ? MessageType.APPEND : MessageType.APPEND_POOLED;
-    const payloadBytes = appendMessage.totalBytes + (inRing ? recordsBytes : pooledTail.totalBytes);
+    const payloadBytes = roomBytes + (inRing ? recordsBytes : pooledTail.totalBytes);
     const offset = toWriter.claim(type, payloadBytes);
     if (offset === BACK_PRESSURED) return false;
     this.#claimOffset = offset;
@@ -197,6 +203,7 @@ export class SendEncoder {
     recordCount: number,
     recordsBytes: number,
     waitsForDisk: boolean,
+    extras: AnswerExtras | null,
   ): void {
     const ring = this.#options.toWriter;
     const offset = this.#claimOffset;
@@ -213,14 +220,17 @@ export class SendEncoder {
     ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#frame.arrivalMs;
     int32[(offset + appendMessage.recordCount) >> 2] = recordCount;
     int32[(offset + appendMessage.waitsForDisk) >> 2] = waitsForDisk ? 1 : 0;
-    if (this.#claimSlot < 0) {
-      ring.commit(appendMessage.totalBytes + recordsBytes);
-      return;
+    let payloadBytes = appendMessage.totalBytes + recordsBytes;
+    if (this.#claimSlot >= 0) {
+      const tail = (offset + appendMessage.totalBytes) >> 2;
+      int32[tail] = this.#claimSlot;
+      int32[tail + 1] = recordsBytes;
+      payloadBytes = appendMessage.totalBytes + pooledTail.totalBytes;
     }
-    const tail = (offset + appendMessage.totalBytes) >> 2;
-    int32[tail] = this.#claimSlot;
-    int32[tail + 1] = recordsBytes;
-    ring.commit(appendMessage.totalBytes + pooledTail.totalBytes);
+    const extraBytes =
+      extras === null ? 0 : ring.bytes.write(JSON.stringify(extras), offset + payloadBytes);
+    int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;
+    ring.commit(payloadBytes + extraBytes);
   }
 
   #appendSingle(topic: TopicSnapshot): boolean {
@@ -283,6 +293,7 @@ export class SendEncoder {
     }
     const waitsForDisk = !this.#properties.isWaitFalse(target);
     let topicBytes = fields.topicBytes;
+    let extras: AnswerExtras | null = null;
     if (this.#properties.needsRewrite) {
       const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
       if (rewritten === null) {
@@ -293,6 +304,7 @@ export class SendEncoder {
         this.#abandon();
         return this.#options.refuse(rewritten.code, rewritten.remark);
       }
+      extras = rewritten.extras;
       queueId = rewritten.queueId;
       topicId = rewritten.topicId;
       topicBytes = Buffer.byteLength(rewritten.topic);
@@ -303,7 +315,8 @@ export class SendEncoder {
       target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
       writeInt32(target, queueId, start + recordHead.queueId);
     }
-    if (!this.#properties.hasUniqueKey) at = this.#writeUniqueKey(target, at);
+    if (!this.#properties.hasUniqueKey && !this.#properties.needsRewrite)
+      at += target.write(`UNIQ_KEY\x01${this.#uniqueKey()}\x02`, at);
     this.#suffix.copy(target, at);
     at += this.#suffix.length;
     const propertiesBytes = at - propertiesAt;
@@ -318,7 +331,7 @@ export class SendEncoder {
     target.writeInt16BE(propertiesBytes, propertiesAt - 2);
     writeInt32(target, at - start, start);
     writeInt32(target, topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
-    this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
+    this.#commit(topicId, queueId, 1, at - start, waitsForDisk, extras);
     return true;
   }
 
@@ -363,15 +376,12 @@ export class SendEncoder {
 
   #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | SendRefusal | null {
     const { queueId, reconsumeTimes } = this.#fields;
-    const result = rewriteSend(
-      text,
-      topic.topic,
-      queueId,
-      reconsumeTimes,
-      this.#options.delayLevels,
-      this.#options.timer,
-      this.#options.wallNowMs(),
-    );
+    const properties = decodeProperties(text);
+    if (!properties.has(PropertyName.UNIQUE_KEY))
+      properties.set(PropertyName.UNIQUE_KEY, this.#uniqueKey());
+    const real = { topic: topic.topic, queueId };
+    const nowMs = this.#options.wallNowMs();
+    const result = rewriteSend({ properties, real, reconsumeTimes, nowMs }, this.#options);
     if ('code' in result) return result;
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
     const target = this.#options.topics.getName(result.topic);
@@ -379,14 +389,13 @@ export class SendEncoder {
   }
 
   /** UNIQ_KEY for a client that sent none: address, process, time and a counter, 32 hex digits. */
-  #writeUniqueKey(target: Buffer, at: number): number {
+  #uniqueKey(): string {
     const host = Buffer.from(this.#options.storeHost.subarray(0, 4)).toString('hex');
     const nowMs = this.#options.wallNowMs();
     this.#uniqueKeyCounter = (this.#uniqueKeyCounter + 1) & 0xffff;
     const hex = (value: number, digits: number): string =>
       value.toString(16).padStart(digits, '0').slice(-digits);
-    const key = `${host}${hex(process.pid & 0xffff, 4)}${hex(Math.floor(nowMs / 0x1_0000_0000), 8)}${hex(nowMs % 0x1_0000_0000, 8)}${hex(this.#uniqueKeyCounter, 4)}`;
-    return at + target.write(`UNIQ_KEY\x01${key.toUpperCase()}\x02`, at);
+    return `${host}${hex(process.pid & 0xffff, 4)}${hex(Math.floor(nowMs / 0x1_0000_0000), 8)}${hex(nowMs % 0x1_0000_0000, 8)}${hex(this.#uniqueKeyCounter, 4)}`.toUpperCase();
   }
 
   /** One record for each item of the batch body (protocol: 3.3), in one append. */
@@ -453,7 +462,14 @@ export class SendEncoder {
       start = at;
       item = itemEnd;
     }
-    this.#commit(topic.topicId, fields.queueId, itemCount, start - this.#targetStart, waitsForDisk);
+    this.#commit(
+      topic.topicId,
+      fields.queueId,
+      itemCount,
+      start - this.#targetStart,
+      waitsForDisk,
+      null,
+    );
     return true;
   }
 }

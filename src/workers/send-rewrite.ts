@@ -2,28 +2,51 @@
  * @agent worker
  *
  * The general path for a send whose properties change what is stored: a delay level sends it through
- * the schedule topic, and names that belong to the broker are taken out before it adds its own.
+ * the schedule topic, a time through the timer topic, a transaction through the half topic; and names
+ * that belong to the broker are taken out before it adds its own.
  */
-import { delayLevelOf, type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
 import {
+  delayLevelOf,
+  type DelayLevels,
+  type Destination,
+  interceptDelay,
+} from '../broker/delay-level.ts';
+import {
+  encodeRecallHandle,
   hasTimer,
   interceptTimer,
   timerRefusal,
   type TimerSettings,
   wantedDeliverMs,
 } from '../broker/timer-message.ts';
+import { interceptTransaction, isTransactional } from '../broker/transaction-message.ts';
 import { ResponseCode } from '../protocol/codes.ts';
-import {
-  decodeProperties,
-  encodeProperties,
-  PropertyName,
-} from '../protocol/message-properties.ts';
+import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
+import type { AnswerExtras } from './ring-messages.ts';
+
+export interface RewriteSettings {
+  brokerName: string;
+  delayLevels: DelayLevels;
+  timer: TimerSettings;
+  rejectTransactionMessage: boolean;
+}
+
+/** A send, as its sender wants it. */
+export interface SendWish {
+  /** With a UNIQ_KEY; changed to what is to be stored. */
+  properties: Map<string, string>;
+  real: Destination;
+  reconsumeTimes: number;
+  nowMs: number;
+}
 
 export interface RewrittenSend {
   topicId: number;
   topic: string;
   queueId: number;
   properties: string;
+  /** What the answer says besides. */
+  extras: AnswerExtras | null;
 }
 
 export interface SendRefusal {
@@ -31,31 +54,33 @@ export interface SendRefusal {
   remark: string;
 }
 
+/** A handle that would not fit an answer is left out: a sender with such an id can't recall. */
+const HANDLE_CHARACTERS_MAX = 800;
+
 /** What to store instead; `topicId` is left 0 for the caller to fill in. */
 export function rewriteSend(
-  text: string,
-  topic: string,
-  queueId: number,
-  reconsumeTimes: number,
-  levels: DelayLevels,
-  timer: TimerSettings,
-  nowMs: number,
+  { properties, real, reconsumeTimes, nowMs }: SendWish,
+  settings: RewriteSettings,
 ): RewrittenSend | SendRefusal {
-  const properties = decodeProperties(text);
+  const { delayLevels, timer, brokerName } = settings;
   properties.delete(PropertyName.POP_CK);
   properties.delete(PropertyName.RECORD_CRC);
   properties.delete(PropertyName.MSG_REGION);
   properties.delete(PropertyName.TRACE_ON);
   properties.delete(PropertyName.CLUSTER);
+  const uniqueKey = properties.get(PropertyName.UNIQUE_KEY) ?? '';
   const level = delayLevelOf(properties.get(PropertyName.DELAY));
-  if (properties.get(PropertyName.TRANSACTION_PREPARED)?.toLowerCase() === 'true') {
-    // A retried copy of a committed message still has the property (clients before 4.6.1).
-    if (!(reconsumeTimes > 0 && level > 0)) {
+  // A retried copy of a committed message still has the property (clients before 4.6.1).
+  if (isTransactional(properties) && !(reconsumeTimes > 0 && level > 0)) {
+    if (settings.rejectTransactionMessage) {
       return {
         code: ResponseCode.NO_PERMISSION,
-        remark: 'transactional messages are not supported yet',
+        remark: 'the broker does not take transactional messages (rejectTransactionMessage)',
       };
     }
+    const half = interceptTransaction(real, properties);
+    const extras: AnswerExtras = [['transactionId', uniqueKey.slice(0, 255)]];
+    return { topicId: 0, ...half, properties: encodeProperties(properties), extras };
   }
   if (level <= 0 && hasTimer(properties)) {
     const deliverMs = wantedDeliverMs(properties, nowMs, timer);
@@ -68,10 +93,13 @@ export function rewriteSend(
     if (Number.isNaN(deliverMs))
       return { code: ResponseCode.MESSAGE_ILLEGAL, remark: timerRefusal(timer) };
     if (deliverMs !== null) {
-      const waiting = interceptTimer({ topic, queueId }, properties, deliverMs);
-      return { topicId: 0, ...waiting, properties: encodeProperties(properties) };
+      const waiting = interceptTimer(real, properties, deliverMs);
+      const handle = encodeRecallHandle({ topic: real.topic, brokerName, deliverMs, uniqueKey });
+      const isShort = handle !== null && handle.length <= HANDLE_CHARACTERS_MAX;
+      const extras: AnswerExtras | null = isShort ? [['recallHandle', handle]] : null;
+      return { topicId: 0, ...waiting, properties: encodeProperties(properties), extras };
     }
   }
-  const destination = interceptDelay({ topic, queueId }, properties, levels);
-  return { topicId: 0, ...destination, properties: encodeProperties(properties) };
+  const destination = interceptDelay(real, properties, delayLevels);
+  return { topicId: 0, ...destination, properties: encodeProperties(properties), extras: null };
 }

@@ -27,6 +27,8 @@ export interface DerivedFiles {
   /** They hold everything below. */
   position: number;
   damage: DamagedRange[];
+  /** Places of half messages whose commits recovery has read. */
+  commits: number[];
 }
 
 export interface StoreRecoveryOptions {
@@ -70,7 +72,7 @@ export function openDerivedFiles(
     ? new IndexStore({ files, directory: directory.index, logger, wallClock })
     : null;
   index?.load(position);
-  return { consumeQueues, index, position, damage };
+  return { consumeQueues, index, position, damage, commits: [] };
 }
 
 export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
@@ -129,6 +131,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     consumeQueues.writePending();
   }
   derived.position = log.end;
+  derived.commits = records.commits;
   positions.publish(PositionSlot.DISPATCHED, log.end);
   const queues = [...consumeQueues.queues()].map(({ topic, queueId, minOffset, maxOffset }) => ({
     topic,

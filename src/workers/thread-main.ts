@@ -22,6 +22,7 @@ export interface ThreadStart {
   /** For the thread of the dispatcher. */
   derivedPosition: number;
   damage: DamagedRange[];
+  commits: number[];
 }
 
 /** From a thread to the main thread. */
@@ -69,6 +70,7 @@ function main(): void {
       logger,
     };
     factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage, true);
+    factory.derived.commits = start.commits;
   }
   const agents = agentNames.map((name) => factory.make(name));
   const doorbell = new Doorbell(start.memory.doorbells[start.thread], null);

@@ -25,6 +25,8 @@ import { flusherTaskPayload, MessageType } from './ring-messages.ts';
 export interface HalfTimers {
   /** A half message was stored: it may want to be woken (`TimerService.add`). */
   onStored(view: RecordView): void;
+  /** A record was stored that names halves as decided. */
+  onOpStored(view: RecordView): void;
   /** False when there is no room for what has to be done. */
   onDue(entry: Readonly<TimerEntry>): boolean;
 }
@@ -105,10 +107,11 @@ export class TimerService {
     this.wheel.add(entry);
   }
 
-  /** A record of the timer topic or of the half topic was dispatched. */
+  /** A record of the timer topic, the half topic or the op topic was dispatched. */
   onRecord(topic: string, view: RecordView): void {
     if (topic === SystemTopic.WHEEL_TIMER) this.delivery.onStored(view);
-    else this.#halves?.onStored(view);
+    else if (topic === SystemTopic.HALF) this.#halves?.onStored(view);
+    else this.#halves?.onOpStored(view);
   }
 
   /** Once a turn, before records are dispatched. */

@@ -31,6 +31,13 @@ export interface WaitingPull extends HeldPull {
   filter: MessageFilter;
 }
 
+/** Topics whose records the timers and transactions have to know. */
+const toldTopics: ReadonlySet<string> = new Set([
+  SystemTopic.WHEEL_TIMER,
+  SystemTopic.HALF,
+  SystemTopic.OP_HALF,
+]);
+
 export class QueueState {
   readonly queueId: number;
   readonly consumeQueue: ConsumeQueue;
@@ -66,7 +73,7 @@ export class TopicState {
 
   constructor(topic: string) {
     this.topic = topic;
-    this.isTold = topic === SystemTopic.WHEEL_TIMER || topic === SystemTopic.HALF;
+    this.isTold = toldTopics.has(topic);
     const seed = Buffer.from(`${topic}#`);
     this.indexSeed = javaStringHash(seed, 0, seed.length);
   }

@@ -18,8 +18,9 @@ describe('the answer encoder', () => {
         fc.integer({ min: 0, max: 65_535 }),
         offset,
         fc.array(offset, { minLength: 1, maxLength: 20 }),
-        (opaque, serializeType, code, queueId, queueOffset, offsets) => {
-          const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length));
+        fc.constantFrom([], [['transactionId', 'a"\\\n'] as [string, string]]),
+        (opaque, serializeType, code, queueId, queueOffset, offsets, extras) => {
+          const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length) + 100);
           const answer = {
             opaque,
             serializeType,
@@ -29,6 +30,7 @@ describe('the answer encoder', () => {
             offsets: Float64Array.from(offsets),
             first: 0,
             count: offsets.length,
+            extras: extras.length === 0 ? null : extras,
           };
           const end = encoder.writeSend(target, 3, answer);
           expect(target.readInt32BE(3)).toBe(end - 7);
@@ -51,6 +53,7 @@ describe('the answer encoder', () => {
               ],
               ['queueId', String(queueId)],
               ['queueOffset', String(queueOffset)],
+              ...extras,
             ]),
           );
         },

@@ -13,6 +13,7 @@ function makeEnds(): { commits: PullCommits; drain: () => string[] } {
       assignReset: ({ group, topic, targets }) =>
         got.push(`reset ${group} ${topic} ${targets.join(' ')}`),
       takeReset: (group, topic, queueId) => got.push(`taken ${group} ${topic} ${queueId}`),
+      checkHalf: (physicalOffset, checkTimes) => got.push(`check ${physicalOffset} ${checkTimes}`),
     });
     return got;
   };

@@ -62,6 +62,8 @@ class Bench {
       bodyBytesMax: 32 * 1024,
       queueWaitMsMax: 200,
       delayLevels: new DelayLevels('1s 5s'),
+      brokerName: 'broker-a',
+      rejectTransactionMessage: false,
       timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
       random: () => 0.5,
       wallNowMs: () => 1_700_000_000_000,

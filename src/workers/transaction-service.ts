@@ -1,0 +1,468 @@
+/**
+ * @agent dispatcher
+ *
+ * Transactions: half messages wait in RMQ_SYS_TRANS_HALF_TOPIC until their producer ends them.
+ *
+ * ```
+ *  END_TRANSACTION ─▶ commit: the message on its real topic ┐
+ *                     rollback                              ├─▶ op record: "this half is decided"
+ *  no answer for long ─▶ check-back … ─▶ given up, moved    ┘
+ * ```
+ * A half is decided once, whoever says so again. What is decided is known from the op records, as in a
+ * store of RocketMQ, and from commits that were stored without theirs. Op records follow within 100 ms;
+ * the first half that is undecided and the first op record that counts are kept as offsets of the group
+ * CID_RMQ_SYS_TRANS. Nothing is written for a half that waits.
+ *
+ * Source: EndTransactionProcessor.java, TransactionalMessageServiceImpl.java, TransactionalMessageBridge.java.
+ */
+import type { WallClock } from '../base/clock.ts';
+import type { Logger } from '../base/logging.ts';
+import { type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
+import { integerOf, objectOf } from '../broker/json-value.ts';
+import { SystemTopic } from '../broker/resource-name.ts';
+import { TimerKind } from '../broker/timed-delivery.ts';
+import {
+  hasTimer,
+  interceptTimer,
+  type TimerSettings,
+  wantedDeliverMs,
+} from '../broker/timer-message.ts';
+import { TransactionTable } from '../broker/transaction-table.ts';
+import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { parseFastjson } from '../protocol/fastjson.ts';
+import {
+  decodeProperties,
+  encodeProperties,
+  findProperty,
+  PropertyName,
+  readProperty,
+} from '../protocol/message-properties.ts';
+import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
+import { encodeRecord, fieldsOf } from '../protocol/record-encoder.ts';
+import type { Answer, SerializeType } from '../protocol/remoting-command.ts';
+import type { RequestScanner } from '../protocol/request-scanner.ts';
+import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { TimerEntry } from '../store/timer-heap.ts';
+import type { AppendProxy } from './append-proxy.ts';
+import type { PullCommits } from './pull-commits.ts';
+import type { ReactorProxy } from './reactor-proxy.ts';
+import type { HalfTimers } from './timer-service.ts';
+
+export interface TransactionSettings {
+  /** Age at which a half is asked about, unless it says so itself. */
+  transactionTimeOut: number;
+  transactionCheckInterval: number;
+  transactionCheckMax: number;
+}
+
+export interface TransactionServiceOptions {
+  segments: CommitLogSegments;
+  positions: StorePositions;
+  queue: (topic: string, queueId: number) => ConsumeQueue | undefined;
+  topicIdOf: (topic: string) => number | undefined;
+  toWriter: AppendProxy;
+  toReactor: ReactorProxy;
+  toControl: PullCommits;
+  addTimer: (entry: TimerEntry) => void;
+  settings: TransactionSettings;
+  delayLevels: DelayLevels;
+  timer: TimerSettings;
+  fileReservedTimeMs: number;
+  storeHost: Uint8Array;
+  wallClock: WallClock;
+  logger: Logger;
+}
+
+/** How far the group of the broker itself is. */
+export interface TransactionOffsets {
+  half: number;
+  op: number;
+}
+
+const GROUP = 'CID_RMQ_SYS_TRANS';
+const ROLLBACK = 12;
+const COMMIT = 8;
+/** An op record follows what it says within this time, or earlier where it is full. */
+const OP_DELAY_MS = 100;
+const OP_BYTES_MAX = 4096;
+const OFFSETS_INTERVAL_MS = 1000;
+const TOPIC_WAIT_MS = 100;
+const UNITS_AT_ONCE = 1024;
+
+const endNames = [
+  'commitOrRollback',
+  'tranStateTableOffset',
+  'commitLogOffset',
+  'producerGroup',
+  'fromTransactionCheck',
+].map((name) => Buffer.from(name));
+const EndField = { decision: 0, halfOffset: 1, physicalOffset: 2, group: 3, fromCheck: 4 } as const;
+
+const bytesOf = (name: string): Buffer => Buffer.from(name);
+const groupName = bytesOf(PropertyName.PRODUCER_GROUP);
+const realTopicName = bytesOf(PropertyName.REAL_TOPIC);
+const realQueueIdName = bytesOf(PropertyName.REAL_QUEUE_ID);
+const immunityName = bytesOf(PropertyName.CHECK_IMMUNITY_TIME);
+const laterNames = [
+  PropertyName.DELAY,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELIVER_MS,
+].map(bytesOf);
+const halfTopic = bytesOf(SystemTopic.HALF);
+const opProperties = bytesOf('TAGS\x01d\x02');
+
+export class TransactionService implements HalfTimers {
+  readonly #options: TransactionServiceOptions;
+  readonly #fields = new Int32Array(endNames.length);
+  readonly #view = new RecordView();
+  #table = new TransactionTable(0, 0);
+  /** Decided halves that no op record names yet, with commas between them. */
+  #ops = '';
+  #opsDueMs = Infinity;
+  /** Op records that still count: offset, and the highest half that each names. */
+  readonly #opRecords: { offset: number; lastHalf: number }[] = [];
+  #opEnd = 0;
+  #nextOffsetsMs = 0;
+  /** Offsets to be told once everything before them is on disk. */
+  #wantsMark = false;
+  #mark: (TransactionOffsets & { ringPosition: number; appended: number }) | null = null;
+
+  constructor(options: TransactionServiceOptions) {
+    this.#options = options;
+  }
+
+  get undecidedCount(): number {
+    return this.#table.count;
+  }
+
+  /**
+   * Finds out what is undecided. `stored`: how far the group was; `commits`: places of halves whose
+   * commits recovery has read, in case their op records are missing.
+   */
+  load(stored: TransactionOffsets, commits: readonly number[]): void {
+    const { queue } = this.#options;
+    const halves = queue(SystemTopic.HALF, 0);
+    if (halves === undefined) return;
+    const first = Math.min(Math.max(stored.half, halves.minOffset), halves.maxOffset);
+    this.#table = new TransactionTable(first, halves.maxOffset);
+    const ops = queue(SystemTopic.OP_HALF, 0);
+    if (ops !== undefined) this.#readOps(ops, Math.max(stored.op, ops.minOffset));
+    for (const physicalOffset of commits) {
+      const half = this.#readHalf(physicalOffset);
+      // Named again, in case it was not: to be told twice does no harm.
+      if (half !== null && this.#table.decide(half.queueOffset)) this.#name(half.queueOffset, 0);
+    }
+  }
+
+  #readOps(ops: ConsumeQueue, from: number): void {
+    const { segments } = this.#options;
+    const units = new ConsumeQueueUnits(UNITS_AT_ONCE);
+    const view = this.#view;
+    this.#opEnd = from;
+    while (this.#opEnd < ops.maxOffset) {
+      const count = ops.read(this.#opEnd, UNITS_AT_ONCE, units);
+      if (count === 0) break;
+      for (let index = 0; index < count; index++) {
+        const bytes = units.bytes[index];
+        const record = bytes === 0 ? null : segments.recordAt(units.physicalOffset[index], bytes);
+        if (record === null) continue;
+        if (view.read(record, 0, record.length, false) === RecordKind.MESSAGE)
+          this.onOpStored(view);
+      }
+      this.#opEnd += count;
+    }
+  }
+
+  onStored(view: RecordView): void {
+    this.#table.add(view.queueOffset);
+    const { addTimer, settings } = this.#options;
+    const { buffer, propertiesStart } = view;
+    const end = propertiesStart + view.propertiesBytes;
+    const immunity = readProperty(buffer, propertiesStart, end, immunityName);
+    addTimer({
+      fireMs: view.storeTimestampMs + immunityMs(immunity, settings.transactionTimeOut),
+      physicalOffset: view.physicalOffset,
+      bytes: view.totalBytes,
+      kind: TimerKind.HALF,
+      tag: 0,
+    });
+  }
+
+  /** An op record was stored, by whichever broker. */
+  onOpStored(view: RecordView): void {
+    const { bodyStart, bodyBytes } = view;
+    let lastHalf = -1;
+    for (const text of view.buffer
+      .toString('latin1', bodyStart, bodyStart + bodyBytes)
+      .split(',')) {
+      if (!/^\d{1,15}$/.test(text)) continue;
+      this.#table.decide(Number(text));
+      lastHalf = Math.max(lastHalf, Number(text));
+    }
+    this.#opRecords.push({ offset: view.queueOffset, lastHalf });
+    this.#opEnd = Math.max(this.#opEnd, view.queueOffset + 1);
+  }
+
+  /** END_TRANSACTION at which the scanner stands; false when there is no room to do what it says. */
+  onEnd(connectionId: number, scanner: RequestScanner): boolean {
+    const fields = this.#fields;
+    scanner.locate(endNames, fields);
+    const decision = scanner.integer(fields[EndField.decision], 0);
+    // A producer that does not know yet is asked again later, and is not answered.
+    if (decision !== COMMIT && decision !== ROLLBACK) return true;
+    const answer = (code: number, remark: string): boolean =>
+      this.#answer(connectionId, scanner, { code, remark });
+    const physicalOffset = scanner.integer(fields[EndField.physicalOffset], -1);
+    const half = this.#readHalf(physicalOffset);
+    if (half === null)
+      return answer(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed');
+    const { buffer, propertiesStart } = half;
+    const end = propertiesStart + half.propertiesBytes;
+    if (!this.#isOf(half, scanner, fields[EndField.group]))
+      return answer(ResponseCode.SYSTEM_ERROR, 'The producer group wrong');
+    if (half.queueOffset !== scanner.integer(fields[EndField.halfOffset], -1))
+      return answer(ResponseCode.SYSTEM_ERROR, 'The transaction state table offset wrong');
+    const immunity = readProperty(buffer, propertiesStart, end, immunityName);
+    if (immunity !== undefined && !isTrue(scanner, fields[EndField.fromCheck])) {
+      const { settings, wallClock } = this.#options;
+      const ageMs = wallClock.nowMs() - half.storeTimestampMs;
+      if (ageMs > immunityMs(immunity, settings.transactionTimeOut))
+        return answer(ResponseCode.ILLEGAL_OPERATION, 'the time to end it is over: wait for check');
+    }
+    const { queueOffset } = half;
+    if (!this.#table.isUndecided(queueOffset))
+      return this.#answer(connectionId, scanner, { code: ResponseCode.SUCCESS });
+    if (decision === ROLLBACK) {
+      if (!this.#answer(connectionId, scanner, { code: ResponseCode.SUCCESS })) return false;
+    } else {
+      const fault = this.#commit(half, connectionId, scanner);
+      if (fault === 'no room') return false;
+      if (fault !== null) return answer(ResponseCode.SYSTEM_ERROR, fault);
+    }
+    this.#table.decide(queueOffset);
+    this.#name(queueOffset, this.#options.wallClock.nowMs());
+    return true;
+  }
+
+  /** A half was not ended in time: asks its producer, or gives it up; false when there is no room. */
+  onDue(entry: Readonly<TimerEntry>): boolean {
+    const half = this.#readHalf(entry.physicalOffset);
+    if (half === null || !this.#table.isUndecided(half.queueOffset)) return true;
+    const { settings, wallClock, toControl, addTimer, fileReservedTimeMs } = this.#options;
+    const nowMs = wallClock.nowMs();
+    const checkTimes = entry.tag;
+    const { physicalOffset, bytes } = entry;
+    if (
+      checkTimes >= settings.transactionCheckMax ||
+      nowMs - half.storeTimestampMs > fileReservedTimeMs
+    )
+      return this.#giveUp(half, entry);
+    if (!toControl.checkHalf(physicalOffset, checkTimes + 1)) return false;
+    addTimer({
+      fireMs: nowMs + settings.transactionCheckInterval,
+      physicalOffset,
+      bytes,
+      kind: TimerKind.HALF,
+      tag: checkTimes + 1,
+    });
+    return true;
+  }
+
+  /** Stores op records and tells offsets when it is time; returns the work done. */
+  doWork(nowMs: number): number {
+    const work = this.#ops !== '' && this.#opsDueMs <= this.#options.wallClock.nowMs() ? 1 : 0;
+    if (work > 0) this.storeOps();
+    if (nowMs >= this.#nextOffsetsMs) this.#tellOffsets(nowMs);
+    return work;
+  }
+
+  /** By the wall clock. */
+  nextDueMs(): number {
+    return this.#opsDueMs;
+  }
+
+  /** Stores which halves were decided; false when there is no room. */
+  storeOps(): boolean {
+    if (this.#ops === '') return true;
+    const { topicIdOf, toWriter, storeHost, wallClock } = this.#options;
+    const topicId = topicIdOf(SystemTopic.OP_HALF);
+    if (topicId === undefined) return false;
+    const record = encodeRecord({
+      topic: SystemTopic.OP_HALF,
+      queueId: 0,
+      flag: 0,
+      sysFlag: 0,
+      bornTimestampMs: wallClock.nowMs(),
+      bornHost: storeHost,
+      storeHost,
+      reconsumeTimes: 0,
+      preparedTransactionOffset: 0,
+      body: Buffer.from(this.#ops),
+      properties: opProperties,
+    });
+    if (!toWriter.append({ topicId, queueId: 0, record }, null)) return false;
+    this.#ops = '';
+    this.#opsDueMs = Infinity;
+    // All that is decided is named now: a moment to say how far that goes.
+    if (this.#wantsMark) this.#takeMark();
+    return true;
+  }
+
+  #answer(connectionId: number, scanner: RequestScanner, answer: Answer): boolean {
+    if (scanner.isOneway) return true;
+    const serializeType = scanner.serializeType === 1 ? 1 : 0;
+    return this.#options.toReactor.answer(
+      connectionId,
+      { opaque: scanner.opaque, serializeType },
+      answer,
+    );
+  }
+
+  /** The half at a place of the log; null where there is none. */
+  #readHalf(physicalOffset: number): RecordView | null {
+    const { segments, positions } = this.#options;
+    const end = positions.load(PositionSlot.DISPATCHED);
+    if (!(physicalOffset >= positions.load(PositionSlot.MINIMUM) && physicalOffset < end))
+      return null;
+    const segment = segments.segmentAt(physicalOffset);
+    if (segment === null) return null;
+    const at = physicalOffset % segments.segmentBytes;
+    const limit = Math.min(segments.segmentBytes, end - (physicalOffset - at));
+    const view = this.#view;
+    if (view.read(segment.bytes, at, limit, false) !== RecordKind.MESSAGE) return null;
+    const { topicStart, topicBytes } = view;
+    const isHalf =
+      view.physicalOffset === physicalOffset &&
+      topicBytes === halfTopic.length &&
+      segment.bytes.compare(halfTopic, 0, topicBytes, topicStart, topicStart + topicBytes) === 0;
+    return isHalf ? view : null;
+  }
+
+  /** Whether the half was sent by the group that a field names. */
+  #isOf(half: RecordView, scanner: RequestScanner, field: number): boolean {
+    if (field < 0) return false;
+    const { buffer, propertiesStart } = half;
+    const end = propertiesStart + half.propertiesBytes;
+    const group = readProperty(buffer, propertiesStart, end, groupName);
+    return group === scanner.text(field);
+  }
+
+  /** Stores the message where it belongs; what is wrong, or null. */
+  #commit(half: RecordView, connectionId: number, scanner: RequestScanner): string | null {
+    const { topicIdOf, toWriter, delayLevels, timer, wallClock } = this.#options;
+    const { buffer, propertiesStart } = half;
+    const end = propertiesStart + half.propertiesBytes;
+    const real = {
+      topic: readProperty(buffer, propertiesStart, end, realTopicName) ?? '',
+      queueId: Number(readProperty(buffer, propertiesStart, end, realQueueIdName) ?? NaN),
+    };
+    let destination = real;
+    const fields = fieldsOf(half);
+    if (laterNames.some((name) => findProperty(buffer, propertiesStart, end, name) >= 0)) {
+      const properties = decodeProperties(Buffer.from(fields.properties).toString());
+      destination = interceptDelay(real, properties, delayLevels);
+      const deliverMs =
+        destination === real && hasTimer(properties)
+          ? wantedDeliverMs(properties, wallClock.nowMs(), timer)
+          : null;
+      if (deliverMs !== null && !Number.isNaN(deliverMs))
+        destination = interceptTimer(real, properties, deliverMs);
+      fields.properties = Buffer.from(encodeProperties(properties));
+    }
+    const topicId = topicIdOf(destination.topic);
+    if (topicId === undefined || !Number.isSafeInteger(real.queueId))
+      return `the topic ${real.topic} of the message does not exist any more`;
+    const record = encodeRecord({
+      ...fields,
+      ...destination,
+      sysFlag: (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT,
+      preparedTransactionOffset: half.physicalOffset,
+    });
+    const serializeType: SerializeType = scanner.serializeType === 1 ? 1 : 0;
+    const request = { code: RequestCode.END_TRANSACTION, opaque: scanner.opaque, serializeType };
+    const answerTo = scanner.isOneway ? null : { connectionId, request };
+    const draft = { topicId, queueId: destination.queueId, record };
+    return toWriter.append(draft, answerTo) ? null : 'no room';
+  }
+
+  /** Moves a half to where an administrator finds it; false when there is no room. */
+  #giveUp(half: RecordView, entry: Readonly<TimerEntry>): boolean {
+    const { topicIdOf, toWriter, toControl, addTimer, logger, wallClock } = this.#options;
+    const topic = SystemTopic.TRANSACTION_CHECK_MAX_TIME;
+    const topicId = topicIdOf(topic);
+    const { physicalOffset, queueOffset } = half;
+    if (topicId === undefined) {
+      // The first of all: control makes the topic, and the half is looked at again.
+      if (!toControl.checkHalf(physicalOffset, 0)) return false;
+      addTimer({ ...entry, fireMs: wallClock.nowMs() + TOPIC_WAIT_MS });
+      return true;
+    }
+    const record = encodeRecord({ ...fieldsOf(half), topic, queueId: 0 });
+    if (!toWriter.append({ topicId, queueId: 0, record }, null)) return false;
+    logger.warn(
+      { physicalOffset, queueOffset },
+      `transaction given up after transactionCheckMax checks, or fileReservedTime: moved to ${topic}`,
+    );
+    this.#table.decide(queueOffset);
+    this.#name(queueOffset, wallClock.nowMs());
+    return true;
+  }
+
+  /** Has the next op record name a half. */
+  #name(halfOffset: number, nowMs: number): void {
+    if (this.#ops === '') this.#opsDueMs = nowMs + OP_DELAY_MS;
+    this.#ops += `${halfOffset},`;
+    if (this.#ops.length > OP_BYTES_MAX - 20) this.#opsDueMs = nowMs;
+  }
+
+  /** Has control keep how far all is decided, once what says so is on disk. */
+  #tellOffsets(nowMs: number): void {
+    const { positions, toWriter, toControl } = this.#options;
+    this.#nextOffsetsMs = nowMs + OFFSETS_INTERVAL_MS;
+    const mark = this.#mark;
+    if (mark === null) {
+      this.#wantsMark = true;
+      if (this.#ops === '') this.#takeMark();
+    } else if (mark.appended === Infinity) {
+      if (toWriter.ring.isConsumed(mark.ringPosition))
+        mark.appended = positions.load(PositionSlot.APPENDED);
+    } else if (positions.load(PositionSlot.FLUSHED) >= mark.appended) {
+      this.#mark = null;
+      if (mark.half > 0) toControl.commit(GROUP, SystemTopic.HALF, 0, mark.half);
+      if (mark.op > 0) toControl.commit(GROUP, SystemTopic.OP_HALF, 0, mark.op);
+    }
+  }
+
+  #takeMark(): void {
+    const half = this.#table.firstUndecided();
+    while (this.#opRecords.length > 0 && this.#opRecords[0].lastHalf < half)
+      this.#opRecords.shift();
+    // Op records that are on their way are behind all that are here.
+    const op = this.#opRecords[0]?.offset ?? this.#opEnd;
+    const ringPosition = this.#options.toWriter.ring.committedPosition;
+    this.#mark = { half, op, ringPosition, appended: Infinity };
+    this.#wantsMark = false;
+  }
+}
+
+/** How far a stored `consumerOffset.json` says that the group was. */
+export function transactionOffsets(text: string | undefined): TransactionOffsets {
+  const root = text === undefined ? null : objectOf(parseFastjson(text));
+  const table = objectOf(root?.['offsetTable']);
+  const offsetOf = (topic: string): number =>
+    Math.max(0, integerOf(objectOf(table?.[`${topic}@${GROUP}`])?.['0'], 0));
+  return { half: offsetOf(SystemTopic.HALF), op: offsetOf(SystemTopic.OP_HALF) };
+}
+
+/** TransactionalMessageUtil.getImmunityTime: -1 and what is no number stand for the usual time. */
+function immunityMs(text: string | undefined, transactionTimeOut: number): number {
+  const seconds = text !== undefined && /^-?\d{1,10}$/.test(text) ? Number(text) : -1;
+  return seconds === -1 ? transactionTimeOut : seconds * 1000;
+}
+
+function isTrue(scanner: RequestScanner, field: number): boolean {
+  return scanner.text(field)?.toLowerCase() === 'true';
+}
