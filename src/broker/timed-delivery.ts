@@ -14,6 +14,9 @@ import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import {
+  decodeProperties,
+  encodeProperties,
+  findProperty,
   PROPERTIES_BYTES_MAX,
   PropertyName,
   readProperty,
@@ -44,6 +47,11 @@ export const TimerKind = {
 export interface TimedDeliveryOptions {
   wallClock: WallClock;
   add: (entry: TimedEntry) => void;
+  /** Everything due up to here was handed out. */
+  cursorMs: () => number;
+  /** Below this place of the log, messages have copies that were dispatched; and it has risen. */
+  movedBelow: () => number;
+  onMoved: (position: number) => void;
   /** The whole record; null where it has expired. */
   record: (physicalOffset: number, bytes: number) => Buffer | null;
   /** Undefined for a topic that does not exist (any more). */
@@ -53,6 +61,9 @@ export interface TimedDeliveryOptions {
   logger: Logger;
 }
 
+/** Millrace's own: where in the log the message was that this is a copy of. */
+const MOVED_FROM = 'TIMER_MOVED_FROM';
+const movedFromName = Buffer.from(MOVED_FROM);
 const outName = Buffer.from(PropertyName.TIMER_OUT_MS);
 const realTopicName = Buffer.from(PropertyName.REAL_TOPIC);
 const realQueueIdName = Buffer.from(PropertyName.REAL_QUEUE_ID);
@@ -67,6 +78,8 @@ export class TimedDelivery {
   readonly #entry: TimedEntry = { fireMs: 0, physicalOffset: 0, bytes: 0, kind: 0, tag: 0 };
   /** Recalls whose time is near, by tag. */
   readonly #markers = new Map<number, { key: string; fireMs: number }[]>();
+  /** Messages below have copies, dispatched or on their way. */
+  #movingBelow = 0;
   #deliveredCount = 0;
   #recalledCount = 0;
 
@@ -87,6 +100,8 @@ export class TimedDelivery {
     const { buffer, propertiesStart } = view;
     const end = propertiesStart + view.propertiesBytes;
     const outMs = Number(readProperty(buffer, propertiesStart, end, outName) ?? NaN);
+    const movedFrom = readProperty(buffer, propertiesStart, end, movedFromName);
+    if (movedFrom !== undefined) this.#options.onMoved(Number(movedFrom) + 1);
     const marker = readProperty(buffer, propertiesStart, end, markerName);
     const key = marker ?? keyOf(view);
     if (!Number.isSafeInteger(outMs)) {
@@ -116,8 +131,33 @@ export class TimedDelivery {
     this.#markers.set(entry.tag, markers);
   }
 
+  /**
+   * Copies a message of the timer topic to the end of the log if it still waits; false when there is no
+   * room. Called in the order of the log, when all that was due has been handed out.
+   */
+  move(view: RecordView): boolean {
+    const { cursorMs, movedBelow, topicIdOf, append } = this.#options;
+    const { buffer, propertiesStart, physicalOffset } = view;
+    const end = propertiesStart + view.propertiesBytes;
+    const outMs = Number(readProperty(buffer, propertiesStart, end, outName) ?? NaN);
+    if (!(outMs > cursorMs()) || physicalOffset < Math.max(this.#movingBelow, movedBelow()))
+      return true;
+    const topicId = topicIdOf(SystemTopic.WHEEL_TIMER);
+    if (topicId === undefined) return false;
+    const fields = fieldsOf(view);
+    const properties = decodeProperties(Buffer.from(fields.properties).toString());
+    properties.set(MOVED_FROM, String(physicalOffset));
+    const text = Buffer.from(encodeProperties(properties));
+    if (text.length <= PROPERTIES_BYTES_MAX) fields.properties = text;
+    if (!append({ topicId, queueId: 0, record: encodeRecord(fields) })) return false;
+    this.#movingBelow = physicalOffset + 1;
+    return true;
+  }
+
   /** Its time has come; false when there is no room to store it. */
   onDue(entry: Readonly<TimedEntry>): boolean {
+    // Its copy comes at its time.
+    if (entry.physicalOffset < Math.max(this.#movingBelow, this.#options.movedBelow())) return true;
     if (entry.kind === TimerKind.MARKER) {
       this.#forgetMarkers(entry.fireMs - MARKER_KEPT_MS);
       return true;
@@ -150,7 +190,7 @@ export class TimedDelivery {
     const added = Buffer.from(
       `${PropertyName.TIMER_ENQUEUE_MS}\x01${view.storeTimestampMs}\x02${PropertyName.TIMER_DEQUEUE_MS}\x01${wallClock.nowMs()}\x02`,
     );
-    const properties = Buffer.concat([fields.properties, added]);
+    const properties = Buffer.concat([withoutMoved(fields.properties), added]);
     if (properties.length <= PROPERTIES_BYTES_MAX) fields.properties = properties;
     const record = encodeRecord({ ...fields, ...destination });
     if (!append({ topicId, queueId: destination.queueId, record })) return false;
@@ -185,6 +225,15 @@ export class TimedDelivery {
       record.toString('latin1', topicStart, topicStart + topicBytes) === SystemTopic.WHEEL_TIMER;
     return isOurs ? view : null;
   }
+}
+
+/** A copy is delivered as the message that it was made of. */
+function withoutMoved(properties: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(properties.buffer, properties.byteOffset, properties.length);
+  if (findProperty(bytes, 0, bytes.length, movedFromName) < 0) return properties;
+  const decoded = decodeProperties(bytes.toString());
+  decoded.delete(MOVED_FROM);
+  return Buffer.from(encodeProperties(decoded));
 }
 
 /** The timer key of the message that `view` has read. */

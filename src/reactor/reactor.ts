@@ -33,7 +33,6 @@ import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameProxy } from '../workers/frame-proxy.ts';
 import { connectionPayload } from '../workers/reactor-proxy.ts';
 import {
-  type AnswerExtras,
   AnswerKind,
   answerBytesMessage,
   appendAnswerMessage,
@@ -43,6 +42,7 @@ import {
   logRange,
   MessageType,
   pullAnswerMessage,
+  readExtras,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
 import {
@@ -405,13 +405,7 @@ export class Reactor implements Agent {
     answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2];
     answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
     const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
-    answer.extras = null;
-    if (extraBytes > 0) {
-      const end = offset + ring.payloadBytes;
-      answer.extras = JSON.parse(
-        ring.bytes.toString('utf8', end - extraBytes, end),
-      ) as AnswerExtras;
-    }
+    answer.extras = extraBytes === 0 ? null : readExtras(ring, extraBytes);
     if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
       const remark =
         answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();

@@ -39,6 +39,10 @@ export const PositionSlot = {
   DERIVED_FULL: 11,
   /** control: 1 once every agent has taken in what control knows from before this run. */
   RECOVERY_TOLD: 12,
+  /** flusher: where retention wants the log to begin, once nothing below is waited for. */
+  WANTED_MINIMUM: 13,
+  /** dispatcher: what waits below (timed messages, halves) has a copy above that is on disk. */
+  MOVED: 14,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 

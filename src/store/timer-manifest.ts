@@ -11,6 +11,8 @@ export interface TimerManifest {
   position: number;
   /** Entries due up to here were handed out; milliseconds since the epoch. */
   cursorMs: number;
+  /** The owner's; see `TimerWheel.mark`. */
+  mark: number;
   /** The last one given to a bucket. */
   serial: number;
   /** By level: buckets of earlier times were opened. */
@@ -28,7 +30,7 @@ export interface TimerManifest {
 
 /** What the file says; an empty wheel where there is none, or none of ours: all is added again from the log. */
 export function readManifest(files: StoreFiles, path: string, logger: Logger): TimerManifest {
-  const empty = { position: 0, cursorMs: 0, serial: 0, opened: [0, 0, 0, 0], buckets: [] };
+  const empty = { position: 0, cursorMs: 0, mark: 0, serial: 0, opened: [0, 0, 0, 0], buckets: [] };
   const bytes = files.readFile(path);
   if (bytes === undefined) return empty;
   try {

@@ -72,6 +72,8 @@ export class TimerWheel {
     () => null,
   );
   readonly #heap = new TimerHeap();
+  /** A number of the owner that is kept as it was at the moment of the manifest. */
+  mark = 0;
   /** Everything due up to here was handed out. */
   #cursorMs = 0;
   /** The manifest on disk, or on its way there, says that records below were added. */
@@ -118,6 +120,7 @@ export class TimerWheel {
     const manifest = readManifest(files, `${directory}/${MANIFEST}`, logger);
     this.#position = manifest.position;
     this.#cursorMs = manifest.cursorMs;
+    this.mark = manifest.mark;
     this.#serial = manifest.serial;
     this.#opened = [...manifest.opened];
     // What was in the heap is read again.
@@ -212,6 +215,7 @@ export class TimerWheel {
     const manifest = {
       position,
       cursorMs: this.#cursorMs,
+      mark: this.mark,
       serial: this.#serial,
       opened: [...this.#opened],
       buckets,

@@ -47,6 +47,7 @@ import { OffsetResets } from './offset-resets.ts';
 import { QuestionDesk } from './question-desk.ts';
 import { QueueQueries } from './queue-queries.ts';
 import { ReactorProxy } from './reactor-proxy.ts';
+import { RecordMover } from './record-mover.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
 import type { RecoveredQueue } from './ring-messages.ts';
@@ -439,6 +440,14 @@ export class AgentFactory {
       delays,
       timers,
       transactions,
+      mover: new RecordMover({
+        segments: this.segments,
+        positions: this.positions,
+        queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+        toWriter,
+        moveTimed: (view) => timers.delivery.move(view),
+        moveHalf: (view) => transactions.move(view),
+      }),
       delayOffsetsPath,
       wallNowMs: systemWallClock.nowMs,
       logger,

@@ -169,7 +169,11 @@ export class CommitLogWriter implements Agent {
       records = pool.bytes;
       at = pool.offsetOf(slot);
     }
-    if (this.#isDiskFull) {
+    // The broker's own records may fill the segments that are there: moving what waits makes room.
+    if (
+      this.#isDiskFull &&
+      !(source.waitsForSpace && positions.load(PositionSlot.DERIVED_FULL) === 0)
+    ) {
       return !source.waitsForSpace && this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
     const answerKind = int32[(head + appendMessage.answerKind) >> 2];

@@ -30,6 +30,7 @@ import type { BrokerStatistics } from './broker-statistics.ts';
 import type { QuestionDesk } from './question-desk.ts';
 import type { QueueQueries } from './queue-queries.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
+import type { RecordMover } from './record-mover.ts';
 import type { RecordDispatcher } from './record-dispatcher.ts';
 import {
   type AskedQuestion,
@@ -66,6 +67,7 @@ export interface DispatcherOptions {
   delays: DelayDelivery;
   timers: TimerService;
   transactions: TransactionService;
+  mover: RecordMover;
   delayOffsetsPath: string;
   wallNowMs: () => number;
   logger: Logger;
@@ -368,10 +370,11 @@ export class Dispatcher implements Agent {
   }
 
   #runTimers(nowMs: number, mayDeliver: boolean): number {
-    const { timers, transactions, wallNowMs } = this.#options;
+    const { timers, transactions, mover, wallNowMs } = this.#options;
     let work = mayDeliver ? transactions.doWork(nowMs) : 0;
     try {
       work += timers.doWork(nowMs, mayDeliver);
+      if (mayDeliver) work += mover.doWork(nowMs, timers.isQuiet);
     } catch (error) {
       timers.giveUpRound(nowMs);
       this.#onNoSpace(error, 'timers');
@@ -381,7 +384,7 @@ export class Dispatcher implements Agent {
       const nextMs = Math.min(timers.nextDueMs(), transactions.nextDueMs());
       dueMs = nowMs + Math.max(0, nextMs - wallNowMs());
     }
-    this.#nextTimerMs = Math.min(dueMs, timers.nextRoundMs());
+    this.#nextTimerMs = Math.min(dueMs, timers.nextRoundMs(), mover.nextDeadlineMs());
     return work;
   }
 

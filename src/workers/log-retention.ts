@@ -123,9 +123,20 @@ export class LogRetention {
       );
   }
 
-  #delete(bases: readonly number[]): void {
+  /** What still waits in those segments is copied first, by the dispatcher: they go with a later round. */
+  #delete(wantedBases: readonly number[]): void {
     const { segments, positions, logger } = this.#options;
-    const minimum = (bases.at(-1) as number) + segments.segmentBytes;
+    const { segmentBytes } = segments;
+    const wanted = (wantedBases.at(-1) as number) + segmentBytes;
+    positions.publish(
+      PositionSlot.WANTED_MINIMUM,
+      Math.max(wanted, positions.load(PositionSlot.WANTED_MINIMUM)),
+    );
+    const moved = positions.load(PositionSlot.MOVED);
+    const bases = wantedBases.filter((base) => base + segmentBytes <= moved);
+    if (bases.length < wantedBases.length) this.#nextDeleteMs = 0;
+    if (bases.length === 0) return;
+    const minimum = (bases.at(-1) as number) + segmentBytes;
     positions.publish(PositionSlot.MINIMUM, minimum);
     for (const base of bases) segments.remove(base);
     logger.info({ segments: bases.length, minimum }, 'segments deleted');

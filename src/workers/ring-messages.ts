@@ -7,6 +7,7 @@
  */
 import { layout } from '../base/layout.ts';
 import type { DispatcherQuestion, PublishedSettings } from '../broker/control-effects.ts';
+import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { DataVersion } from '../protocol/topic-config.ts';
 
 export const MessageType = {
@@ -115,6 +116,12 @@ export const appendAnswerMessage = layout(
 
 /** Fields of an answer beyond those that every send gets, as JSON: the few that have some are no hot path. */
 export type AnswerExtras = [name: string, value: string][];
+
+/** What the last `extraBytes` of the record at the head hold. */
+export function readExtras(ring: SpscRingConsumer, extraBytes: number): AnswerExtras {
+  const end = ring.payloadOffset + ring.payloadBytes;
+  return JSON.parse(ring.bytes.toString('utf8', end - extraBytes, end)) as AnswerExtras;
+}
 
 /** Longest `AnswerExtras`. */
 export const EXTRA_BYTES_MAX = 1024;

@@ -63,6 +63,7 @@ export class TimerService {
   /** A round that goes on, by what the writer had been handed when it began. */
   #round: { ringPosition: number; isWritten: boolean } | null = null;
   #nextRoundMs = 0;
+  #isQuiet = false;
   #isClosing = false;
 
   constructor(options: TimerServiceOptions) {
@@ -78,6 +79,11 @@ export class TimerService {
       wallClock,
       logger,
       add: (entry) => this.add(entry),
+      cursorMs: () => this.wheel.cursorMs,
+      movedBelow: () => this.wheel.mark,
+      onMoved: (position) => {
+        this.wheel.mark = Math.max(this.wheel.mark, position);
+      },
       record: (physicalOffset, bytes) => segments.recordAt(physicalOffset, bytes),
       topicIdOf,
       append: (draft) => toWriter.append(draft, null),
@@ -124,10 +130,17 @@ export class TimerService {
     let work = 0;
     if (mayDeliver) {
       const { wheel } = this;
-      work = wheel.doWork(this.#options.wallClock.nowMs(), FIRED_PER_TURN_MAX, this.#fire);
+      const wallMs = this.#options.wallClock.nowMs();
+      work = wheel.doWork(wallMs, FIRED_PER_TURN_MAX, this.#fire);
+      this.#isQuiet = wheel.cursorMs >= wallMs;
       if (work > 0) this.#isStale = true;
     }
     return work + this.#store(nowMs);
+  }
+
+  /** All that was due at the last turn has been handed out. */
+  get isQuiet(): boolean {
+    return this.#isQuiet;
   }
 
   /** By the wall clock. */

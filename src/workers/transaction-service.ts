@@ -34,6 +34,7 @@ import {
   decodeProperties,
   encodeProperties,
   findProperty,
+  PROPERTIES_BYTES_MAX,
   PropertyName,
   readProperty,
 } from '../protocol/message-properties.ts';
@@ -105,6 +106,7 @@ const groupName = bytesOf(PropertyName.PRODUCER_GROUP);
 const realTopicName = bytesOf(PropertyName.REAL_TOPIC);
 const realQueueIdName = bytesOf(PropertyName.REAL_QUEUE_ID);
 const immunityName = bytesOf(PropertyName.CHECK_IMMUNITY_TIME);
+const movedFromName = bytesOf(PropertyName.TRANSACTION_PREPARED_OFFSET);
 const laterNames = [
   PropertyName.DELAY,
   PropertyName.TIMER_DELAY_MS,
@@ -123,6 +125,9 @@ export class TransactionService implements HalfTimers {
   #ops = '';
   #opsDueMs = Infinity;
   /** Op records that still count: offset, and the highest half that each names. */
+  /** Originals of copies that were stored before `load`. */
+  readonly #movedHalves: number[] = [];
+  #isLoaded = false;
   readonly #opRecords: { offset: number; lastHalf: number }[] = [];
   #opEnd = 0;
   #nextOffsetsMs = 0;
@@ -143,6 +148,7 @@ export class TransactionService implements HalfTimers {
    * commits recovery has read, in case their op records are missing.
    */
   load(stored: TransactionOffsets, commits: readonly number[]): void {
+    this.#isLoaded = true;
     const { queue } = this.#options;
     const halves = queue(SystemTopic.HALF, 0);
     if (halves === undefined) return;
@@ -150,6 +156,9 @@ export class TransactionService implements HalfTimers {
     this.#table = new TransactionTable(first, halves.maxOffset);
     const ops = queue(SystemTopic.OP_HALF, 0);
     if (ops !== undefined) this.#readOps(ops, Math.max(stored.op, ops.minOffset));
+    // Copies that were stored, and whose originals no op record names yet.
+    for (const halfOffset of this.#movedHalves.splice(0))
+      if (this.#table.decide(halfOffset)) this.#name(halfOffset, 0);
     for (const physicalOffset of commits) {
       const half = this.#readHalf(physicalOffset);
       // Named again, in case it was not: to be told twice does no harm.
@@ -181,6 +190,8 @@ export class TransactionService implements HalfTimers {
     const { addTimer, settings } = this.#options;
     const { buffer, propertiesStart } = view;
     const end = propertiesStart + view.propertiesBytes;
+    const movedFrom = readProperty(buffer, propertiesStart, end, movedFromName);
+    if (movedFrom !== undefined && !this.#isLoaded) this.#movedHalves.push(Number(movedFrom));
     const immunity = readProperty(buffer, propertiesStart, end, immunityName);
     addTimer({
       fireMs: view.storeTimestampMs + immunityMs(immunity, settings.transactionTimeOut),
@@ -204,6 +215,27 @@ export class TransactionService implements HalfTimers {
     }
     this.#opRecords.push({ offset: view.queueOffset, lastHalf });
     this.#opEnd = Math.max(this.#opEnd, view.queueOffset + 1);
+  }
+
+  /**
+   * Copies a half that nobody has ended to the end of the log; false when there is no room. From now on
+   * the copy is what its producer is asked about, and what can be ended.
+   */
+  move(half: RecordView): boolean {
+    const { queueOffset } = half;
+    if (!this.#table.isUndecided(queueOffset)) return true;
+    const { topicIdOf, toWriter, wallClock } = this.#options;
+    const topicId = topicIdOf(SystemTopic.HALF);
+    if (topicId === undefined) return false;
+    const fields = fieldsOf(half);
+    const properties = decodeProperties(Buffer.from(fields.properties).toString());
+    properties.set(PropertyName.TRANSACTION_PREPARED_OFFSET, String(queueOffset));
+    const text = Buffer.from(encodeProperties(properties));
+    if (text.length <= PROPERTIES_BYTES_MAX) fields.properties = text;
+    if (!toWriter.append({ topicId, queueId: 0, record: encodeRecord(fields) }, null)) return false;
+    this.#table.decide(queueOffset);
+    this.#name(queueOffset, wallClock.nowMs());
+    return true;
   }
 
   /** END_TRANSACTION at which the scanner stands; false when there is no room to do what it says. */

@@ -4,6 +4,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
 import { silentLogger } from '../../src/base/logging.ts';
@@ -133,6 +134,75 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s thre
     await send('last', { TIMER_DELAY_MS: '100' });
     expect((await receive(21)).at(-1)?.body).toBe('last');
   });
+
+  // Retention looks every ten seconds.
+  test.runIf(threads === 'auto')(
+    'outlive the segment that they were stored in, and halves do',
+    async () => {
+      await stop();
+      fs.rmSync(root, { recursive: true });
+      const deleteWhen = Array.from({ length: 24 }, (_, hour) => String(hour)).join(';');
+      const segmentBytes = 256 * 1024;
+      await start({
+        segmentBytes,
+        deleteWhen,
+        fileReservedTimeHours: 1,
+        transactionTimeOutMs: 15_000,
+      });
+      const log = path.join(root, 'commitlog');
+      await send('waits', { TIMER_DELAY_MS: '18000', KEYS: 'k' });
+      const taken = await send('taken back', { TIMER_DELAY_MS: '18000' });
+      await send('comes before', { TIMER_DELAY_MS: '300' });
+      const recallHandle = taken.extFields.get('recallHandle') ?? '';
+      await client.request({ code: 370, fields: { topic: 'TopicT', recallHandle } });
+      const half = { TRAN_MSG: 'true', PGROUP: 'tx' };
+      await send('half', half);
+      await client.request({
+        code: 34,
+        body: Buffer.from(
+          JSON.stringify({ clientID: 'p', producerDataSet: [{ groupName: 'tx' }] }),
+        ),
+      });
+      const asked = new Promise<RemotingCommand>((resolve) => {
+        client.serve(39, (request) => {
+          resolve(request);
+          return { code: 0 };
+        });
+      });
+      const filler = 'x'.repeat(100_000);
+      for (let index = 0; index < 6; index++)
+        await client.request(sendRequest({ topic: 'TopicF', body: filler }));
+      const [first] = fs.readdirSync(log);
+      // A flush of what was written would make the file new again.
+      await pause(1500);
+      const old = new Date(Date.now() - 3 * 3_600_000);
+      fs.utimesSync(path.join(log, first), old, old);
+      const fields = Object.fromEntries((await asked).extFields);
+      expect(fs.readdirSync(log)).not.toContain(first);
+      expect(Number(fields['commitLogOffset'])).toBeGreaterThanOrEqual(segmentBytes);
+      client.oneway({
+        code: 37,
+        fields: {
+          producerGroup: 'tx',
+          tranStateTableOffset: fields['tranStateTableOffset'],
+          commitLogOffset: fields['commitLogOffset'],
+          commitOrRollback: 8,
+          fromTransactionCheck: 'true',
+        },
+      });
+      // Before them came one whose time was 300 ms.
+      let bodies = '';
+      for (let offset = 1; offset < 3; offset++) {
+        const answer = await client.request(pullRequest('group-t', 'TopicT', 0, offset, 10_000));
+        bodies += answer.body.toString('latin1');
+      }
+      expect(bodies).toContain('half');
+      expect(bodies).toContain('waits');
+      expect(bodies).not.toContain('TIMER_MOVED_FROM');
+      expect(bodies).not.toContain('taken back');
+    },
+    60_000,
+  );
 
   test('can be forbidden', async () => {
     await stop();
