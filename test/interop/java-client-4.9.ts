@@ -20,6 +20,9 @@ export const java49Client: ClientProgram = {
     'broadcast',
     'query',
     'admin',
+    'transaction-commit',
+    'transaction-rollback',
+    'transaction-check',
   ],
   run: async ({ nameServer, scenarios, directory }) => {
     const client = startJava({

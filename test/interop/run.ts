@@ -20,6 +20,12 @@ import {
   startApacheNameServer,
   startJava,
 } from './apache-rocketmq.ts';
+import {
+  apacheSettings,
+  clientEnvironment,
+  configurationText,
+  transactionSettings,
+} from './broker-settings.ts';
 import type { ClientProgram } from './client-program.ts';
 import { fullDisk } from './full-disk.ts';
 import { goClient } from './go-client.ts';
@@ -31,6 +37,7 @@ import { groupChurn } from './group-churn.ts';
 import { manyTopics } from './many-topics.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
+import { transactionHeir } from './transaction-heir.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -41,6 +48,9 @@ const { values: options } = parseArgs({
     'churn-seconds': { type: 'string', default: '60' },
   },
 });
+
+const subject = options.against === 'apache' ? 'apache' : 'millrace';
+Object.assign(process.env, clientEnvironment(subject));
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-interop-'));
 const running: { stop(): Promise<void>; kill(): unknown }[] = [];
@@ -57,10 +67,10 @@ const KILL_PORT = 23911;
 const RIDE_OVER_LOAD_MS = 2000;
 const RIDE_OVER_TIMEOUT_MS = 240_000;
 
-function record(name: string, error: Error | string | undefined): void {
+function record(name: string, error: Error | string | undefined, tookMs: number): void {
   if (error === undefined) {
     passed.push(name);
-    console.log(`ok      ${name}`);
+    console.log(`ok      ${name} (${(tookMs / 1000).toFixed(1)} s)`);
   } else {
     failed.push(name);
     console.log(`FAILED  ${name}: ${error instanceof Error ? error.message : error}`);
@@ -77,6 +87,7 @@ async function scenario(name: string, body: (directory: string) => Promise<void>
   // Apache takes a comma in a store path for several paths.
   const directory = path.join(root, name.replaceAll(/[^A-Za-z0-9]+/g, '-'));
   fs.mkdirSync(directory, { recursive: true });
+  const startedMs = performance.now();
   let failure: Error | undefined;
   try {
     await body(directory);
@@ -88,7 +99,7 @@ async function scenario(name: string, body: (directory: string) => Promise<void>
   } catch (error) {
     failure ??= error instanceof Error ? error : new Error('not stopped', { cause: error });
   }
-  record(name, failure);
+  record(name, failure, performance.now() - startedMs);
 }
 
 async function stopAll(): Promise<void> {
@@ -147,8 +158,9 @@ function recordJava(output: string, scenarios: readonly string[], prefix: string
     const info = new RegExp(`^INFO ${name}.*$`, 'm').exec(output)?.[0];
     if (info !== undefined) console.log(`        ${info.slice(5)}`);
     const failure = new RegExp(`^FAIL ${name}: .*$`, 'm').exec(output)?.[0];
-    const isOk = new RegExp(`^PASS ${name} `, 'm').test(output);
-    record(`${prefix}${name}`, isOk ? undefined : (failure ?? `no result; log under ${root}`));
+    const tookMs = new RegExp(`^PASS ${name} (\\d+) ms`, 'm').exec(output)?.[1];
+    const error = tookMs === undefined ? (failure ?? `no result; log under ${root}`) : undefined;
+    record(`${prefix}${name}`, error, Number(tookMs));
   }
 }
 
@@ -180,6 +192,12 @@ const clientScenarios = [
   'trace',
   'reset',
   'orderly-retry',
+  'transaction-commit',
+  'transaction-rollback',
+  'transaction-check',
+  'timed',
+  'timed-limit',
+  'recall',
 ];
 const binaryScenarios = ['sync-send', 'async-send', 'batch', 'chinese', 'lite-pull', 'large-body'];
 
@@ -198,10 +216,11 @@ async function startServer(directory: string, extra: string[] = []): Promise<Mil
 }
 
 async function startSubject(directory: string): Promise<void> {
-  if (options.against !== 'apache') {
+  if (subject === 'millrace') {
     const file = path.join(directory, 'subject.conf');
     fs.mkdirSync(directory, { recursive: true });
-    fs.writeFileSync(file, 'enablePropertyFilter=true\n');
+    const text = configurationText({ enablePropertyFilter: true, ...transactionSettings });
+    fs.writeFileSync(file, text);
     await startServer(directory, ['--config', file]);
     return;
   }
@@ -218,6 +237,8 @@ async function startSubject(directory: string): Promise<void> {
       sendMessageThreadPoolNums: 1,
       waitTimeMillsInSendQueue: 3000,
       enablePropertyFilter: true,
+      ...transactionSettings,
+      ...apacheSettings,
     },
   };
   own(
@@ -256,7 +277,7 @@ async function clientSuites(): Promise<void> {
     if (million.length > 0) recordJava(await runJava(directory, NAME_SERVER, million), million, '');
     await stopAll();
   } catch (error) {
-    record('client suite', error instanceof Error ? error : 'failed');
+    record('client suite', error instanceof Error ? error : 'failed', 0);
     await stopAll().catch(() => {});
   }
 }
@@ -371,13 +392,17 @@ async function main(): Promise<void> {
   await scenario('clients that stay while the broker restarts', rideOver);
 
   await scenario('group churn: consumers come, go and are killed', async (directory) => {
-    const against = options.against === 'apache' ? 'apache' : 'millrace';
     const ports = { port: BROKER_PORT, nameServerPort: NAME_SERVER_PORT };
     const seconds = Number(options['churn-seconds']);
-    console.log(`        ${await groupChurn({ directory, ...ports, seconds, against })}`);
+    console.log(`        ${await groupChurn({ directory, ...ports, seconds, against: subject })}`);
   });
 
-  if (options.against === 'apache') return;
+  await scenario('check-back after the producer was killed', async (directory) => {
+    await startSubject(directory);
+    await transactionHeir({ directory, nameServer: NAME_SERVER });
+  });
+
+  if (subject === 'apache') return;
 
   for (const flush of ['sync', 'async'] as const) {
     await scenario(`kill -9, ${flush} flush`, async (directory) => {

@@ -1,5 +1,6 @@
 package millrace;
 
+import java.util.Map;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -11,6 +12,10 @@ import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
  */
 class ClientVersion {
     private ClientVersion() {
+    }
+
+    /** Everything it can do is in the scenarios of both. */
+    static void addScenarios(Map<String, Scenarios.Scenario> all) {
     }
 
     static void broadcast(DefaultMQPushConsumer consumer) {

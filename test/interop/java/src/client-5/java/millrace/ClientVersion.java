@@ -1,5 +1,6 @@
 package millrace;
 
+import java.util.Map;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -11,6 +12,12 @@ import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
  */
 class ClientVersion {
     private ClientVersion() {
+    }
+
+    static void addScenarios(Map<String, Scenarios.Scenario> all) {
+        all.put("timed", p -> TimedScenarios.timed());
+        all.put("timed-limit", p -> TimedScenarios.timedLimit());
+        all.put("recall", p -> TimedScenarios.recall());
     }
 
     static void broadcast(DefaultMQPushConsumer consumer) {

@@ -33,6 +33,12 @@ class Harness {
     /** As the client has it, unless the run is in a hurry: the stock broker refuses pulls (25) until a lost beat is repeated. */
     static final int HEARTBEAT_MS = Integer.getInteger("millrace.heartbeatMs", 30_000);
 
+    /** Of the broker under test, as the suite has set it; see broker-settings.ts. */
+    static int setting(String variable, int standard) {
+        String value = System.getenv(variable);
+        return value == null ? standard : Integer.parseInt(value);
+    }
+
     static void check(boolean holds, String what) {
         if (!holds) {
             throw new AssertionError(what);

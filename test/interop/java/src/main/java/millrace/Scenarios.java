@@ -55,6 +55,11 @@ public class Scenarios {
         ALL.put("orderly-retry", p -> GroupScenarios.orderlyRetry());
         ALL.put("watched-consumer", p -> ClientAskedScenarios.watchedConsumer());
         ALL.put("transaction", p -> ClientAskedScenarios.transaction());
+        ALL.put("transaction-commit", p -> TransactionScenarios.commit());
+        ALL.put("transaction-rollback", p -> TransactionScenarios.rollback());
+        ALL.put("transaction-check", p -> TransactionScenarios.checkBack());
+        ALL.put("transaction-hang", TransactionScenarios::hang);
+        ALL.put("transaction-heir", TransactionScenarios::heir);
         ALL.put("million", LoadScenario::million);
         ALL.put("fill", BrokerScenarios::fill);
         ALL.put("verify", BrokerScenarios::verify);
@@ -63,6 +68,7 @@ public class Scenarios {
         ALL.put("throw-first", BrokerScenarios::throwFirst);
         ALL.put("receive-retried", BrokerScenarios::receiveRetried);
         ALL.put("ride-over", BrokerScenarios::rideOver);
+        ClientVersion.addScenarios(ALL);
     }
 
     private Scenarios() {
