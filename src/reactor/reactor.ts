@@ -46,6 +46,7 @@ import {
 } from '../workers/ring-messages.ts';
 import { type AnswerEncoder, appendRemark, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
 import { Connection } from './connection.ts';
+import { InputBuffers } from './input-buffers.ts';
 
 export interface ReactorOptions {
   /** From every agent that answers. */
@@ -83,6 +84,7 @@ export class Reactor implements Agent {
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #scanner = new RequestScanner();
+  readonly #inputBuffers = new InputBuffers();
   readonly #assemblers: PartAssembler[];
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
@@ -131,7 +133,13 @@ export class Reactor implements Agent {
       socket.destroy();
       return;
     }
-    const connection = new Connection(this.#nextId++, listener, socket, nowMs());
+    const connection = new Connection({
+      id: this.#nextId++,
+      listener,
+      socket,
+      nowMs: nowMs(),
+      inputBuffers: this.#inputBuffers,
+    });
     this.#connections.set(connection.id, connection);
     socket.on('data', (chunk: Buffer) => {
       connection.lastReadMs = nowMs();
@@ -346,6 +354,7 @@ export class Reactor implements Agent {
     if (connection.isClosed) return;
     connection.isClosed = true;
     connection.deferredPulls = [];
+    connection.releaseInput();
     this.#connections.delete(connection.id);
     if (connection.isKnownToControl) this.#closed.push(connection);
   }
