@@ -17,6 +17,9 @@ import {
 } from './heartbeat.ts';
 import {
   compileFilter,
+  EXPRESSION_BYTES_MAX,
+  EXPRESSION_LENGTH_MAX,
+  expressionTooLong,
   isFilterFault,
   isTagExpression,
   unsupportedExpression,
@@ -28,6 +31,10 @@ import { isRefusal } from './topic-table.ts';
 const PRODUCER_GROUP_CHARACTERS_MAX = 255;
 /** A guess: ids are an address, a process id and a time, some 40 characters. */
 const CLIENT_ID_CHARACTERS_MAX = 1024;
+/** Of the body of 46: the longest expression, and names, which are far shorter than this. */
+const CHECK_BYTES_MAX = EXPRESSION_BYTES_MAX + 64 * 1024;
+/** The body has some 20 values; tags have some of their own. */
+const CHECK_VALUE_COUNT_MAX = 8192;
 
 const heartbeat: RequestHandler = (state, request, connection) => {
   const beat = decodeBeat(request);
@@ -106,7 +113,9 @@ const unregisterClient: RequestHandler = (state, request, connection) => {
 };
 
 const checkClientConfig: RequestHandler = (state, request) => {
-  const subscription = decodeSubscription(bodyObject(request)['subscriptionData']);
+  if (request.body.length > CHECK_BYTES_MAX) return expressionTooLong;
+  const body = bodyObject(request, CHECK_VALUE_COUNT_MAX);
+  const subscription = decodeSubscription(body['subscriptionData']);
   if (subscription === null || isTagExpression(subscription.expressionType))
     return { code: ResponseCode.SUCCESS };
   if (!state.config.enablePropertyFilter) return unsupportedExpression(subscription.expressionType);
@@ -132,6 +141,11 @@ function checkLimits(state: ControlState, beat: Heartbeat, member: NewGroupMembe
     if (subscriptions.length > subscriptionCountMax) {
       throw new RequestFault(
         `a group may subscribe to ${subscriptionCountMax} topics (subscriptionCountMax)`,
+      );
+    }
+    if (subscriptions.some(({ subString }) => subString.length > EXPRESSION_LENGTH_MAX)) {
+      throw new RequestFault(
+        `an expression of group ${group.slice(0, 255)} has more than ${EXPRESSION_LENGTH_MAX} characters`,
       );
     }
   }

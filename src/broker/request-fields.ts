@@ -57,13 +57,14 @@ export function optionalBoolean(request: RemotingCommand, name: string): boolean
   return value === undefined ? undefined : value.toLowerCase() === 'true';
 }
 
-/** @throws RequestFault where the body is no JSON object. */
-export function bodyObject(request: RemotingCommand): JsonObject {
+/** @throws RequestFault where the body is no JSON object, or of more values than there may be. */
+export function bodyObject(request: RemotingCommand, valueCountMax = Infinity): JsonObject {
   let parsed: unknown;
   try {
-    parsed = parseFastjson(request.body.toString('utf8'));
+    parsed = parseFastjson(request.body.toString('utf8'), valueCountMax);
   } catch {
-    throw new RequestFault('the body is not JSON');
+    const most = valueCountMax === Infinity ? '' : ` of at most ${valueCountMax} values`;
+    throw new RequestFault(`the body is not JSON${most}`);
   }
   const body = objectOf(parsed);
   if (body === null) throw new RequestFault('the body is not a JSON object');

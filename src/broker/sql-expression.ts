@@ -15,6 +15,7 @@
  * ```
  * Source: SelectorParser.jj, ComparisonExpression.java, UnaryExpression.java, ConstantExpression.java.
  */
+import { SqlError, SqlTokens, type Token, type TokenKind } from './sql-tokens.ts';
 
 /** A number of an expression has the Java class that its text gives it, which says how it is compared. */
 export interface SqlNumber {
@@ -47,122 +48,39 @@ export interface ParsedSql {
   readonly condition: SqlExpression;
   /** Properties that it asks for, each once. */
   readonly names: readonly string[];
+  /** What it costs to evaluate: comparisons, words between them, values of its lists aside. */
+  readonly operationCount: number;
 }
 
-/** An expression that can't be used; the message says why and at which character, from 1. */
-export class SqlError extends Error {
-  constructor(what: string, position: number) {
-    super(`${what} at character ${position + 1}`);
-    this.name = 'SqlError';
-  }
-}
-
-/** Bounds of what a stranger can have compiled, and evaluated for every message. */
-export const SQL_LENGTH_MAX = 64 * 1024;
+/**
+ * Bounds of what a stranger can have compiled, on the thread that answers sends, and evaluated for every
+ * message. A length of 16 for each operation; the most of all three takes 0.5 ms.
+ */
+export const SQL_LENGTH_MAX = 16 * 1024;
 const DEPTH_MAX = 100;
 const OPERATION_COUNT_MAX = 1024;
 
-const INT_MAX = 2147483647;
-const LONG_MAX = 9223372036854775807n;
-
-type TokenKind = 'word' | 'name' | 'string' | 'integer' | 'decimal' | 'sign' | 'end';
-
-interface Token {
-  kind: TokenKind;
-  /** Upper case of a word; the content of a string. */
-  text: string;
-  position: number;
-}
-
-const words = new Set(
-  'NOT AND OR BETWEEN IN TRUE FALSE NULL IS CONTAINS STARTSWITH ENDSWITH'.split(' '),
-);
 const textOperators: ReadonlySet<string> = new Set(['CONTAINS', 'STARTSWITH', 'ENDSWITH']);
 
-/** One token or one stretch of space or comment, from `lastIndex` on; `--` opens a comment that a line's end closes. */
-const pattern =
-  /(?<space>[ \t\n\r\f]+|--[^\n\r]*(?:\r\n|\n|\r)|\/\*[^*]*\*(?:\*|[^*/][^*]*\*)*\/)|(?<decimal>\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(?<integer>0|[1-9]\d*[lL]?)|(?<string>'(?:''|[^'])*')|(?<name>[A-Za-z_$][A-Za-z0-9_$]*)|(?<sign><>|>=|<=|[=<>(),+-])/y;
-
-/**
- * The tokens of an expression, read as they are asked for: one that is refused early costs no more than
- * what was read of it.
- */
-class Tokens {
-  readonly #text: string;
-  readonly #read: Token[] = [];
-  /** Behind it `--` opens no comment: looking for a line's end at each would take a time of its own. */
-  readonly #lastLineEnd: number;
-  #position = 0;
-
-  constructor(text: string) {
-    this.#text = text;
-    this.#lastLineEnd = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r'));
-  }
-
-  /** @throws SqlError where no token begins that could be the one of this index. */
-  at(index: number): Token {
-    while (this.#read.length <= index) this.#readNext();
-    return this.#read[index];
-  }
-
-  #readNext(): void {
-    const text = this.#text;
-    for (;;) {
-      const position = this.#position;
-      if (position >= text.length) {
-        this.#read.push({ kind: 'end', text: 'the end', position });
-        return;
-      }
-      if (position > this.#lastLineEnd && text[position] === '-') {
-        this.#position++;
-        this.#read.push({ kind: 'sign', text: '-', position });
-        return;
-      }
-      pattern.lastIndex = position;
-      const groups = pattern.exec(text)?.groups;
-      if (groups === undefined) {
-        const found = text[position];
-        throw new SqlError(
-          found === "'" ? 'a string that does not end' : `"${found}" does not belong here`,
-          position,
-        );
-      }
-      this.#position = pattern.lastIndex;
-      if (groups['space'] !== undefined) continue;
-      this.#read.push(tokenOf(groups, position));
-      return;
-    }
-  }
-}
-
-function tokenOf(groups: Record<string, string>, position: number): Token {
-  const { decimal, integer, string, name, sign } = groups as Record<string, string | undefined>;
-  if (decimal !== undefined) return { kind: 'decimal', text: decimal, position };
-  if (integer !== undefined) return { kind: 'integer', text: integer, position };
-  if (string !== undefined)
-    return { kind: 'string', text: string.slice(1, -1).replaceAll("''", "'"), position };
-  if (name === undefined) return { kind: 'sign', text: sign ?? '', position };
-  const upper = name.toUpperCase();
-  return words.has(upper)
-    ? { kind: 'word', text: upper, position }
-    : { kind: 'name', text: name, position };
-}
+const INT_MAX = 2147483647;
+const LONG_MAX = 9223372036854775807n;
+const LONG_DIGITS_MAX = 19;
 
 /** @throws SqlError */
 export function parseSql(text: string): ParsedSql {
   if (text.length > SQL_LENGTH_MAX)
     throw new SqlError(`more than ${SQL_LENGTH_MAX} characters`, SQL_LENGTH_MAX);
-  return new SqlParser(new Tokens(text)).parse();
+  return new SqlParser(new SqlTokens(text)).parse();
 }
 
 class SqlParser {
-  readonly #tokens: Tokens;
+  readonly #tokens: SqlTokens;
   readonly #names = new Map<string, number>();
   #at = 0;
   #depth = 0;
   #operationCount = 0;
 
-  constructor(tokens: Tokens) {
+  constructor(tokens: SqlTokens) {
     this.#tokens = tokens;
   }
 
@@ -170,7 +88,7 @@ class SqlParser {
     const start = this.#token;
     const condition = asCondition(this.#or(), start);
     if (this.#token.kind !== 'end') throw this.#unexpected('an operator');
-    return { condition, names: [...this.#names.keys()] };
+    return { condition, names: [...this.#names.keys()], operationCount: this.#operationCount };
   }
 
   get #token(): Token {
@@ -362,7 +280,9 @@ class SqlParser {
 }
 
 function integerOf(token: Token): SqlNumber {
-  const exact = BigInt(token.text.replace(/[lL]$/, ''));
+  const digits = token.text.replace(/[lL]$/, '');
+  // Of thousands of digits it takes long to make a number.
+  const exact = digits.length > LONG_DIGITS_MAX ? LONG_MAX + 1n : BigInt(digits);
   if (exact > LONG_MAX) throw new SqlError('an integer beyond 64 bits', token.position);
   return { type: exact <= INT_MAX ? 'int' : 'long', value: Number(exact), exact };
 }

@@ -26,6 +26,8 @@ const NAME_END = 1;
 const VALUE_END = 2;
 
 export interface SqlFilter {
+  /** What it costs to ask it of a message, in operations of 10 to 100 ns. */
+  readonly operationCount: number;
   /** Whether the property string `bytes[start, end)` is that of a message that passes. */
   matches(bytes: Buffer, start: number, end: number): boolean;
 }
@@ -45,11 +47,12 @@ const NO_ORDER = 2;
 
 /** @throws SqlError */
 export function compileSql(text: string): SqlFilter {
-  const { condition, names } = parseSql(text);
+  const { condition, names, operationCount } = parseSql(text);
   const test = conditionOf(condition);
   const wanted = names.map((name) => Buffer.from(name));
   const values = wanted.map((): string | null => null);
   return {
+    operationCount,
     matches(bytes, start, end) {
       readProperties(bytes, start, end, wanted, values);
       return test(values) === Outcome.TRUE;

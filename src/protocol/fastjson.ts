@@ -11,18 +11,21 @@ import { BrokerError } from '../base/errors.ts';
 const DEPTH_MAX = 64;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** @throws BrokerError FRAME_INVALID where the text is not of that form, with the place. */
-export function parseFastjson(text: string): unknown {
-  if (isTooDeep(text))
-    throw new BrokerError('FRAME_INVALID', `JSON is nested deeper than ${DEPTH_MAX} levels`);
+/**
+ * Parses no text of more values than `valueCountMax`, which bounds what a stranger's text costs.
+ * @throws BrokerError FRAME_INVALID where the text is not of that form, with the place.
+ */
+export function parseFastjson(text: string, valueCountMax = Infinity): unknown {
+  checkSize(text, valueCountMax);
   try {
     // The standard parser is many times quicker, and most bodies are standard.
-    return JSON.parse(text, withoutPrototype) as unknown;
+    return withoutPrototypes(JSON.parse(text) as unknown);
   } catch {
     const parser = new Parser(text);
     return parser.parse();
@@ -51,25 +54,51 @@ export function printDouble(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-/** Whether brackets outside of strings nest beyond the limit. */
-function isTooDeep(text: string): boolean {
+/**
+ * Refuses brackets that nest beyond the limit, and more values than there may be: there are at most
+ * one more than commas and opening brackets outside of strings.
+ */
+function checkSize(text: string, valueCountMax: number): void {
   let depth = 0;
-  let isInString = false;
+  let valueCount = 1;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
-    if (unit === QUOTE) isInString = !isInString;
-    else if (unit === BACKSLASH && isInString) index++;
-    else if (isInString) continue;
-    else if (unit === OPEN_OBJECT || unit === OPEN_ARRAY) {
-      if (++depth > DEPTH_MAX) return true;
-    } else if (unit === CLOSE_OBJECT || unit === CLOSE_ARRAY) depth--;
+    if (unit === QUOTE) {
+      index = stringEnd(text, index + 1);
+      continue;
+    }
+    if (unit === CLOSE_OBJECT || unit === CLOSE_ARRAY) depth--;
+    const opens = unit === OPEN_OBJECT || unit === OPEN_ARRAY;
+    if (!opens && unit !== COMMA) continue;
+    if (opens && ++depth > DEPTH_MAX)
+      throw new BrokerError('FRAME_INVALID', `JSON is nested deeper than ${DEPTH_MAX} levels`);
+    if (++valueCount > valueCountMax)
+      throw new BrokerError('FRAME_INVALID', `JSON has more than ${valueCountMax} values`);
   }
-  return false;
 }
 
-function withoutPrototype(_key: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.assign(Object.create(null) as object, value);
+/** The place of the quote that ends a string, or of the end of the text. Looks at few of its characters. */
+function stringEnd(text: string, start: number): number {
+  for (let from = start; ;) {
+    const quote = text.indexOf('"', from);
+    if (quote < 0) return text.length;
+    let backslashes = quote;
+    while (backslashes > from && text.charCodeAt(backslashes - 1) === BACKSLASH) backslashes--;
+    if ((quote - backslashes) % 2 === 0) return quote;
+    from = quote + 1;
+  }
+}
+
+/** Takes the prototype of every object in `value` away; what JSON.parse made is known to nobody else. */
+function withoutPrototypes(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    for (const item of value) withoutPrototypes(item);
+    return value;
+  }
+  Object.setPrototypeOf(value, null);
+  for (const key in value) withoutPrototypes((value as Record<string, unknown>)[key]);
+  return value;
 }
 
 class Parser {

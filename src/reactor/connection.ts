@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import type { FrameSource } from '../workers/frame-proxy.ts';
+import type { InputBuffers } from './input-buffers.ts';
 
 const OUTPUT_BYTES_START = 8 * 1024;
 const NO_BYTES = Buffer.alloc(0);
@@ -43,10 +44,20 @@ export class Connection implements FrameSource {
   /** Called by the socket when it has taken a write. */
   onWritten: () => void = () => {};
 
-  constructor(id: number, listener: number, socket: Socket, nowMs: number) {
-    this.id = id;
-    this.listener = listener;
+  readonly #inputBuffers: InputBuffers;
+
+  constructor(options: {
+    id: number;
+    listener: number;
+    socket: Socket;
+    nowMs: number;
+    inputBuffers: InputBuffers;
+  }) {
+    const { socket, nowMs } = options;
+    this.id = options.id;
+    this.listener = options.listener;
     this.socket = socket;
+    this.#inputBuffers = options.inputBuffers;
     const remote = plainAddress(socket.remoteAddress ?? '0.0.0.0');
     this.hostBytes = addressBytes(remote);
     this.remotePort = socket.remotePort ?? 0;
@@ -70,25 +81,31 @@ export class Connection implements FrameSource {
       this.inputEnd += chunk.length;
       return;
     }
-    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes * 2, 4096));
+    const larger = this.#inputBuffers.take(neededBytes);
     this.input.copy(larger, 0, this.inputStart, this.inputEnd);
     chunk.copy(larger, leftBytes);
+    this.releaseInput();
     this.input = larger;
     this.#ownsInput = true;
     this.inputStart = 0;
     this.inputEnd = neededBytes;
   }
 
-  /** True once `input` is a buffer of this connection's own, which may be appended to. */
+  /** True once `input` is a buffer of `#inputBuffers`, which may be appended to. */
   #ownsInput = false;
 
   /** Lets go of the input once it is used up. */
   endInput(): void {
-    if (this.inputStart < this.inputEnd) return;
+    if (this.inputStart >= this.inputEnd) this.releaseInput();
+  }
+
+  /** Lets go of the input. */
+  releaseInput(): void {
+    if (this.#ownsInput) this.#inputBuffers.give(this.input);
+    this.#ownsInput = false;
     this.input = NO_BYTES;
     this.inputStart = 0;
     this.inputEnd = 0;
-    this.#ownsInput = false;
   }
 
   /** Makes room for so many more bytes of output; they go to `output` at `outputBytes`. */

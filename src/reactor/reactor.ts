@@ -15,7 +15,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Logger } from '../base/logging.ts';
-import { RequestCode, ResponseCode, Version } from '../protocol/codes.ts';
+import { ResponseCode, Version } from '../protocol/codes.ts';
 import { readInt32 } from '../protocol/message-record.ts';
 import {
   decodeFrame,
@@ -38,7 +38,6 @@ import {
   appendAnswerMessage,
   type ConnectionOpened,
   connectionMessage,
-  Listener,
   logRange,
   MessageType,
   pullAnswerMessage,
@@ -52,6 +51,8 @@ import {
   type SendAnswer,
 } from './answer-encoder.ts';
 import { Connection } from './connection.ts';
+import { InputBuffers } from './input-buffers.ts';
+import { serverOf } from './request-route.ts';
 
 export interface ReactorOptions {
   /** From every agent that answers. */
@@ -89,6 +90,7 @@ export class Reactor implements Agent {
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #scanner = new RequestScanner();
+  readonly #inputBuffers = new InputBuffers();
   readonly #assemblers: PartAssembler[];
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
@@ -138,7 +140,13 @@ export class Reactor implements Agent {
       socket.destroy();
       return;
     }
-    const connection = new Connection(this.#nextId++, listener, socket, nowMs());
+    const connection = new Connection({
+      id: this.#nextId++,
+      listener,
+      socket,
+      nowMs: nowMs(),
+      inputBuffers: this.#inputBuffers,
+    });
     this.#connections.set(connection.id, connection);
     socket.on('data', (chunk: Buffer) => {
       connection.lastReadMs = nowMs();
@@ -246,34 +254,13 @@ export class Reactor implements Agent {
       return true;
     }
     if (this.#isGoingAway && this.#answerGoAway(connection, start, end)) return true;
-    if (connection.listener !== Listener.NAME_SERVER && toDispatcher !== null) {
-      switch (code) {
-        case RequestCode.SEND_MESSAGE:
-        case RequestCode.SEND_MESSAGE_V2:
-        case RequestCode.SEND_BATCH_MESSAGE:
-          return toWorkers[connection.id % toWorkers.length].offer(
-            connection,
-            arrivalMs,
-            bytes,
-            start,
-            end,
-          );
-        case RequestCode.PULL_MESSAGE:
-        case RequestCode.LITE_PULL_MESSAGE:
-          if (connection.listener === Listener.VIP) break;
-          return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
-        case RequestCode.SEARCH_OFFSET_BY_TIMESTAMP:
-        case RequestCode.GET_MAX_OFFSET:
-        case RequestCode.GET_MIN_OFFSET:
-        case RequestCode.GET_EARLIEST_MSG_STORETIME:
-        case RequestCode.END_TRANSACTION:
-        case RequestCode.QUERY_MESSAGE:
-        case RequestCode.VIEW_MESSAGE_BY_ID:
-        case RequestCode.GET_TOPIC_STATS_INFO:
-          return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
-        default:
-      }
+    const server = toDispatcher === null ? 'control' : serverOf(code, connection.listener);
+    if (server === 'worker') {
+      const toWorker = toWorkers[connection.id % toWorkers.length];
+      return toWorker.offer(connection, arrivalMs, bytes, start, end);
     }
+    if (server === 'dispatcher' && toDispatcher !== null)
+      return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
     return (
       this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
     );
@@ -354,6 +341,7 @@ export class Reactor implements Agent {
     if (connection.isClosed) return;
     connection.isClosed = true;
     connection.deferredPulls = [];
+    connection.releaseInput();
     this.#connections.delete(connection.id);
     if (connection.isKnownToControl) this.#closed.push(connection);
   }

@@ -16,6 +16,8 @@ import type { PublishedSettings } from '../broker/control-effects.ts';
 import { HeldPullTable } from '../broker/held-pull-table.ts';
 import {
   compileFilter,
+  EXPRESSION_BYTES_MAX,
+  expressionTooLong,
   type FilterFault,
   isFilterFault,
   isTagExpression,
@@ -62,13 +64,22 @@ const MESSAGE_COUNT_MAX = 32;
 const BODY_BYTES_MAX = 256 * 1024;
 /** ConsumeQueue units that one pull looks at before the client is told to go on (maxFilterMessageSize 16000 bytes). */
 const SCAN_COUNT = 800;
+/**
+ * Operations of SQL92 conditions that one pull takes, whatever it finds: 1 ms of the thread that answers
+ * sends. Conditions of up to 16 operations are asked of SCAN_COUNT messages, longer ones of fewer.
+ */
+const SQL_OPERATION_COUNT_MAX = 16 * SCAN_COUNT;
 /** A pull without long polling is held this long where it may wait (shortPollingTimeMills). */
 const SHORT_POLLING_MS = 1000;
 const SUSPEND_MS_MAX = 60_000;
 const HELD_COUNT_MAX = 200_000;
+/**
+ * Compiled expressions that are kept, and characters of them; a compiled one takes some 10 bytes for each.
+ * Of those that are refused only short ones are kept: nobody needs them often.
+ */
 const FILTER_CACHE_COUNT_MAX = 1000;
-/** Longer expressions, up to a whole frame, are compiled each time: strangers could fill the memory with them. */
-const FILTER_CACHE_KEY_MAX = 8192;
+const FILTER_CACHE_LENGTH_MAX = 2 * 1024 * 1024;
+const FAULT_CACHE_KEY_MAX = 8192;
 
 const Field = {
   consumerGroup: 0,
@@ -94,6 +105,8 @@ export class PullService {
   readonly #fields = new Int32Array(fieldNames.length);
   readonly #units = new ConsumeQueueUnits(SCAN_COUNT);
   readonly #filters = new Map<string, MessageFilter | FilterFault>();
+  /** Characters of the keys of `#filters`. */
+  #filtersLength = 0;
   readonly #view = new RecordView();
   /** Ranges of the answer being built: physical offset and bytes in turn. */
   readonly #ranges = new Float64Array(MESSAGE_COUNT_MAX * 2);
@@ -234,9 +247,10 @@ export class PullService {
       }
       if (hasRoom) {
         this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
+        // One that has not looked at all of the news is sent for the rest: it would not be woken for that.
         const isNothing =
           this.#code === ResponseCode.PULL_NOT_FOUND ||
-          this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY;
+          (this.#code === ResponseCode.PULL_RETRY_IMMEDIATELY && this.#next >= this.#max);
         if (isNothing) pull.scannedTo = this.#next;
         else if (this.#answer(pull.connectionId, pull.opaque, pull.serializeType)) {
           this.#count(pull.group, pull.topic);
@@ -318,11 +332,16 @@ export class PullService {
     if (!isTagExpression(expressionType) && !this.#enablePropertyFilter)
       return this.#usable(frame, unsupportedExpression(expressionType));
     if ((sysFlag & PullFlag.SUBSCRIPTION) !== 0) {
-      const expression = scanner.text(fields[Field.subscription]) ?? '';
-      return this.#usable(frame, this.#compiled(expressionType, expression));
+      const field = fields[Field.subscription];
+      if (field >= 0 && scanner.valueEnd[field] - scanner.valueStart[field] > EXPRESSION_BYTES_MAX)
+        return this.#usable(frame, expressionTooLong);
+      return this.#usable(frame, this.#compiled(expressionType, scanner.text(field) ?? ''));
     }
     const subscription = group.subscriptions?.get(topic.topic);
-    if (subscription !== undefined) return this.#usable(frame, subscription.filter);
+    if (subscription !== undefined) {
+      subscription.filter ??= this.#compiled(subscription.expressionType, subscription.subString);
+      return this.#usable(frame, subscription.filter);
+    }
     const what =
       group.subscriptions === null
         ? "the consumer's group info not exist"
@@ -342,8 +361,15 @@ export class PullService {
     let filter = this.#filters.get(key);
     if (filter === undefined) {
       filter = compileFilter(expressionType, expression);
-      if (key.length > FILTER_CACHE_KEY_MAX) return filter;
-      if (this.#filters.size >= FILTER_CACHE_COUNT_MAX) this.#filters.clear();
+      if (key.length > FAULT_CACHE_KEY_MAX && isFilterFault(filter)) return filter;
+      this.#filtersLength += key.length;
+      if (
+        this.#filters.size >= FILTER_CACHE_COUNT_MAX ||
+        this.#filtersLength > FILTER_CACHE_LENGTH_MAX
+      ) {
+        this.#filters.clear();
+        this.#filtersLength = key.length;
+      }
       this.#filters.set(key, filter);
     }
     return filter;
@@ -391,9 +417,13 @@ export class PullService {
     const countMax = Math.min(Math.max(messageCountMax, 1), MESSAGE_COUNT_MAX);
     const units = this.#units;
     const { tags, sql } = filter;
+    const scanCount =
+      sql === null
+        ? SCAN_COUNT
+        : Math.min(SCAN_COUNT, Math.floor(SQL_OPERATION_COUNT_MAX / (1 + sql.operationCount)));
     const unitCount = queue.consumeQueue.read(
       offset,
-      tags.matchesAll && sql === null ? countMax : SCAN_COUNT,
+      tags.matchesAll && sql === null ? countMax : scanCount,
       units,
     );
     const ranges = this.#ranges;

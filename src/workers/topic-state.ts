@@ -5,7 +5,7 @@
  * and who waits at which queue. Looked up by the bytes of a name where it stands in a record or
  * request.
  */
-import { compileFilter, type FilterFault, type MessageFilter } from '../broker/message-filter.ts';
+import type { FilterFault, MessageFilter } from '../broker/message-filter.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
@@ -79,15 +79,17 @@ export class TopicState {
   }
 }
 
+export interface SubscriptionState extends SubscriptionSnapshot {
+  /** Compiled by the first pull that uses it; null until then. */
+  filter: MessageFilter | FilterFault | null;
+}
+
 export class GroupState {
   readonly group: string;
   exists = false;
   consumeEnable = false;
   /** By topic; null where no member is alive. */
-  subscriptions: Map<
-    string,
-    SubscriptionSnapshot & { filter: MessageFilter | FilterFault }
-  > | null = null;
+  subscriptions: Map<string, SubscriptionState> | null = null;
 
   /** Counts of the messages that the group got, by topic. */
   readonly gets = new Map<TopicState, StatsItem>();
@@ -191,10 +193,7 @@ export class TopicStates {
         : new Map(
             snapshot.subscriptions.map((subscription) => [
               subscription.topic,
-              {
-                ...subscription,
-                filter: compileFilter(subscription.expressionType, subscription.subString),
-              },
+              { ...subscription, filter: null },
             ]),
           );
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { HEARTBEAT_BYTES_MAX } from '../../src/broker/heartbeat.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
 import { bodyOf, ControlHarness } from './control-harness.ts';
 
@@ -128,6 +129,23 @@ describe('heartbeat', () => {
     expect(harness.heartbeat(3, { producerGroups: ['p', 'q', 'r'] })).toMatchObject({ code: 1 });
   });
 
+  it('refuses a body that would take long to read, and expressions beyond the limit, by its answer', () => {
+    const harness = new ControlHarness();
+    const beat = (body: unknown): unknown =>
+      harness.ask(1, { code: RequestCode.HEART_BEAT, body }).remark;
+    expect(beat({ clientID: 'c', more: 'x'.repeat(HEARTBEAT_BYTES_MAX) })).toMatch(
+      /it has more than 524288 bytes/,
+    );
+    const many = { clientID: 'c', producerDataSet: Array.from({ length: 40_000 }, () => 1) };
+    expect(beat(many)).toMatch(/JSON has more than 32768 values/);
+    const long = harness.heartbeat(1, { group: 'g', topics: { T: 'x'.repeat(16_385) } });
+    expect([long.code, long.remark]).toEqual([
+      1,
+      'an expression of group g has more than 16384 characters',
+    ]);
+    expect(harness.heartbeat(1, { group: 'g', topics: { T: 'x'.repeat(16_384) } }).code).toBe(0);
+  });
+
   it('leaves a group alone whose name is illegal, and takes in the rest', () => {
     const harness = new ControlHarness();
     expect(harness.heartbeat(1, { group: '../../etc', producerGroups: ['p'] }).code).toBe(0);
@@ -220,14 +238,14 @@ describe('leaving', () => {
 });
 
 describe('check of a client config', () => {
-  const check = (harness: ControlHarness, expressionType: string) =>
+  const check = (harness: ControlHarness, expressionType: string, subString = 'a > 1') =>
     harness.ask(1, {
       code: RequestCode.CHECK_CLIENT_CONFIG,
       body: {
         clientId: 'c',
         group: 'g',
         namespace: '',
-        subscriptionData: { topic: 'T', subString: 'a > 1', expressionType },
+        subscriptionData: { topic: 'T', subString, expressionType },
       },
     });
 
@@ -240,5 +258,19 @@ describe('check of a client config', () => {
     expect(
       check(new ControlHarness({ config: { enablePropertyFilter: true } }), 'SQL92').code,
     ).toBe(0);
+  });
+
+  it('refuses what is too long, also where that shows by the length of the body alone', () => {
+    const harness = new ControlHarness({ config: { enablePropertyFilter: true } });
+    const refusal = {
+      code: 23,
+      remark: "parse the consumer's subscription failed: more than 16384 characters",
+    };
+    for (const expressionType of ['SQL92', ''])
+      expect(check(harness, expressionType, ' '.repeat(1_000_000))).toMatchObject(refusal);
+    expect(check(harness, 'SQL92', ' '.repeat(16_385))).toMatchObject(refusal);
+    // Each character may take six bytes of the body.
+    const longest = `a = '${'\u0001'.repeat(16_384 - 6)}'`;
+    expect(check(harness, 'SQL92', longest).code).toBe(0);
   });
 });

@@ -4,8 +4,9 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseSql, SQL_LENGTH_MAX, SqlError } from '../../src/broker/sql-expression.ts';
+import { parseSql, SQL_LENGTH_MAX } from '../../src/broker/sql-expression.ts';
 import { compileSql } from '../../src/broker/sql-filter.ts';
+import { SqlError } from '../../src/broker/sql-tokens.ts';
 import { encodeProperties } from '../../src/protocol/message-properties.ts';
 
 function matches(sql: string, properties: Record<string, string> = {}): boolean {
@@ -71,6 +72,40 @@ describe('an SQL92 filter', () => {
   ])('refuses %j and says where', (sql, message) => {
     expect(() => parseSql(sql)).toThrow(SqlError);
     expect(() => parseSql(sql)).toThrow(message);
+  });
+
+  test('reads a list of 2000 values, and none that is twice as long', () => {
+    const list = (count: number): string =>
+      `a IN (${Array.from({ length: count }, (_, index) => `'${index}'`).join(',')})`;
+    expect(matches(list(2000), { a: '1999' })).toBe(true);
+    expect(() => parseSql(list(2200))).toThrow(/more than 4096 words, values and signs/);
+    expect(() => parseSql(list(4000))).toThrow(/more than 16384 characters/);
+  });
+
+  test.each([
+    ["a = 'x''", /a string that does not end at character 8/],
+    ["a = '''", /a string that does not end at character 7/],
+    ["a = 'x'' b", /a string that does not end at character 8/],
+    ['a = 1 /* b', /"\/" does not belong here at character 7/],
+    ['a = 1 /*/ b', /"\/" does not belong here at character 7/],
+    ['a = 1 -- b', /an operator is expected instead of "-"/],
+    ['a = 07', /an operator is expected instead of "7" at character 6/],
+    ['a = 1e', /an operator is expected instead of "e" at character 6/],
+    ['a = .', /"." does not belong here at character 5/],
+    [`a = ${'9'.repeat(10_000)}`, /an integer beyond 64 bits at character 5/],
+  ])('cuts %j as RocketMQ does', (sql, message) => {
+    expect(() => parseSql(sql)).toThrow(message);
+  });
+
+  test.each([
+    'a=1--x\r\n',
+    '\ta/**/=/* * **/1\f',
+    'a=1/*-*/or/*-*/b=2',
+    'A IS NULL and a = 01.0e0',
+    'a=1.e0',
+    'a = 1--\n',
+  ])('reads %j', (sql) => {
+    expect(matches(sql, { a: '1' })).toBe(true);
   });
 
   test('refuses what is made to cost time, at once', () => {

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { compileSql } from '../../src/broker/sql-filter.ts';
-import { SqlError } from '../../src/broker/sql-expression.ts';
+import { SqlError } from '../../src/broker/sql-tokens.ts';
 import { encodeProperties } from '../../src/protocol/message-properties.ts';
 import { startJava } from './apache-rocketmq.ts';
 

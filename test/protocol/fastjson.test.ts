@@ -15,6 +15,23 @@ describe('parseFastjson', () => {
     );
   });
 
+  it('counts values outside of strings, and reads no more of them than it is told', () => {
+    const strings = { 'a,b': '[[,"\\', c: ['"', '\\"', 1, {}] };
+    // Eight, by commas and opening brackets.
+    expect(plain(parseFastjson(JSON.stringify(strings), 8))).toEqual(strings);
+    expect(() => parseFastjson(JSON.stringify(strings), 7)).toThrow('JSON has more than 7 values');
+    expect(() => parseFastjson(`[${'"\\\\",'.repeat(9)}`, 9)).toThrow(/more than 9 values/);
+  });
+
+  it('leaves no prototype to objects at any depth, and keeps names that belong to one', () => {
+    const value = parseFastjson('{"__proto__":{"a":[{"constructor":1}]},"toString":2}') as never;
+    expect(Object.getPrototypeOf(value)).toBe(null);
+    expect(Object.keys(value)).toEqual(['__proto__', 'toString']);
+    const inner = value['__proto__'];
+    expect(Object.getPrototypeOf(inner)).toBe(null);
+    expect(Object.getPrototypeOf(inner['a'][0])).toBe(null);
+  });
+
   it('reads bare numeric keys', () => {
     expect(plain(parseFastjson('{"offsetTable":{"t@g":{0:12,1:-3}, "u@g" : { 10 : 7 }}}'))).toEqual(
       {

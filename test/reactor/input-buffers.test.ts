@@ -1,0 +1,60 @@
+import net from 'node:net';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Connection } from '../../src/reactor/connection.ts';
+import { InputBuffers } from '../../src/reactor/input-buffers.ts';
+
+const connectionOf = (id: number, inputBuffers: InputBuffers): Connection =>
+  new Connection({ id, listener: 0, socket: new net.Socket(), nowMs: 0, inputBuffers });
+
+describe('input of connections', () => {
+  test('is what arrived at each, in whatever parts, though they use the same buffers in turn', () => {
+    const step = fc.record({
+      connection: fc.nat({ max: 2 }),
+      bytes: fc.nat({ max: 20_000 }),
+      /** Of all that is there. */
+      share: fc.constantFrom(0, 0, 0.4, 1, 1),
+      closes: fc.nat({ max: 9 }).map((one) => one === 0),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const buffers = new InputBuffers();
+        const open = [0, 1, 2].map((id) => connectionOf(id, buffers));
+        const expected = open.map(() => Buffer.alloc(0));
+        let fill = 1;
+        for (const { connection: at, bytes, share, closes } of steps) {
+          const connection = open[at];
+          const chunk = Buffer.alloc(bytes, fill++);
+          connection.addInput(chunk);
+          const held = Buffer.concat([expected[at], chunk]);
+          const taken = Math.floor(held.length * share);
+          connection.inputStart += taken;
+          connection.endInput();
+          expected[at] = held.subarray(taken);
+          if (closes) {
+            connection.releaseInput();
+            connection.releaseInput();
+            expected[at] = Buffer.alloc(0);
+          }
+          open.forEach(({ input, inputStart, inputEnd }, index) => {
+            expect(input.subarray(inputStart, inputEnd).equals(expected[index])).toBe(true);
+          });
+        }
+      }),
+    );
+  });
+
+  test('goes to buffers that are used again, and no more are kept than a bound', () => {
+    const buffers = new InputBuffers();
+    const first = buffers.take(70_000);
+    expect(first.length).toBe(131_072);
+    buffers.give(first);
+    expect(buffers.take(131_073)).not.toBe(first);
+    expect(buffers.take(131_072)).toBe(first);
+    expect(buffers.take(131_072)).not.toBe(first);
+    const many = Array.from({ length: 40 }, () => buffers.take(1 << 20));
+    many.forEach((buffer) => buffers.give(buffer));
+    const again = Array.from({ length: 40 }, () => buffers.take(1 << 20));
+    expect(again.filter((buffer) => many.includes(buffer)).length).toBe(16);
+  });
+});
