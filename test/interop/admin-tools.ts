@@ -191,7 +191,7 @@ const differences: readonly Difference[] = [
 /** Of what only the stock name server and broker are made; what both have must be the same. */
 const onlyTheirs = ['getBrokerConfig', 'getNamesrvConfig'];
 const onlyTheirsDiffer =
-  /^(brokerIP1|listenPort|namesrvAddr|storePathRootDir|threads|traceTopicEnable|mappedFileSizeCommitLog|diskSpace\w+|deleteWhen|defaultTopicQueueNums) /;
+  /^(brokerIP1|recallMessageEnable|listenPort|namesrvAddr|storePathRootDir|threads|traceTopicEnable|mappedFileSizeCommitLog|diskSpace\w+|deleteWhen|defaultTopicQueueNums) /;
 
 /** What each command prints, by its words, and each exported file, by `file` and its name. */
 export async function adminOutputs(state: AdminBroker): Promise<Map<string, string[]>> {

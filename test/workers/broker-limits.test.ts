@@ -43,7 +43,9 @@ describe('a broker under pressure', () => {
   // What the writer has to know of so many queues is longer than its ring.
   test('goes on where each of 12,000 queues was after a start', async () => {
     const topics = Array.from({ length: 12_000 }, (_, index) => `a-topic-of-many-${index}`);
-    let broker = await start();
+    // All at once, some wait longer than is usual.
+    const patience = { waitTimeMillsInSendQueue: 60_000 };
+    let broker = await start(patience);
     for (const queueOffset of ['0', '1']) {
       const client = await RawClient.connect(broker.ready.brokerPort);
       const answers = await Promise.all(
@@ -54,7 +56,7 @@ describe('a broker under pressure', () => {
       client.close();
       await broker.close();
       brokers.length = 0;
-      broker = await start();
+      broker = await start(patience);
     }
   }, 60_000);
 
