@@ -27,6 +27,7 @@ export const aliOnsClient: ClientProgram = {
     'retry',
     'dead-letter',
     'delay',
+    'timed',
     'broadcast',
   ],
   run: (options) => {

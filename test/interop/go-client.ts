@@ -27,6 +27,8 @@ export const goClient: ClientProgram = {
     'retry',
     'dead-letter',
     'delay',
+    'timed',
+    'transaction',
     'broadcast',
     'pull',
     'poll',

@@ -11,6 +11,11 @@ const run = process.hrtime.bigint().toString(36);
 const [, , nameServer = ''] = process.argv;
 let clients = 0;
 
+/** Of the broker under test, as the suite has set it; see broker-settings.ts. */
+export function setting(variable: string, standard: number): number {
+  return Number(process.env[variable] ?? standard);
+}
+
 /** A topic of four queues. The client has no way to make one: where it sends to has to be there. */
 export async function newTopic(name: string): Promise<string> {
   const topic = `AliOns${name}_${run}`;

@@ -16,6 +16,7 @@ import {
   pause,
   send,
   sendNumbered,
+  setting,
   startConsumer,
   startProducer,
   until,
@@ -263,6 +264,53 @@ const scenarios: Partial<Record<string, () => Promise<void>>> = {
     assert.equal(body, 'later');
     assert(at - sentAt >= 1000, `came early, after ${at - sentAt} ms`);
     assert.equal(arrivals.length, 1, 'deliveries');
+    await producer.close();
+  },
+
+  /** The client's own `setStartDeliverTime` writes a property that only a cloud's broker reads. */
+  async timed() {
+    const producer = await startProducer();
+    const topic = await newTopic('Timed');
+    await send(producer, new Message(topic, 'timed', 'makes the topic'));
+    const arrivals: { body: string; at: number }[] = [];
+    const consumer = await startConsumer(
+      `group_${topic}`,
+      { topic, expression: 'timed' },
+      (message) => arrivals.push({ body: bodyOf(message), at: Date.now() }),
+    );
+    await until(
+      () => arrivals.length > 0,
+      () => 'the first message did not come',
+      60_000,
+    );
+    const due = new Map<string, { from: number; to: number }>();
+    for (let number = 0; number < 40; number++) {
+      const delay = 1000 * (1 + (number % 3)) + (number % 2) * 50 * (number % 10);
+      const message = new Message(topic, 'timed', `body ${number}`);
+      const from = Date.now() + delay;
+      if (number % 2 === 1) message.properties['TIMER_DELIVER_MS'] = String(from);
+      else message.properties['TIMER_DELAY_SEC'] = String(delay / 1000);
+      await send(producer, message);
+      const to = number % 2 === 1 ? from : Date.now() + delay;
+      due.set(`body ${number}`, { from, to });
+    }
+    await until(
+      () => arrivals.length > due.size,
+      () => `only ${arrivals.length - 1} of ${due.size} messages came`,
+    );
+    await pause(1000);
+    await consumer.close();
+    const received = arrivals.slice(1);
+    assert.deepEqual(received.map(({ body }) => body).sort(), [...due.keys()].sort());
+    const distances = received.map(({ body, at }) => {
+      const { from, to } = due.get(body) ?? { from: 0, to: 0 };
+      return { early: at - from, late: at - to };
+    });
+    const earliest = Math.min(...distances.map(({ early }) => early));
+    const latest = Math.max(...distances.map(({ late }) => late));
+    console.log(`INFO timed: received ${earliest} to ${latest} ms after the time`);
+    assert(earliest >= -setting('INTEROP_TIMER_EARLY_MS', 0), `came early: ${earliest} ms`);
+    assert(latest <= setting('INTEROP_TIMER_LATE_MS', 1000), `came late: ${latest} ms`);
     await producer.close();
   },
 

@@ -30,6 +30,8 @@ var scenarios = map[string]func(){
 	"retry":           retry,
 	"dead-letter":     deadLetter,
 	"delay":           delay,
+	"timed":           timed,
+	"transaction":     transaction,
 	"broadcast":       broadcast,
 	"pull":            pull,
 	"poll":            poll,
