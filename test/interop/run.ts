@@ -24,6 +24,7 @@ import {
   apacheSettings,
   clientEnvironment,
   configurationText,
+  timerTolerance,
   transactionSettings,
 } from './broker-settings.ts';
 import type { ClientProgram } from './client-program.ts';
@@ -35,6 +36,7 @@ import { compareConversations } from './both-conversations.ts';
 import { adminOutputs, compareOutputs } from './admin-tools.ts';
 import { groupChurn } from './group-churn.ts';
 import { manyTopics } from './many-topics.ts';
+import { orderSystem } from './order-system.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 import { transactionHeir } from './transaction-heir.ts';
@@ -400,6 +402,20 @@ async function main(): Promise<void> {
   await scenario('check-back after the producer was killed', async (directory) => {
     await startSubject(directory);
     await transactionHeir({ directory, nameServer: NAME_SERVER });
+  });
+
+  await scenario('order system: transactions, times and kills', async (directory) => {
+    const { transactionTimeOut, transactionCheckInterval } = transactionSettings;
+    const report = await orderSystem({
+      directory,
+      nameServer: NAME_SERVER,
+      startBroker: () => startSubject(directory),
+      killBroker: killAll,
+      earlyMs: timerTolerance(subject).earlyMs,
+      isApache: subject === 'apache',
+      askedAgainMs: transactionTimeOut + 2 * transactionCheckInterval,
+    });
+    console.log(`        ${report}`);
   });
 
   if (subject === 'apache') return;
