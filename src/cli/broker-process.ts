@@ -12,7 +12,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
-import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { defaultControlConfig } from '../broker/control-config.ts';
@@ -70,7 +70,10 @@ const SETTLE_TIMEOUT_MS = 10_000;
 export async function startBrokerProcess(
   config: BrokerConfig,
   logger: Logger,
+  wallClock: WallClock = systemWallClock,
 ): Promise<BrokerProcess> {
+  if (wallClock !== systemWallClock && config.threads !== 'inline')
+    throw new BrokerError('CONFIG_INVALID', 'a clock of its own needs threads inline');
   const files = storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
@@ -79,7 +82,7 @@ export async function startBrokerProcess(
     throw error;
   });
   try {
-    return await start(config, logger, directory, sockets);
+    return await start(config, logger, wallClock, directory, sockets);
   } catch (error) {
     for (const { server } of sockets) server.close();
     directory.release();
@@ -90,6 +93,7 @@ export async function startBrokerProcess(
 async function start(
   config: BrokerConfig,
   logger: Logger,
+  wallClock: WallClock,
   directory: StoreDirectory,
   listeners: readonly OpenListener[],
 ): Promise<BrokerProcess> {
@@ -171,6 +175,7 @@ async function start(
     memory,
     settings,
     logger,
+    wallClock,
     wakeMain: () => {},
   };
   const factory = new AgentFactory(mainContext, files);
@@ -185,7 +190,7 @@ async function start(
     checkPropertyCrc: config.verifiesPropertyCrc,
     messageIndexEnable,
     messageDelayLevel: config.messageDelayLevel,
-    wallClock: systemWallClock,
+    wallClock,
     logger,
   };
   const { derived, queues } = recoverStore(recovery);

@@ -177,11 +177,13 @@ export class TimerWheel {
     let count = 0;
     while (count < countMax && heap.topMs <= limitMs) {
       heap.peek(entry);
+      // First out of the heap: whoever is handed it may add others.
+      heap.pop();
       if (!fire(entry)) {
+        heap.push(entry);
         this.#cursorMs = Math.max(this.#cursorMs, entry.fireMs - 1);
         return work + count;
       }
-      heap.pop();
       count++;
     }
     this.#cursorMs = Math.max(this.#cursorMs, Math.min(limitMs, heap.topMs - 1));

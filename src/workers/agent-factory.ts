@@ -5,7 +5,7 @@
  * same code whatever the placement.
  */
 import os from 'node:os';
-import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
+import { systemMonotonicClock, type WallClock } from '../base/clock.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Logger } from '../base/logging.ts';
 import { BrokerControl } from '../broker/broker-control.ts';
@@ -97,6 +97,8 @@ export interface ThreadContext {
   memory: BrokerMemory;
   settings: AgentSettings;
   logger: Logger;
+  /** The calendar's: tests move it. */
+  wallClock: WallClock;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }
@@ -239,7 +241,7 @@ export class AgentFactory {
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
       random: Math.random,
-      wallNowMs: systemWallClock.nowMs,
+      wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
 
@@ -270,7 +272,7 @@ export class AgentFactory {
       flushesSynchronously: settings.flushesSynchronously,
       syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
       appendsPropertyCrc: settings.appendsPropertyCrc,
-      wallNowMs: systemWallClock.nowMs,
+      wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
 
@@ -290,7 +292,7 @@ export class AgentFactory {
       clusterName: settings.control.clusterName,
       brokerName: settings.control.brokerName,
       monotonicClock: systemMonotonicClock,
-      wallClock: systemWallClock,
+      wallClock: this.#context.wallClock,
       appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
     });
     const delayLevels = new DelayLevels(settings.control.messageDelayLevel);
@@ -302,7 +304,7 @@ export class AgentFactory {
     };
     const delays = new DelayDelivery({
       levels: delayLevels,
-      wallClock: systemWallClock,
+      wallClock: this.#context.wallClock,
       queues: {
         minOffset: (queueId) => queueOf(queueId)?.minOffset ?? 0,
         maxOffset: (queueId) => queueOf(queueId)?.maxOffset ?? 0,
@@ -332,7 +334,7 @@ export class AgentFactory {
       topicIdOf,
       toWriter,
       toFlusher,
-      wallClock: systemWallClock,
+      wallClock: this.#context.wallClock,
       logger,
     });
     const transactions = new TransactionService({
@@ -349,7 +351,7 @@ export class AgentFactory {
       timer: settings.control,
       fileReservedTimeMs: settings.retention.fileReservedTimeMs,
       storeHost: settings.storeHost,
-      wallClock: systemWallClock,
+      wallClock: this.#context.wallClock,
       logger,
     });
     timers.load(transactions);
@@ -380,7 +382,7 @@ export class AgentFactory {
       topics,
       statistics,
       brokerName,
-      wallNowMs: systemWallClock.nowMs,
+      wallNowMs: () => this.#context.wallClock.nowMs(),
       storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
     });
     const resets = new OffsetResets({
@@ -449,7 +451,7 @@ export class AgentFactory {
         moveHalf: (view) => transactions.move(view),
       }),
       delayOffsetsPath,
-      wallNowMs: systemWallClock.nowMs,
+      wallNowMs: () => this.#context.wallClock.nowMs(),
       logger,
       forgetBelow: (minimum) => this.segments.forgetBelow(minimum),
     });
@@ -475,7 +477,7 @@ export class AgentFactory {
         segments: this.segments,
         positions: this.positions,
         policy: settings.retention,
-        wallClock: systemWallClock,
+        wallClock: this.#context.wallClock,
         logger,
       }),
     });
@@ -486,7 +488,7 @@ export class AgentFactory {
     const nameServer = settings.embeddedNameServer
       ? new NameServer({
           monotonicClock: systemMonotonicClock,
-          wallClock: systemWallClock,
+          wallClock: this.#context.wallClock,
           logger,
           orderMessageEnable: settings.orderMessageEnable,
           kvText: readMetadata(this.files, this.directory.configFile('kvConfig.json')),
@@ -539,7 +541,7 @@ export class AgentFactory {
         storeHost: settings.storeHost,
         visibleConfig: () => settings.visibleConfig,
       },
-      wallClock: systemWallClock,
+      wallClock: this.#context.wallClock,
       monotonicClock: systemMonotonicClock,
       random: Math.random,
       logger,

@@ -57,6 +57,7 @@ function main(): void {
     memory: start.memory,
     settings: start.settings,
     logger,
+    wallClock: systemWallClock,
     wakeMain: () => post(wakeMessage),
   };
   const factory = new AgentFactory(context, files);
