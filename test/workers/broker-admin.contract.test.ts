@@ -9,14 +9,15 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 /** On a machine with other work a turn may take a while. */
 const WAIT = { timeout: 10_000 };
-import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
+import type { BrokerConfig } from '../../src/base/broker-config.ts';
 import { silentLogger } from '../../src/base/logging.ts';
-import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import { startNameServerProcess } from '../../src/cli/name-server-process.ts';
 import { parseFastjson } from '../../src/protocol/fastjson.ts';
 import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import { startTestBroker } from './test-broker.ts';
 
 const json = (answer: RemotingCommand): Record<string, unknown> =>
   parseFastjson(answer.body.toString()) as Record<string, unknown>;
@@ -28,19 +29,7 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('with %s threads', (thre
   let other: RawClient;
 
   const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
-    broker = await startBrokerProcess(
-      {
-        ...defaultBrokerConfig(),
-        storeDirectory: root,
-        brokerName: 'broker-test',
-        brokerPort: 0,
-        nameServerPort: 0,
-        segmentBytes: 16 * 1024 * 1024,
-        threads,
-        ...overrides,
-      },
-      silentLogger,
-    );
+    broker = await startTestBroker(root, { threads, ...overrides });
     client = await RawClient.connect(broker.ready.brokerPort);
     other = await RawClient.connect(broker.ready.brokerPort);
   };

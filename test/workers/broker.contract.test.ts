@@ -6,13 +6,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
-import { silentLogger } from '../../src/base/logging.ts';
-import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
+import type { BrokerConfig } from '../../src/base/broker-config.ts';
+import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import { parseFastjson } from '../../src/protocol/fastjson.ts';
-import { decodeProperties } from '../../src/protocol/message-properties.ts';
-import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
-import { hasPropertyCrc, isPropertyCrcRight } from '../../src/protocol/property-crc.ts';
 import {
   heartbeatRequest,
   propertiesText,
@@ -20,15 +16,7 @@ import {
   RawClient,
   sendRequest,
 } from './raw-client.ts';
-
-interface Read {
-  body: string;
-  topic: string;
-  queueOffset: number;
-  properties: Map<string, string>;
-  storeTimestampMs: number;
-  hasRightChecksum: boolean;
-}
+import { type ReadMessage, readRecords, startTestBroker } from './test-broker.ts';
 
 /** A batch of messages with these bodies, each its own UNIQ_KEY and KEYS. */
 function batchRequest(topic: string, bodies: readonly string[]): ReturnType<typeof sendRequest> {
@@ -47,46 +35,13 @@ function batchRequest(topic: string, bodies: readonly string[]): ReturnType<type
   return { ...request, code: 320, fields: { ...request.fields, m: 'true', i: '' } };
 }
 
-function readRecords(bytes: Buffer): Read[] {
-  const records: Read[] = [];
-  const view = new RecordView();
-  for (let at = 0; at < bytes.length; at += view.totalBytes) {
-    if (view.read(bytes, at, bytes.length, true) !== RecordKind.MESSAGE)
-      throw new Error(`no record at ${at}`);
-    const text = (start: number, length: number): string =>
-      bytes.toString('utf8', start, start + length);
-    records.push({
-      body: text(view.bodyStart, view.bodyBytes),
-      topic: text(view.topicStart, view.topicBytes),
-      queueOffset: view.queueOffset,
-      properties: decodeProperties(text(view.propertiesStart, view.propertiesBytes)),
-      storeTimestampMs: view.storeTimestampMs,
-      hasRightChecksum: hasPropertyCrc(view) && isPropertyCrcRight(view),
-    });
-  }
-  return records;
-}
-
 describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s threads', (threads) => {
   let root: string;
   let broker: BrokerProcess;
   let client: RawClient;
 
   const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
-    broker = await startBrokerProcess(
-      {
-        ...defaultBrokerConfig(),
-        storeDirectory: root,
-        brokerName: 'broker-test',
-        brokerPort: 0,
-        nameServerPort: 0,
-        segmentBytes: 16 * 1024 * 1024,
-        messageDelayLevel: '1s 2s 3s',
-        threads,
-        ...overrides,
-      },
-      silentLogger,
-    );
+    broker = await startTestBroker(root, { threads, ...overrides });
     client = await RawClient.connect(broker.ready.brokerPort);
   };
 
@@ -107,8 +62,8 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     topic: string,
     queueId: number,
     count: number,
-  ): Promise<Read[]> => {
-    const records: Read[] = [];
+  ): Promise<ReadMessage[]> => {
+    const records: ReadMessage[] = [];
     while (records.length < count) {
       const answer = await client.request(pullRequest(group, topic, queueId, records.length, 5000));
       expect(answer.code).toBe(0);

@@ -9,13 +9,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { defaultBrokerConfig } from '../../src/base/broker-config.ts';
 import { ManualClock } from '../../src/base/clock.ts';
-import { silentLogger } from '../../src/base/logging.ts';
-import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
-import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import { readRecords, startTestBroker } from './test-broker.ts';
 
 const ORDERS = 'Orders';
 const TIMEOUTS = 'OrderTimeouts';
@@ -29,15 +27,7 @@ let client: RawClient;
 const clock = new ManualClock(Date.UTC(2026, 10, 11, 20, 0, 0));
 
 async function start(): Promise<void> {
-  const config = {
-    ...defaultBrokerConfig(),
-    storeDirectory: root,
-    brokerPort: 0,
-    nameServerPort: 0,
-    segmentBytes: 4 * 1024 * 1024,
-    threads: 'inline' as const,
-  };
-  broker = await startBrokerProcess(config, silentLogger, clock);
+  broker = await startTestBroker(root, { threads: 'inline' }, clock);
   client = await RawClient.connect(broker.ready.brokerPort);
   await client.request(heartbeatRequest('stock', 'stock-service', ORDERS));
   await client.request(heartbeatRequest('timeouts', 'timeout-service', TIMEOUTS));
@@ -61,15 +51,10 @@ afterEach(async () => {
 /** Every message of a queue, from its beginning: so each comes again with each call. */
 async function bodies(group: string, topic: string): Promise<string[]> {
   const found: string[] = [];
-  const view = new RecordView();
   for (;;) {
     const answer = await client.request(pullRequest(group, topic, 0, found.length));
     if (answer.code !== 0) return found;
-    for (let at = 0; at < answer.body.length; at += view.totalBytes) {
-      if (view.read(answer.body, at, answer.body.length, true) !== RecordKind.MESSAGE)
-        throw new Error(`no record at ${at}`);
-      found.push(answer.body.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes));
-    }
+    found.push(...readRecords(answer.body).map(({ body }) => body));
   }
 }
 

@@ -6,19 +6,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
-import { silentLogger } from '../../src/base/logging.ts';
-import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
-import { decodeProperties } from '../../src/protocol/message-properties.ts';
-import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import type { BrokerConfig } from '../../src/base/broker-config.ts';
+import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
-
-interface Delivered {
-  body: string;
-  atMs: number;
-  properties: Map<string, string>;
-}
+import { type ReadMessage, readRecords, startTestBroker } from './test-broker.ts';
 
 describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s threads', (threads) => {
   let root: string;
@@ -26,19 +18,7 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s thre
   let client: RawClient;
 
   const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
-    broker = await startBrokerProcess(
-      {
-        ...defaultBrokerConfig(),
-        storeDirectory: root,
-        brokerName: 'broker-test',
-        brokerPort: 0,
-        nameServerPort: 0,
-        segmentBytes: 16 * 1024 * 1024,
-        threads,
-        ...overrides,
-      },
-      silentLogger,
-    );
+    broker = await startTestBroker(root, { threads, ...overrides });
     client = await RawClient.connect(broker.ready.brokerPort);
     await client.request(heartbeatRequest('c1', 'group-t', 'TopicT'));
   };
@@ -62,26 +42,14 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s thre
     client.request(sendRequest({ topic: 'TopicT', body, properties }));
 
   /** Pulls until `count` messages are there. */
-  const receive = async (count: number): Promise<Delivered[]> => {
-    const delivered: Delivered[] = [];
-    const view = new RecordView();
+  const receive = async (count: number): Promise<ReadMessage[]> => {
+    const delivered: ReadMessage[] = [];
     while (delivered.length < count) {
       const answer = await client.request(
         pullRequest('group-t', 'TopicT', 0, delivered.length, 10_000),
       );
       expect(answer.code).toBe(0);
-      const { body } = answer;
-      for (let at = 0; at < body.length; at += view.totalBytes) {
-        if (view.read(body, at, body.length, true) !== RecordKind.MESSAGE) throw new Error('cut');
-        const { propertiesStart, propertiesBytes } = view;
-        delivered.push({
-          body: body.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes),
-          atMs: view.storeTimestampMs,
-          properties: decodeProperties(
-            body.toString('utf8', propertiesStart, propertiesStart + propertiesBytes),
-          ),
-        });
-      }
+      delivered.push(...readRecords(answer.body));
     }
     return delivered;
   };
@@ -97,9 +65,9 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s thre
     expect(answers.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
     const delivered = await receive(4);
     expect(delivered.map(({ body }) => body)).toEqual(['past', 'millis', 'at', 'seconds']);
-    for (const { atMs, properties } of delivered.slice(1)) {
+    for (const { storeTimestampMs, properties } of delivered.slice(1)) {
       const wantedMs = Number(properties.get('TIMER_OUT_MS'));
-      expect(atMs).toBeGreaterThanOrEqual(wantedMs);
+      expect(storeTimestampMs).toBeGreaterThanOrEqual(wantedMs);
       expect(properties.get('REAL_TOPIC')).toBe('TopicT');
       expect(Number(properties.get('TIMER_DEQUEUE_MS'))).toBeGreaterThanOrEqual(wantedMs);
     }

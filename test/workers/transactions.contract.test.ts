@@ -6,44 +6,15 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type BrokerConfig, defaultBrokerConfig } from '../../src/base/broker-config.ts';
-import { silentLogger } from '../../src/base/logging.ts';
-import { type BrokerProcess, startBrokerProcess } from '../../src/cli/broker-process.ts';
-import { decodeProperties } from '../../src/protocol/message-properties.ts';
-import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
+import type { BrokerConfig } from '../../src/base/broker-config.ts';
+import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import { type ReadMessage, readRecords, startTestBroker } from './test-broker.ts';
 
 const COMMIT = 8;
 const ROLLBACK = 12;
 const GROUP = 'tx-producers';
-
-interface Read {
-  body: string;
-  topic: string;
-  sysFlag: number;
-  physicalOffset: number;
-  properties: Map<string, string>;
-}
-
-function readRecords(bytes: Buffer): Read[] {
-  const records: Read[] = [];
-  const view = new RecordView();
-  for (let at = 0; at < bytes.length; at += view.totalBytes) {
-    if (view.read(bytes, at, bytes.length, true) !== RecordKind.MESSAGE)
-      throw new Error(`no record at ${at}`);
-    const text = (start: number, length: number): string =>
-      bytes.toString('utf8', start, start + length);
-    records.push({
-      body: text(view.bodyStart, view.bodyBytes),
-      topic: text(view.topicStart, view.topicBytes),
-      sysFlag: view.sysFlag,
-      physicalOffset: view.physicalOffset,
-      properties: decodeProperties(text(view.propertiesStart, view.propertiesBytes)),
-    });
-  }
-  return records;
-}
 
 const producerHeartbeat = (clientId: string): Parameters<RawClient['request']>[0] => ({
   code: 34,
@@ -80,20 +51,7 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
   let client: RawClient;
 
   const start = async (overrides: Partial<BrokerConfig> = {}): Promise<void> => {
-    broker = await startBrokerProcess(
-      {
-        ...defaultBrokerConfig(),
-        storeDirectory: root,
-        brokerName: 'broker-test',
-        brokerPort: 0,
-        nameServerPort: 0,
-        segmentBytes: 16 * 1024 * 1024,
-        messageDelayLevel: '1s 2s 3s',
-        threads,
-        ...overrides,
-      },
-      silentLogger,
-    );
+    broker = await startTestBroker(root, { threads, ...overrides });
     client = await RawClient.connect(broker.ready.brokerPort);
     await client.request(heartbeatRequest('c1', 'group-t', 'TopicT'));
   };
@@ -126,8 +84,8 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
     );
 
   /** What the queue holds now. */
-  const messages = async (topic = 'TopicT'): Promise<Read[]> => {
-    const records: Read[] = [];
+  const messages = async (topic = 'TopicT'): Promise<ReadMessage[]> => {
+    const records: ReadMessage[] = [];
     for (;;) {
       const pull = pullRequest('group-t', topic, 0, records.length);
       const fields = { ...pull.fields, sysFlag: 4, subscription: '*' };
