@@ -83,9 +83,14 @@ export class ConsumeQueueFiles {
   /** Whether the queue has its first file, whole, and none behind it. */
   #isSingle(): boolean {
     const { files, fileBytes } = this.#context;
-    const first = this.#fileAt(0);
-    if (files.exists(this.#fileAt(fileBytes)) || !files.exists(first)) return false;
-    return files.sizeOf(first) === fileBytes;
+    if (files.exists(this.#fileAt(fileBytes))) return false;
+    try {
+      // Its size says that it is there, too: of 80,000 queues each question less is half a second.
+      return files.sizeOf(this.#fileAt(0)) === fileBytes;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return false;
+    }
   }
 
   /** Reads into the start of `target`, up to the end of a file; what is not on disk reads as zeroes. Returns the bytes. */
