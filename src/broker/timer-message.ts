@@ -74,17 +74,21 @@ export interface RecallHandle {
   uniqueKey: string;
 }
 
+/** Longer ones would not fit an answer: who sends with such an id can't recall. */
+const HANDLE_CHARACTERS_MAX = 800;
+
 /** What a sender may recall a timed message by; null for what is no sender's own. */
 export function encodeRecallHandle(handle: RecallHandle): string | null {
   if (groupOfRetryTopic(handle.topic) !== null) return null;
   const text = `v1 ${handle.topic} ${handle.brokerName} ${handle.deliverMs} ${handle.uniqueKey}`;
   // The padding is RocketMQ's.
-  return Buffer.from(text).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  const encoded = Buffer.from(text).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  return encoded.length <= HANDLE_CHARACTERS_MAX ? encoded : null;
 }
 
 /** Null where it is none. */
 export function decodeRecallHandle(text: string): RecallHandle | null {
-  if (!/^[\w-]+={0,2}$/.test(text)) return null;
+  if (text.length > HANDLE_CHARACTERS_MAX || !/^[\w-]+={0,2}$/.test(text)) return null;
   const [version, topic, brokerName, deliverMs, uniqueKey] = Buffer.from(text, 'base64url')
     .toString()
     .split(' ');

@@ -14,6 +14,7 @@ import type { SpscRingProducer } from '../ring/spsc-ring.ts';
 import {
   AnswerKind,
   appendMessage,
+  encodeExtras,
   EXTRA_BYTES_MAX,
   MessageType,
   pooledTail,
@@ -45,8 +46,8 @@ export class AppendProxy {
     const isPooled =
       appendMessage.totalBytes + recordBytes + EXTRA_BYTES_MAX > ring.payloadBytesMax;
     const bytesBefore = appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
-    const extras = answerTo?.extras === undefined ? null : JSON.stringify(answerTo.extras);
-    const payloadBytes = bytesBefore + (extras === null ? 0 : Buffer.byteLength(extras));
+    const extras = answerTo?.extras === undefined ? '' : encodeExtras(answerTo.extras);
+    const payloadBytes = bytesBefore + Buffer.byteLength(extras);
     const offset = ring.claim(
       isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND,
       payloadBytes,
@@ -60,7 +61,7 @@ export class AppendProxy {
       ring.int32[tail] = slot;
       ring.int32[tail + 1] = recordBytes;
     } else ring.bytes.set(draft.record, offset + appendMessage.totalBytes);
-    if (extras !== null) ring.bytes.write(extras, offset + bytesBefore);
+    if (extras !== '') ring.bytes.write(extras, offset + bytesBefore);
     const { int32 } = ring;
     int32[(offset + appendMessage.extraBytes) >> 2] = payloadBytes - bytesBefore;
     const request = answerTo?.request;

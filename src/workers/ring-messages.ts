@@ -117,6 +117,12 @@ export const appendAnswerMessage = layout(
 /** Fields of an answer beyond those that every send gets, as JSON: the few that have some are no hot path. */
 export type AnswerExtras = [name: string, value: string][];
 
+/** As they travel; empty where they are too long: an answer can do without. */
+export function encodeExtras(extras: AnswerExtras): string {
+  const text = JSON.stringify(extras);
+  return Buffer.byteLength(text) <= EXTRA_BYTES_MAX ? text : '';
+}
+
 /** What the last `extraBytes` of the record at the head hold. */
 export function readExtras(ring: SpscRingConsumer, extraBytes: number): AnswerExtras {
   const end = ring.payloadOffset + ring.payloadBytes;

@@ -34,6 +34,7 @@ import {
   AnswerKind,
   type AnswerExtras,
   appendMessage,
+  encodeExtras,
   EXTRA_BYTES_MAX,
   MessageType,
   pooledTail,
@@ -228,7 +229,7 @@ export class SendEncoder {
       payloadBytes = appendMessage.totalBytes + pooledTail.totalBytes;
     }
     const extraBytes =
-      extras === null ? 0 : ring.bytes.write(JSON.stringify(extras), offset + payloadBytes);
+      extras === null ? 0 : ring.bytes.write(encodeExtras(extras), offset + payloadBytes);
     int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;
     ring.commit(payloadBytes + extraBytes);
   }
@@ -248,7 +249,8 @@ export class SendEncoder {
       bodyBytes +
       fields.topicBytes +
       1 +
-      rawBytes +
+      // A rewrite may repeat what is there: a transaction's id is the UNIQ_KEY.
+      2 * rawBytes +
       this.#suffix.length +
       REWRITE_BYTES_MAX;
     if (!this.#claim(recordBytesMax)) return false;

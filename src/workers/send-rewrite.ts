@@ -54,9 +54,6 @@ export interface SendRefusal {
   remark: string;
 }
 
-/** A handle that would not fit an answer is left out: a sender with such an id can't recall. */
-const HANDLE_CHARACTERS_MAX = 800;
-
 /** What to store instead; `topicId` is left 0 for the caller to fill in. */
 export function rewriteSend(
   { properties, real, reconsumeTimes, nowMs }: SendWish,
@@ -95,8 +92,7 @@ export function rewriteSend(
     if (deliverMs !== null) {
       const waiting = interceptTimer(real, properties, deliverMs);
       const handle = encodeRecallHandle({ topic: real.topic, brokerName, deliverMs, uniqueKey });
-      const isShort = handle !== null && handle.length <= HANDLE_CHARACTERS_MAX;
-      const extras: AnswerExtras | null = isShort ? [['recallHandle', handle]] : null;
+      const extras: AnswerExtras | null = handle === null ? null : [['recallHandle', handle]];
       return { topicId: 0, ...waiting, properties: encodeProperties(properties), extras };
     }
   }

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
+import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
 import { encodeHost } from '../../src/protocol/record-encoder.ts';
 import {
@@ -131,6 +132,19 @@ class Bench {
     });
   }
 
+  /** Properties of the records, which end them. */
+  appendedProperties(): Map<string, string>[] {
+    const view = new RecordView();
+    return takeAll(this.#toWriter, (bytes) => {
+      const kind = view.read(bytes, appendMessage.totalBytes, bytes.length, true);
+      if (kind !== RecordKind.MESSAGE) throw new Error('no record');
+      const { propertiesStart, propertiesBytes } = view;
+      return decodeProperties(
+        bytes.toString('utf8', propertiesStart, propertiesStart + propertiesBytes),
+      );
+    });
+  }
+
   #offer(type: number, payload: Buffer): void {
     const offset = this.#control.claim(type, payload.length);
     this.#control.bytes.set(payload, offset);
@@ -204,6 +218,25 @@ describe('a request worker', () => {
       bench.send(1, opaque, 1000, { topic: 'TopicA', body: Buffer.alloc(40 * 1024) });
       bench.worker.doWork(1001);
       expect(bench.answers().map((answer) => answer.code)).toEqual([13]);
+    }
+  });
+
+  test('writes no half message past the room that it has claimed, however long its key', () => {
+    const bench = new Bench();
+    bench.topic('TopicA', 1);
+    bench.topic('RMQ_SYS_TRANS_HALF_TOPIC', 2);
+    bench.worker.doWork(0);
+    // Lengths that bring the end of the ring to every place of a record.
+    for (let index = 0; index < 400; index++) {
+      const UNIQ_KEY = 'k'.repeat(1000 + ((index * 37) % 3000));
+      const properties = { TRAN_MSG: 'true', PGROUP: 'g', UNIQ_KEY };
+      bench.send(1, index, 0, { topic: 'TopicA', body: 'half', properties });
+      bench.worker.doWork(0);
+      const [stored] = bench.appendedProperties();
+      expect(stored.get('UNIQ_KEY')).toBe(UNIQ_KEY);
+      expect(stored.get('__transactionId__')).toBe(UNIQ_KEY);
+      // What the broker adds comes last.
+      expect(stored.get('CLUSTER')).toBe('DefaultCluster');
     }
   });
 });
