@@ -18,17 +18,13 @@
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
-import {
-  PROPERTIES_BYTES_MAX,
-  PropertyName,
-  readProperty,
-} from '../protocol/message-properties.ts';
+import { PROPERTIES_BYTES_MAX } from '../protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import { encodeRecord, fieldsOf, type RecordDraft } from '../protocol/record-encoder.ts';
 import { type DataVersion, decodeDataVersion, nextDataVersion } from '../protocol/topic-config.ts';
 import { type DelayLevels, levelOfQueueId } from './delay-level.ts';
 import { integerOf, objectOf } from './json-value.ts';
-import { SystemTopic } from './resource-name.ts';
+import { realDestinationOf } from './real-destination.ts';
 
 /** One unit of a schedule queue. */
 export interface DelayUnit {
@@ -65,9 +61,6 @@ export type DelayMark = readonly number[];
 
 /** Deliveries of one turn, so that a backlog does not hold up the agent's other work (a guess). */
 const DELIVERIES_PER_TURN_MAX = 256;
-
-const realTopicName = Buffer.from(PropertyName.REAL_TOPIC);
-const realQueueIdName = Buffer.from(PropertyName.REAL_QUEUE_ID);
 
 interface LevelState {
   readonly queueId: number;
@@ -260,18 +253,15 @@ export class DelayDelivery {
       logger.warn(where, 'delayed message skipped: its record is gone');
       return true;
     }
-    const end = view.propertiesStart + view.propertiesBytes;
-    const topic = readProperty(record, view.propertiesStart, end, realTopicName) ?? '';
-    const queueId = readProperty(record, view.propertiesStart, end, realQueueIdName) ?? '';
-    const topicId = topicIdOf(topic);
-    if (topicId === undefined || topic === SystemTopic.HALF || !/^\d{1,9}$/.test(queueId)) {
+    const destination = realDestinationOf(view);
+    const topicId = destination === null ? undefined : topicIdOf(destination.topic);
+    if (destination === null || topicId === undefined) {
       logger.warn(
-        { ...where, topic, queueId },
+        { ...where, ...destination },
         'delayed message skipped: no such topic to deliver to',
       );
       return true;
     }
-    const destination = { topic, queueId: Number(queueId) };
     return append({
       topicId,
       queueId: destination.queueId,

@@ -23,6 +23,7 @@ import {
 } from '../protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import { encodeRecord, fieldsOf, type RecordDraft } from '../protocol/record-encoder.ts';
+import { realDestinationOf } from './real-destination.ts';
 import { SystemTopic } from './resource-name.ts';
 import { timerKey } from './timer-message.ts';
 
@@ -66,7 +67,6 @@ const MOVED_FROM = 'TIMER_MOVED_FROM';
 const movedFromName = Buffer.from(MOVED_FROM);
 const outName = Buffer.from(PropertyName.TIMER_OUT_MS);
 const realTopicName = Buffer.from(PropertyName.REAL_TOPIC);
-const realQueueIdName = Buffer.from(PropertyName.REAL_QUEUE_ID);
 const uniqueKeyName = Buffer.from(PropertyName.UNIQUE_KEY);
 const markerName = Buffer.from(PropertyName.TIMER_DELETE_UNIQUE_KEY);
 /** Markers are kept a little longer than their moment: a message of the same moment may be handed out after. */
@@ -80,19 +80,9 @@ export class TimedDelivery {
   readonly #markers = new Map<number, { key: string; fireMs: number }[]>();
   /** Messages below have copies, dispatched or on their way. */
   #movingBelow = 0;
-  #deliveredCount = 0;
-  #recalledCount = 0;
 
   constructor(options: TimedDeliveryOptions) {
     this.#options = options;
-  }
-
-  get deliveredCount(): number {
-    return this.#deliveredCount;
-  }
-
-  get recalledCount(): number {
-    return this.#recalledCount;
   }
 
   /** A record of the timer topic was stored. */
@@ -169,23 +159,16 @@ export class TimedDelivery {
       logger.warn(where, 'timed message skipped: its record is gone');
       return true;
     }
-    if (this.#markers.size > 0 && this.#isRecalled(entry.tag, view)) {
-      this.#recalledCount++;
-      return true;
-    }
-    const { buffer, propertiesStart } = view;
-    const end = propertiesStart + view.propertiesBytes;
-    const topic = readProperty(buffer, propertiesStart, end, realTopicName) ?? '';
-    const queueId = readProperty(buffer, propertiesStart, end, realQueueIdName) ?? '';
-    const topicId = topicIdOf(topic);
-    if (topicId === undefined || topic === SystemTopic.HALF || !/^\d{1,9}$/.test(queueId)) {
+    if (this.#markers.size > 0 && this.#isRecalled(entry.tag, view)) return true;
+    const destination = realDestinationOf(view);
+    const topicId = destination === null ? undefined : topicIdOf(destination.topic);
+    if (destination === null || topicId === undefined) {
       logger.warn(
-        { ...where, topic, queueId },
+        { ...where, ...destination },
         'timed message skipped: no such topic to deliver to',
       );
       return true;
     }
-    const destination = { topic, queueId: Number(queueId) };
     const fields = fieldsOf(view);
     const added = Buffer.from(
       `${PropertyName.TIMER_ENQUEUE_MS}\x01${view.storeTimestampMs}\x02${PropertyName.TIMER_DEQUEUE_MS}\x01${wallClock.nowMs()}\x02`,
@@ -193,9 +176,7 @@ export class TimedDelivery {
     const properties = Buffer.concat([withoutMoved(fields.properties), added]);
     if (properties.length <= PROPERTIES_BYTES_MAX) fields.properties = properties;
     const record = encodeRecord({ ...fields, ...destination });
-    if (!append({ topicId, queueId: destination.queueId, record })) return false;
-    this.#deliveredCount++;
-    return true;
+    return append({ topicId, queueId: destination.queueId, record });
   }
 
   #isRecalled(tag: number, view: RecordView): boolean {
@@ -222,6 +203,7 @@ export class TimedDelivery {
     const { topicStart, topicBytes } = view;
     const isOurs =
       view.physicalOffset === entry.physicalOffset &&
+      view.propertiesBytes <= PROPERTIES_BYTES_MAX &&
       record.toString('latin1', topicStart, topicStart + topicBytes) === SystemTopic.WHEEL_TIMER;
     return isOurs ? view : null;
   }

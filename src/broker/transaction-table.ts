@@ -26,12 +26,6 @@ export class TransactionTable {
     while (this.#end < end) this.add(this.#end);
   }
 
-  get count(): number {
-    let count = 0;
-    for (const page of this.#pages.values()) count += page.count;
-    return count;
-  }
-
   /** A half message was stored. */
   add(offset: number): void {
     if (offset < this.#first || this.isUndecided(offset)) return;

@@ -325,12 +325,13 @@ export class AgentFactory {
     const stored = readMetadata(this.files, delayOffsetsPath);
     if (stored !== undefined) delays.load(stored);
     const toFlusher = new QueuedProducer(this.producer('dispatcher→flusher'));
+    const queue = (topic: string, queueId: number) => consumeQueues.queue(topic, queueId);
     const timers = new TimerService({
       files: this.files,
       directory: this.directory,
       segments: this.segments,
       positions: this.positions,
-      queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+      queue,
       topicIdOf,
       toWriter,
       toFlusher,
@@ -340,7 +341,7 @@ export class AgentFactory {
     const transactions = new TransactionService({
       segments: this.segments,
       positions: this.positions,
-      queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+      queue,
       topicIdOf,
       toWriter,
       toReactor,
@@ -445,7 +446,7 @@ export class AgentFactory {
       mover: new RecordMover({
         segments: this.segments,
         positions: this.positions,
-        queue: (topic, queueId) => consumeQueues.queue(topic, queueId),
+        queue,
         toWriter,
         moveTimed: (view) => timers.delivery.move(view),
         moveHalf: (view) => transactions.move(view),

@@ -9,7 +9,7 @@ import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { TimedDelivery, TimerKind } from '../broker/timed-delivery.ts';
-import { RecordKind, RecordView, readLong } from '../protocol/message-record.ts';
+import { type RecordView, readLong } from '../protocol/message-record.ts';
 import type { QueuedProducer } from '../ring/queued-producer.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
@@ -19,6 +19,7 @@ import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { TimerEntry } from '../store/timer-heap.ts';
 import { TimerWheel } from '../store/timer-wheel.ts';
 import type { AppendProxy } from './append-proxy.ts';
+import { readQueue } from './queue-records.ts';
 import { flusherTaskPayload, MessageType } from './ring-messages.ts';
 
 /** Who is asked about half messages when their time has come. */
@@ -48,14 +49,12 @@ export interface TimerServiceOptions {
 const FIRED_PER_TURN_MAX = 256;
 /** How often what the wheel holds is stored: so much is looked through again after a crash. */
 const ROUND_INTERVAL_MS = 2000;
-const UNITS_AT_ONCE = 1024;
 
 export class TimerService {
   readonly wheel: TimerWheel;
   readonly delivery: TimedDelivery;
   readonly #options: TimerServiceOptions;
   #halves: HalfTimers | null = null;
-  readonly #view = new RecordView();
   /** Something came or went since the last round began. */
   #isStale = false;
   /** While the wheel catches up: what was due by then was delivered by another broker. */
@@ -97,11 +96,13 @@ export class TimerService {
     wheel.load();
     this.#ignoredUntilMs = this.#deliveredElsewhereMs();
     wheel.skipTo(this.#ignoredUntilMs);
-    const { queue, logger } = this.#options;
+    const { queue, segments, logger } = this.#options;
     let count = 0;
     for (const topic of [SystemTopic.WHEEL_TIMER, SystemTopic.HALF]) {
       const stored = queue(topic, 0);
-      if (stored !== undefined) count += this.#catchUp(stored);
+      if (stored === undefined) continue;
+      const from = this.#firstFrom(stored, wheel.position);
+      count += readQueue(stored, segments, from, (view) => this.onRecord(topic, view));
     }
     this.#ignoredUntilMs = 0;
     if (count > 0) logger.info({ records: count }, 'timers caught up with the log');
@@ -197,29 +198,6 @@ export class TimerService {
     this.#round = null;
     this.#isStale = true;
     this.#nextRoundMs = nowMs + ROUND_INTERVAL_MS;
-  }
-
-  /** Adds the records of a queue that the wheel does not hold; returns how many. */
-  #catchUp(queue: ConsumeQueue): number {
-    const { segments } = this.#options;
-    const units = new ConsumeQueueUnits(UNITS_AT_ONCE);
-    const view = this.#view;
-    let offset = this.#firstFrom(queue, this.wheel.position);
-    let count = 0;
-    while (offset < queue.maxOffset) {
-      const unitCount = queue.read(offset, UNITS_AT_ONCE, units);
-      if (unitCount === 0) break;
-      for (let index = 0; index < unitCount; index++) {
-        const bytes = units.bytes[index];
-        const record = bytes === 0 ? null : segments.recordAt(units.physicalOffset[index], bytes);
-        if (record === null) continue;
-        if (view.read(record, 0, record.length, false) !== RecordKind.MESSAGE) continue;
-        this.onRecord(queue.topic, view);
-        count++;
-      }
-      offset += unitCount;
-    }
-    return count;
   }
 
   /** The first offset of a queue whose record is at or behind a place of the log. */

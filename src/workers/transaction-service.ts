@@ -19,6 +19,7 @@ import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
 import { integerOf, objectOf } from '../broker/json-value.ts';
+import { realDestinationOf } from '../broker/real-destination.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { TimerKind } from '../broker/timed-delivery.ts';
 import {
@@ -43,11 +44,12 @@ import { encodeRecord, fieldsOf } from '../protocol/record-encoder.ts';
 import type { Answer, SerializeType } from '../protocol/remoting-command.ts';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { TimerEntry } from '../store/timer-heap.ts';
 import type { AppendProxy } from './append-proxy.ts';
 import type { PullCommits } from './pull-commits.ts';
+import { readQueue } from './queue-records.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import type { HalfTimers } from './timer-service.ts';
 
@@ -90,7 +92,6 @@ const OP_DELAY_MS = 100;
 const OP_BYTES_MAX = 4096;
 const OFFSETS_INTERVAL_MS = 1000;
 const TOPIC_WAIT_MS = 100;
-const UNITS_AT_ONCE = 1024;
 
 const endNames = [
   'commitOrRollback',
@@ -103,8 +104,6 @@ const EndField = { decision: 0, halfOffset: 1, physicalOffset: 2, group: 3, from
 
 const bytesOf = (name: string): Buffer => Buffer.from(name);
 const groupName = bytesOf(PropertyName.PRODUCER_GROUP);
-const realTopicName = bytesOf(PropertyName.REAL_TOPIC);
-const realQueueIdName = bytesOf(PropertyName.REAL_QUEUE_ID);
 const immunityName = bytesOf(PropertyName.CHECK_IMMUNITY_TIME);
 const movedFromName = bytesOf(PropertyName.TRANSACTION_PREPARED_OFFSET);
 const laterNames = [
@@ -124,23 +123,19 @@ export class TransactionService implements HalfTimers {
   /** Decided halves that no op record names yet, with commas between them. */
   #ops = '';
   #opsDueMs = Infinity;
-  /** Op records that still count: offset, and the highest half that each names. */
   /** Originals of copies that were stored before `load`. */
   readonly #movedHalves: number[] = [];
   #isLoaded = false;
+  /** Op records that still count: offset, and the highest half that each names. */
   readonly #opRecords: { offset: number; lastHalf: number }[] = [];
   #opEnd = 0;
   #nextOffsetsMs = 0;
-  /** Offsets to be told once everything before them is on disk. */
   #wantsMark = false;
+  /** Offsets to be told once everything before them is on disk. */
   #mark: (TransactionOffsets & { ringPosition: number; appended: number }) | null = null;
 
   constructor(options: TransactionServiceOptions) {
     this.#options = options;
-  }
-
-  get undecidedCount(): number {
-    return this.#table.count;
   }
 
   /**
@@ -149,13 +144,16 @@ export class TransactionService implements HalfTimers {
    */
   load(stored: TransactionOffsets, commits: readonly number[]): void {
     this.#isLoaded = true;
-    const { queue } = this.#options;
+    const { queue, segments } = this.#options;
     const halves = queue(SystemTopic.HALF, 0);
     if (halves === undefined) return;
     const first = Math.min(Math.max(stored.half, halves.minOffset), halves.maxOffset);
     this.#table = new TransactionTable(first, halves.maxOffset);
     const ops = queue(SystemTopic.OP_HALF, 0);
-    if (ops !== undefined) this.#readOps(ops, Math.max(stored.op, ops.minOffset));
+    if (ops !== undefined) {
+      this.#opEnd = Math.max(stored.op, ops.minOffset);
+      readQueue(ops, segments, this.#opEnd, (view) => this.onOpStored(view));
+    }
     // Copies that were stored, and whose originals no op record names yet.
     for (const halfOffset of this.#movedHalves.splice(0))
       if (this.#table.decide(halfOffset)) this.#name(halfOffset, 0);
@@ -163,25 +161,6 @@ export class TransactionService implements HalfTimers {
       const half = this.#readHalf(physicalOffset);
       // Named again, in case it was not: to be told twice does no harm.
       if (half !== null && this.#table.decide(half.queueOffset)) this.#name(half.queueOffset, 0);
-    }
-  }
-
-  #readOps(ops: ConsumeQueue, from: number): void {
-    const { segments } = this.#options;
-    const units = new ConsumeQueueUnits(UNITS_AT_ONCE);
-    const view = this.#view;
-    this.#opEnd = from;
-    while (this.#opEnd < ops.maxOffset) {
-      const count = ops.read(this.#opEnd, UNITS_AT_ONCE, units);
-      if (count === 0) break;
-      for (let index = 0; index < count; index++) {
-        const bytes = units.bytes[index];
-        const record = bytes === 0 ? null : segments.recordAt(units.physicalOffset[index], bytes);
-        if (record === null) continue;
-        if (view.read(record, 0, record.length, false) === RecordKind.MESSAGE)
-          this.onOpStored(view);
-      }
-      this.#opEnd += count;
     }
   }
 
@@ -368,6 +347,7 @@ export class TransactionService implements HalfTimers {
     const { topicStart, topicBytes } = view;
     const isHalf =
       view.physicalOffset === physicalOffset &&
+      view.propertiesBytes <= PROPERTIES_BYTES_MAX &&
       topicBytes === halfTopic.length &&
       segment.bytes.compare(halfTopic, 0, topicBytes, topicStart, topicStart + topicBytes) === 0;
     return isHalf ? view : null;
@@ -387,10 +367,8 @@ export class TransactionService implements HalfTimers {
     const { topicIdOf, toWriter, delayLevels, timer, wallClock } = this.#options;
     const { buffer, propertiesStart } = half;
     const end = propertiesStart + half.propertiesBytes;
-    const real = {
-      topic: readProperty(buffer, propertiesStart, end, realTopicName) ?? '',
-      queueId: Number(readProperty(buffer, propertiesStart, end, realQueueIdName) ?? NaN),
-    };
+    const real = realDestinationOf(half);
+    if (real === null) return 'the message does not say where it belongs';
     let destination = real;
     const fields = fieldsOf(half);
     if (laterNames.some((name) => findProperty(buffer, propertiesStart, end, name) >= 0)) {
@@ -403,9 +381,11 @@ export class TransactionService implements HalfTimers {
       if (deliverMs !== null && !Number.isNaN(deliverMs))
         destination = interceptTimer(real, properties, deliverMs);
       fields.properties = Buffer.from(encodeProperties(properties));
+      if (fields.properties.length > PROPERTIES_BYTES_MAX)
+        return 'the properties of the message and its time are too long together';
     }
     const topicId = topicIdOf(destination.topic);
-    if (topicId === undefined || !Number.isSafeInteger(real.queueId))
+    if (topicId === undefined)
       return `the topic ${real.topic} of the message does not exist any more`;
     const record = encodeRecord({
       ...fields,

@@ -242,6 +242,24 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
     expect((await messages()).map(({ body }) => body)).toEqual(['at its time', 'later']);
   });
 
+  test('an id that does not fit the answer is left out of it', async () => {
+    const half = await sendHalf('odd', { UNIQ_KEY: '\x03'.repeat(255) });
+    expect([half.code, half.extFields.has('transactionId')]).toEqual([0, false]);
+    expect((await client.request(end(half, COMMIT))).code).toBe(0);
+    expect((await messages()).map(({ body }) => body)).toEqual(['odd']);
+  });
+
+  test('a delayed half whose properties barely fit can not be committed beyond them', async () => {
+    const codes = new Set<number>();
+    for (let bytes = 32_300; ; bytes += 4) {
+      const half = await sendHalf('long', { TIMER_DELAY_MS: '10', p: 'x'.repeat(bytes) });
+      if (half.code !== 0) break;
+      codes.add((await client.request(end(half, COMMIT))).code);
+    }
+    expect([...codes]).toEqual([0, 1]);
+    expect((await client.request(sendRequest({ topic: 'TopicT', body: 'on' }))).code).toBe(0);
+  });
+
   test('can be forbidden', async () => {
     await stop();
     await start({ rejectTransactionMessage: true });
@@ -267,6 +285,9 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
     expect([answer.code, answer.extFields.get('msgId')]).toEqual([0, 'taken']);
     expect((await recall('bm9uc2Vuc2U=')).code).toBe(604);
     expect((await recall('%')).code).toBe(604);
+    const [version, topic, name, time] = Buffer.from(handle, 'base64url').toString().split(' ');
+    const long = [version, topic, name, time, '\x03'.repeat(15_000)].join(' ');
+    expect((await recall(Buffer.from(long).toString('base64url'))).code).toBe(604);
     expect((await recall(handle, 'TopicNone')).code).toBe(17);
     for (let turn = 0; turn < 400 && (await messages()).length === 0; turn++) await pause(10);
     await pause(100);
