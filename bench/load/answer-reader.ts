@@ -5,7 +5,7 @@
  *
  * Must never guess: a header without code or opaque, or a length out of bounds, throws.
  */
-import { FRAME_BYTES_MAX } from '../../src/protocol/remoting-command.ts';
+import { decodeFrame, FRAME_BYTES_MAX } from '../../src/protocol/remoting-command.ts';
 
 const QUOTE = 0x22;
 const MINUS = 0x2d;
@@ -31,6 +31,25 @@ export class AnswerReader {
   readonly #code = new NumberMember('code');
   readonly #flag = new NumberMember('flag');
   readonly #opaque = new NumberMember('opaque');
+
+  /**
+   * A text member of the answer's fields, where each frame has one; throws where this has none.
+   * Makes a string: not for what is asked of every frame.
+   */
+  text(name: string): string {
+    if (this.bytes[this.frameStart] !== 0) {
+      const frame = decodeFrame(this.bytes.subarray(this.frameStart, this.frameEnd));
+      const value = frame.extFields.get(name);
+      if (value === undefined) throw new Error(`answer without ${name}`);
+      return value;
+    }
+    // Quotes inside a string are escaped, so it stands nowhere but where it is meant.
+    const mark = `"${name}":"`;
+    const at = this.bytes.indexOf(mark, this.frameStart, 'latin1');
+    if (at < 0 || at >= this.bodyStart) throw new Error(`answer without ${name}`);
+    const start = at + mark.length;
+    return this.bytes.toString('latin1', start, this.bytes.indexOf(QUOTE, start));
+  }
 
   /** Takes the first `length` bytes of `chunk`, which may be overwritten when this returns. */
   feed(chunk: Buffer, length: number, sink: FrameSink): void {

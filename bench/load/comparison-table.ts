@@ -3,7 +3,7 @@
  */
 import type { Sitting } from './comparison.ts';
 import type { LatencySummary } from './latency.ts';
-import type { LoadResult } from './load-run.ts';
+import type { LoadResult } from './load-result.ts';
 import { count, milliseconds } from './report.ts';
 
 const MIB = 1024 * 1024;
@@ -49,6 +49,13 @@ const duration = (name: string): FigureSpec => ({
   format: milliseconds,
 });
 
+const number = (name: string): FigureSpec => ({ name, isMoreBetter: false, format: count });
+
+/** Messages that wait at the broker are the ones that it may lose sight of. */
+function isWaiting(result: LoadResult): boolean {
+  return result.timed !== null || result.transactions !== null;
+}
+
 type Reader = (result: LoadResult) => number | null | undefined;
 
 function latencyFigures(
@@ -63,10 +70,34 @@ function latencyFigures(
 }
 
 const workloadFigures: readonly [FigureSpec, Reader][] = [
-  [rate, (result) => result.ratePerSecond],
+  [rate, (result) => (result.transactions === null ? result.ratePerSecond : null)],
+  [
+    { ...rate, name: 'transactions/s' },
+    (result) => (result.transactions === null ? null : result.ratePerSecond),
+  ],
   ...latencyFigures('send', (result) => result.sendLatency),
   ...latencyFigures('end-to-end', (result) => result.endToEndLatency),
-  [cpu, (result) => result.brokerCpuUsPerMessage],
+  ...latencyFigures('transaction', (result) => result.transactions?.latency ?? null),
+  [cpu, (result) => (result.transactions === null ? result.brokerCpuUsPerMessage : null)],
+  [
+    { ...cpu, name: 'broker CPU us each' },
+    (result) => (result.transactions === null ? null : result.brokerCpuUsPerMessage),
+  ],
+  [duration('late p50'), (result) => result.timed?.lateness?.p50Ms],
+  [duration('late p99'), (result) => result.timed?.lateness?.p99Ms],
+  [duration('late at most'), (result) => result.timed?.lateness?.maxMs],
+  [{ ...cpu, name: 'CPU us/delivery' }, (result) => result.timed?.brokerCpuUsPerMessage],
+  [number('early'), (result) => result.timed?.earlyCount],
+  [number('twice'), (result) => result.timed?.duplicateCount],
+  [number('lost'), (result) => (isWaiting(result) ? result.lostCount : null)],
+  [
+    { ...memory, name: 'RssAnon grows MiB' },
+    ({ memory: of }) => of && (of.peakRssAnonBytes - of.beforeRssAnonBytes) / MIB,
+  ],
+  [
+    { ...memory, name: 'resident grows MiB' },
+    ({ memory: of }) => of && (of.peakRssBytes - of.beforeRssBytes) / MIB,
+  ],
   [
     memory,
     (result) => (result.brokerRssAnonBytes === null ? null : result.brokerRssAnonBytes / MIB),
@@ -136,7 +167,9 @@ function rowOf(
           };
   }
   const [first, second] = contenders.map((contender) => values[contender]?.median);
-  const ratio = first === undefined || second === undefined ? null : second / first;
+  // Nothing is no multiple of anything.
+  const hasRatio = (first ?? 0) !== 0 && (second ?? 0) !== 0;
+  const ratio = hasRatio ? (second ?? 0) / (first ?? 0) : null;
   const betterBy = ratio === null || spec.isMoreBetter ? ratio : 1 / ratio;
   return { workload, figure: spec.name, values, betterBy };
 }

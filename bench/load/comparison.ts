@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Contender, Flush, RunningBroker } from './contenders.ts';
 import type { LoadOptions } from './load-options.ts';
-import { type LoadResult, runLoad } from './load-run.ts';
+import type { LoadResult } from './load-result.ts';
+import { runLoad } from './load-run.ts';
 import { readMachineCpuUs } from './process-usage.ts';
 import { type Durations, heatOptions, type Workload } from './workloads.ts';
 

@@ -2,7 +2,16 @@
  * What one run of the load generator does, and the part of it that each of its threads gets.
  */
 
-export type LoadMode = 'send' | 'paced' | 'end-to-end' | 'backlog';
+import type { DuePlan } from './due-schedule.ts';
+
+export type LoadMode =
+  | 'send'
+  | 'paced'
+  | 'end-to-end'
+  | 'backlog'
+  | 'timed'
+  | 'transactions'
+  | 'waiting';
 export type Codec = 'json' | 'rocketmq';
 
 export interface Endpoint {
@@ -19,7 +28,7 @@ export interface LoadOptions {
   readonly queueCount: number;
   /** Connections that send. */
   readonly connectionCount: number;
-  /** Sends in flight on each connection (send and backlog). */
+  /** Sends, or transactions, in flight on each connection (all but paced and end-to-end). */
   readonly outstandingCount: number;
   readonly bodyBytes: number;
   readonly warmupSeconds: number;
@@ -31,7 +40,18 @@ export interface LoadOptions {
   readonly ratePerSecond: number;
   /** Connections that pull; in backlog each is a group of its own and reads everything. */
   readonly consumerCount: number;
-  readonly backlogMessageCount: number;
+  /** Messages to send and read (backlog, timed), or only to send (waiting). */
+  readonly messageCount: number;
+  /** From the first send to the first moment that a message is due (timed). */
+  readonly leadSeconds: number;
+  /** Span over which messages are due (timed). */
+  readonly dueSeconds: number;
+  /** Messages are due after a day at the earliest and this at the latest (waiting). */
+  readonly dueDays: number;
+  /** How long a message that must come is waited for after its time (timed, transactions). */
+  readonly lateSeconds: number;
+  /** How long the broker may take to ask for undecided transactions (transactions). */
+  readonly checkWaitSeconds: number;
   readonly threadCount: number;
   /** Process to charge CPU and memory to. Null: neither is reported. */
   readonly brokerPid: number | null;
@@ -52,7 +72,12 @@ export const defaultOptions: LoadOptions = {
   filter: null,
   ratePerSecond: 20_000,
   consumerCount: 1,
-  backlogMessageCount: 1_000_000,
+  messageCount: 1_000_000,
+  leadSeconds: 60,
+  dueSeconds: 50,
+  dueDays: 40,
+  lateSeconds: 20,
+  checkWaitSeconds: 45,
   threadCount: 1,
   brokerPid: null,
 };
@@ -113,6 +138,12 @@ export interface ThreadPlan {
   readonly sendCountMax: number;
   /** Bodies carry the intended send time, and consumers measure from it. */
   readonly isStamped: boolean;
+  /** What senders send: messages, or transactions in a closed loop. */
+  readonly work: 'messages' | 'transactions';
+  /** Messages are for a time, which bodies carry, and consumers measure from it. */
+  readonly due: DuePlan | null;
+  /** Number of the first timed message of this thread. */
+  readonly firstNumber: number;
   readonly consumers: readonly ConsumerPlan[];
   /** One Float64 for each of `counterNames`; this thread alone writes them. */
   readonly counters: SharedArrayBuffer;
@@ -126,6 +157,9 @@ export const counterNames = [
   'answeredCount',
   'errorCount',
   'receivedCount',
+  /** Transactions left undecided, and those of them that the broker has asked for. */
+  'unknownCount',
+  'checkedCount',
   /** 1 when nothing will be sent any more. */
   'isSendingDone',
 ] as const;
@@ -155,6 +189,14 @@ export interface ThreadResult {
   readonly errors: readonly ErrorCount[];
   readonly sendLatency: string;
   readonly receiveLatency: string;
+  /** Timed messages received before their time, and by how much at most. */
+  readonly earlyCount: number;
+  readonly earliestMs: number;
+  /** Timed messages received again. */
+  readonly duplicateCount: number;
+  /** Transactions whose commit was acknowledged, and checks of decided or already checked ones. */
+  readonly committedCount: number;
+  readonly strayCheckCount: number;
   /** How late the generator itself was with its schedule (paced). */
   readonly lateness: string;
   /** CPU of this thread in the window, of one core. */

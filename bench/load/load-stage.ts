@@ -34,6 +34,12 @@ export interface StageOptions {
   readonly span: { readonly warmupSeconds: number; readonly seconds: number } | null;
   /** Messages that consumers will get; null: as many as were answered. */
   readonly receiveCount: number | null;
+  /** How long answers, messages and checks are awaited after the window; DRAIN_MS unless given. */
+  readonly drainMs?: number;
+  /** A stage by count ends here, with what has come; unless given, it fails when nothing comes. */
+  readonly endByMs?: number;
+  /** Goes on for this long when all has come: for what should not. */
+  readonly settleMs?: number;
   readonly brokerPid: number | null;
   readonly onProgress: (totals: Readonly<Record<CounterName, number>>) => void;
 }
@@ -59,6 +65,11 @@ export interface StageResult {
   readonly errors: readonly ErrorCount[];
   readonly sendLatency: LatencySummary | null;
   readonly receiveLatency: LatencySummary | null;
+  readonly earlyCount: number;
+  readonly earliestMs: number;
+  readonly duplicateCount: number;
+  readonly committedCount: number;
+  readonly strayCheckCount: number;
   readonly lateness: LatencySummary | null;
   /** CPU between the snapshots at the window's ends, and what was done between them. */
   readonly between: {
@@ -187,6 +198,10 @@ async function watch(
   window: Window,
   counters: readonly SharedArrayBuffer[],
 ): Promise<[from: Snapshot, to: Snapshot]> {
+  const drainMs = options.drainMs ?? DRAIN_MS;
+  const endByMs = options.endByMs ?? Infinity;
+  const settleMs = options.settleMs ?? 0;
+  let overMs = Infinity;
   const snapshot = (): Snapshot => takeSnapshot(options.brokerPid, counters);
   await delayUntil(window.measureFromMs);
   const from = snapshot();
@@ -201,11 +216,15 @@ async function watch(
       options.onProgress(totals);
       shownMs = nowMs;
     }
-    if (isOver(options, totals)) return [from, to ?? snapshot()];
-    if (nowMs > window.measureToMs + DRAIN_MS) return [from, to ?? snapshot()];
+    if (overMs === Infinity && isOver(options, totals)) {
+      overMs = nowMs;
+      to ??= snapshot();
+    }
+    const isEnd = nowMs >= overMs + settleMs || nowMs > endByMs;
+    if (isEnd || nowMs > window.measureToMs + drainMs) return [from, to ?? snapshot()];
     const count = totals.answeredCount + totals.receivedCount + totals.errorCount;
     if (count !== progress.count) progress = { count, atMs: nowMs };
-    else if (options.span === null && nowMs - progress.atMs > STALL_MS) {
+    else if (options.span === null && endByMs === Infinity && nowMs - progress.atMs > STALL_MS) {
       throw new Error(`no progress for ${STALL_MS / 1000} s after ${JSON.stringify(totals)}`);
     }
     const untilMs = Math.min(WATCH_INTERVAL_MS, window.measureToMs - nowMs);
@@ -216,6 +235,7 @@ async function watch(
 function isOver(options: StageOptions, totals: Readonly<Record<CounterName, number>>): boolean {
   if (totals.isSendingDone < options.threads.length) return false;
   if (totals.answeredCount + totals.errorCount < totals.sentCount) return false;
+  if (totals.checkedCount < totals.unknownCount) return false;
   const hasConsumers = options.threads.some((thread) => thread.consumers.length > 0);
   return !hasConsumers || totals.receivedCount >= (options.receiveCount ?? totals.answeredCount);
 }
@@ -259,7 +279,7 @@ function addUp(
   const isByCount = window.measureToMs === Infinity;
   return {
     seconds: (endMs - window.measureFromMs) / 1000,
-    answeredCount: sum((result) => result.answeredInWindow),
+    answeredCount: isByCount ? totals.answeredCount : sum((result) => result.answeredInWindow),
     receivedCount: isByCount ? totals.receivedCount : sum((result) => result.receivedInWindow),
     intendedCount: sum((result) => result.intendedInWindow),
     unansweredCount: sum((result) => result.unansweredCount),
@@ -267,6 +287,11 @@ function addUp(
     errors: mergeErrors(results.map((result) => result.errors)),
     sendLatency: summarize(results.map((result) => result.sendLatency)),
     receiveLatency: summarize(results.map((result) => result.receiveLatency)),
+    earlyCount: sum((result) => result.earlyCount),
+    earliestMs: Math.max(...results.map((result) => result.earliestMs)),
+    duplicateCount: sum((result) => result.duplicateCount),
+    committedCount: sum((result) => result.committedCount),
+    strayCheckCount: sum((result) => result.strayCheckCount),
     lateness: summarize(results.map((result) => result.lateness)),
     between: {
       answeredCount: to.totals.answeredCount - from.totals.answeredCount,

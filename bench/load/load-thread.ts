@@ -10,6 +10,7 @@ import { SendConnection } from './send-connection.ts';
 import { SendSchedule } from './send-schedule.ts';
 import { steadyNowMs } from './steady-clock.ts';
 import { ThreadState } from './thread-state.ts';
+import { TransactionConnection } from './transaction-connection.ts';
 
 /** Headers of sends stay far below this: topic, group and names are at most 255 bytes each. */
 const HEADER_BYTES_MAX = 4096;
@@ -21,11 +22,13 @@ const post = (message: ThreadMessage): void => port.postMessage(message);
 const state = new ThreadState(plan, plan.bodyBytes + HEADER_BYTES_MAX, (reason) =>
   post({ kind: 'failed', reason }),
 );
-const senders = plan.senders.map((sender) => new SendConnection(state, sender.connectionIndex));
-/** With holes where another thread has the connection. */
+/** With holes where another thread has the connection; empty where they send transactions. */
 const senderByIndex: (SendConnection | undefined)[] = [];
-plan.senders.forEach(({ connectionIndex }, index) => {
-  senderByIndex[connectionIndex] = senders[index];
+const senders = plan.senders.map(({ connectionIndex }) => {
+  if (plan.work === 'transactions') return new TransactionConnection(state, connectionIndex);
+  const sender = new SendConnection(state, connectionIndex);
+  senderByIndex[connectionIndex] = sender;
+  return sender;
 });
 const consumers = plan.consumers.map((consumer) => new PullConnection(state, consumer));
 

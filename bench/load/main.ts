@@ -6,10 +6,38 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { bodyStamp } from './body-stamp.ts';
 import { parseAddress } from './broker-setup.ts';
 import { defaultOptions, type LoadMode, type LoadOptions } from './load-options.ts';
-import { type Progress, runLoad } from './load-run.ts';
+import type { Progress } from './load-plan.ts';
+import type { Mark } from './load-result.ts';
+import { runLoad } from './load-run.ts';
 import { count, formatResult } from './report.ts';
 
-const modes: readonly LoadMode[] = ['send', 'paced', 'end-to-end', 'backlog'];
+const modes: readonly LoadMode[] = [
+  'send',
+  'paced',
+  'end-to-end',
+  'backlog',
+  'timed',
+  'transactions',
+  'waiting',
+];
+/** Where it is not the same for all: `waiting` is about what a broker holds. */
+const WAITING_MESSAGE_COUNT = 5_000_000;
+
+/** A body says which message it is. */
+const stampedModes: ReadonlySet<LoadMode> = new Set<LoadMode>([
+  'end-to-end',
+  'timed',
+  'transactions',
+  'waiting',
+]);
+/** These are not as they must be; the other marks are about the machine. */
+const faults: ReadonlySet<Mark> = new Set<Mark>([
+  'errors',
+  'unanswered',
+  'lost',
+  'early',
+  'duplicates',
+]);
 
 const examples = `
 Modes:
@@ -17,13 +45,19 @@ Modes:
   paced        sends at --rate whatever the answers do; latency from the intended send
   end-to-end   paced sends, and consumers that long-poll all queues; latency to the receipt
   backlog      sends --messages, then reads them all twice; the second reading counts
+  timed        sends --messages, due evenly over --due seconds after --lead seconds, and consumes them
+  transactions halves and their ends; of a hundred one is rolled back, one decided when the broker asks
+  waiting      sends --messages (default: 5,000,000), due by chance in 1 to --days days, and leaves them
 
 Examples:
   npm run bench:load -- send --address 127.0.0.1:10911 --pid 4711
   npm run bench:load -- paced --address 127.0.0.1:10911 --rate 20000 --seconds 30
   npm run bench:load -- backlog --name-server 127.0.0.1:9876 --consumers 16 --json
+  npm run bench:load -- timed --address 127.0.0.1:10911 --pid 4711 --messages 100000 --lead 10 --due 10
 
-The exit code is 1 where a run fails, or ends with errors, unanswered sends or lost messages.`;
+A broker that is to hold messages for 40 days needs timerMaxDelaySec=3456000 or more.
+The exit code is 1 where a run fails, or ends with errors, unanswered sends, or messages that are lost,
+early or there twice.`;
 
 const integer =
   (minimum: number) =>
@@ -59,7 +93,22 @@ function program(): Command {
     .option('--warmup <N>', 'seconds before it', integer(0), standard.warmupSeconds)
     .option('--rate <N>', 'messages a second', integer(1), standard.ratePerSecond)
     .option('--consumers <N>', 'connections that pull', integer(1), standard.consumerCount)
-    .option('--messages <N>', 'size of the backlog', integer(1), standard.backlogMessageCount)
+    .option('--messages <N>', 'messages to send first (default: 1000000)', integer(1))
+    .option(
+      '--lead <N>',
+      'seconds from the first send to the first due',
+      integer(1),
+      standard.leadSeconds,
+    )
+    .option('--due <N>', 'seconds over which messages are due', integer(1), standard.dueSeconds)
+    .option('--days <N>', 'days at most until one is due', integer(2), standard.dueDays)
+    .option('--late <N>', 'seconds after which a message is lost', integer(1), standard.lateSeconds)
+    .option(
+      '--check-wait <N>',
+      'seconds for the broker to ask for what is undecided',
+      integer(0),
+      standard.checkWaitSeconds,
+    )
     .option('--filter <SQL>', 'SQL92 expression of the consumers; every message must match it')
     .option('--threads <N>', 'threads of the generator', integer(1), standard.threadCount)
     .option('--pid <PID>', 'broker process, for its CPU and memory', integer(1))
@@ -92,14 +141,21 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
     filter: flags['filter'] ?? null,
     ratePerSecond: flags['rate'],
     consumerCount: flags['consumers'],
-    backlogMessageCount: flags['messages'],
+    messageCount:
+      flags['messages'] ??
+      (mode === 'waiting' ? WAITING_MESSAGE_COUNT : defaultOptions.messageCount),
+    leadSeconds: flags['lead'],
+    dueSeconds: flags['due'],
+    dueDays: flags['days'],
+    lateSeconds: flags['late'],
+    checkWaitSeconds: flags['checkWait'],
     threadCount: flags['threads'],
     brokerPid: flags['pid'] ?? null,
   };
   if (options.address === null && options.nameServer === null)
     command.error('--address or --name-server is needed');
-  if (mode === 'end-to-end' && options.bodyBytes < bodyStamp.totalBytes)
-    command.error(`end-to-end needs bodies of at least ${bodyStamp.totalBytes} bytes`);
+  if (stampedModes.has(mode) && options.bodyBytes < bodyStamp.totalBytes)
+    command.error(`${mode} needs bodies of at least ${bodyStamp.totalBytes} bytes`);
   return { options, isJson: flags['json'] === true };
 }
 
@@ -116,9 +172,7 @@ try {
   const result = await runLoad(options, isTerminal ? showProgress : undefined);
   if (isTerminal) process.stderr.write('\r\u001b[K');
   console.log(isJson ? JSON.stringify(result) : formatResult(result));
-  const isClean = result.marks.every(
-    (mark) => mark !== 'errors' && mark !== 'unanswered' && mark !== 'lost',
-  );
+  const isClean = !result.marks.some((mark) => faults.has(mark));
   process.exitCode = isClean ? 0 : 1;
 } catch (error) {
   console.error(`bench:load: ${error instanceof Error ? error.message : String(error)}`);

@@ -12,6 +12,8 @@ export interface ProcessUsage {
   readonly cpuUs: number;
   /** Anonymous memory: what the process itself needs, mapped files left aside. */
   readonly rssAnonBytes: number;
+  /** All that is in memory for it, pages of mapped files too. */
+  readonly rssBytes: number;
 }
 
 export function readProcessUsage(pid: number): ProcessUsage | null {
@@ -22,8 +24,9 @@ export function readProcessUsage(pid: number): ProcessUsage | null {
     // Fields 14 and 15 of proc(5), utime and stime; `fields` starts with field 3.
     const cpuUs = (Number(fields[11]) + Number(fields[12])) * TICK_US;
     const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
-    const rssAnonKib = Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-    return { cpuUs, rssAnonBytes: rssAnonKib * 1024 };
+    const bytesOf = (name: string): number =>
+      1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
+    return { cpuUs, rssAnonBytes: bytesOf('RssAnon'), rssBytes: bytesOf('VmRSS') };
   } catch {
     return null;
   }

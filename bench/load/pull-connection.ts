@@ -5,7 +5,6 @@
 import { RequestCode, ResponseCode } from '../../src/protocol/codes.ts';
 import {
   bornHostBytes,
-  HOST_V4_BYTES,
   RECORD_FIXED_BYTES,
   recordHead,
   readLong,
@@ -28,8 +27,11 @@ const HEARTBEAT_INTERVAL_MS = 30_000;
 const RETRY_MS = 100;
 const HEARTBEAT_OPAQUE = 1;
 const FLAG_RESPONSE = 1;
-/** From a record's head to its body with two IPv4 hosts: host, time, host, times, offset, length. */
-const BODY_START_V4 = recordHead.totalBytes + HOST_V4_BYTES + 8 + HOST_V4_BYTES + 4 + 8 + 4;
+
+/** From a record's head to its body: hosts, store time, reconsume times, offset of the half, length. */
+export function bodyStartOf(hostBytes: number): number {
+  return recordHead.totalBytes + hostBytes + 8 + 4 + 8 + 4;
+}
 
 interface PulledQueue {
   readonly frames: PullFrames;
@@ -46,6 +48,8 @@ export class PullConnection implements ConnectionOwner {
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #onSubscribed: (() => void) | null = null;
   #turnMs = 0;
+  /** Wall clock of this turn; 0 until it is needed. */
+  #turnWallMs = 0;
 
   constructor(state: ThreadState, plan: ConsumerPlan) {
     this.#state = state;
@@ -120,6 +124,7 @@ export class PullConnection implements ConnectionOwner {
     this.#connection?.flush();
     if (this.#turnMs !== 0) this.#state.publish(this.#turnMs);
     this.#turnMs = 0;
+    this.#turnWallMs = 0;
   }
 
   onLost(reason: string): void {
@@ -144,8 +149,9 @@ export class PullConnection implements ConnectionOwner {
   #takeRecords(queue: PulledQueue, answer: AnswerReader): void {
     const { bytes, frameEnd } = answer;
     const state = this.#state;
-    const isStamped = state.plan.isStamped;
+    const { isStamped, due } = state.plan;
     if (this.#turnMs === 0) this.#turnMs = steadyNowMs();
+    if (due !== null && this.#turnWallMs === 0) this.#turnWallMs = Date.now();
     let at = answer.bodyStart;
     let last = -1;
     while (at < frameEnd) {
@@ -153,8 +159,8 @@ export class PullConnection implements ConnectionOwner {
       if (recordBytes < RECORD_FIXED_BYTES || at + recordBytes > frameEnd) {
         throw new Error(`stored record of ${recordBytes} bytes with ${frameEnd - at} left`);
       }
-      if (!isStamped) state.receivedCount++;
-      else this.#takeStamp(bytes, at);
+      if (isStamped || due !== null) this.#takeStamp(bytes, at);
+      else state.receivedCount++;
       last = at;
       at += recordBytes;
     }
@@ -164,12 +170,19 @@ export class PullConnection implements ConnectionOwner {
 
   #takeStamp(bytes: Buffer, record: number): void {
     const sysFlag = bytes.readInt32BE(record + recordHead.sysFlag);
-    const longerHosts = bornHostBytes(sysFlag) + storeHostBytes(sysFlag) - 2 * HOST_V4_BYTES;
-    const body = record + BODY_START_V4 + longerHosts;
+    const bornBytes = bornHostBytes(sysFlag);
+    const body = record + bodyStartOf(bornBytes + storeHostBytes(sysFlag));
     const state = this.#state;
     if (bytes.readInt32BE(body + bodyStamp.runId) !== state.plan.runId) return;
+    const timeMs = bytes.readDoubleBE(body + bodyStamp.timeMs);
+    if (state.plan.due !== null) {
+      const number = bytes.readInt32BE(body + bodyStamp.number);
+      const storedMs = readLong(bytes, record + recordHead.totalBytes + bornBytes);
+      state.noteTimed(number, timeMs, storedMs, this.#turnWallMs);
+      return;
+    }
+    const intendedMs = timeMs;
     state.receivedCount++;
-    const intendedMs = bytes.readDoubleBE(body + bodyStamp.intendedMs);
     if (!state.isInWindow(intendedMs)) return;
     state.receivedInWindow++;
     recordMs(state.receiveLatency, this.#turnMs - intendedMs);

@@ -3,8 +3,8 @@
  * most, waiting 15 s at the broker, committing what was read before. Rare beside messages, so each
  * is put together from parts; the numbers in it have no fixed width.
  */
+import { HeaderTemplate, slotMark } from './header-template.ts';
 import type { Codec } from './load-options.ts';
-import { binaryHeaderOf, jsonText, OPAQUE_MIN } from './send-frames.ts';
 
 const PULL_MESSAGE = 11;
 const PULL_BATCH_COUNT_MAX = 32;
@@ -26,31 +26,21 @@ export interface PullFramesOptions {
   readonly subscriptionVersion: number;
 }
 
-const SLOT_NAMES = ['sysFlag', 'commitOffset', 'queueOffset'] as const;
-type SlotName = (typeof SLOT_NAMES)[number];
-
-interface Part {
-  readonly bytes: Buffer;
-  /** The number that follows the bytes; null for the last part. */
-  readonly slot: SlotName | null;
-}
+type SlotName = 'sysFlag' | 'commitOffset' | 'queueOffset';
 
 /** Pulls of one group from one queue. */
 export class PullFrames {
   readonly frameBytesMax: number;
-  readonly #isJson: boolean;
-  readonly #parts: readonly Part[];
-  readonly #opaqueFromEnd: number;
+  readonly #template: HeaderTemplate<SlotName>;
 
   constructor(options: PullFramesOptions) {
-    this.#isJson = options.codec === 'json';
-    const fields = this.#isJson ? jsonOrder(options) : binaryOrder(options);
-    const header = this.#isJson
-      ? Buffer.from(jsonText(PULL_MESSAGE, fields))
-      : binaryHeaderOf(PULL_MESSAGE, fields);
-    this.#parts = splitAtSlots(header);
-    this.#opaqueFromEnd = header.length - header.lastIndexOf(`"opaque":${OPAQUE_MIN}`) - 9;
-    this.frameBytesMax = 8 + header.length + SLOT_NAMES.length * NUMBER_BYTES_MAX;
+    this.#template = new HeaderTemplate({
+      codec: options.codec,
+      code: PULL_MESSAGE,
+      fields: options.codec === 'json' ? jsonOrder(options) : binaryOrder(options),
+      slotBytesMax: NUMBER_BYTES_MAX,
+    });
+    this.frameBytesMax = this.#template.frameBytesMax;
   }
 
   /**
@@ -64,47 +54,12 @@ export class PullFrames {
     queueOffset: number,
     commitOffset: number,
   ): number {
-    const values: Record<SlotName, number> = {
-      sysFlag: commitOffset > 0 ? FLAG_SUSPEND | FLAG_COMMIT : FLAG_SUSPEND,
-      commitOffset,
-      queueOffset,
-    };
-    const headerStart = at + 8;
-    let end = headerStart;
-    for (const part of this.#parts) {
-      end += part.bytes.copy(target, end);
-      if (part.slot === null) continue;
-      const digits = String(values[part.slot]);
-      // A binary value has its length before it; what stands there is the mark's.
-      if (!this.#isJson) target.writeInt32BE(digits.length, end - 4);
-      end += target.write(digits, end, 'latin1');
-    }
-    target.writeInt32BE(end - at - 4, at);
-    target.writeInt32BE(end - headerStart, at + 4);
-    target[at + 4] = this.#isJson ? 0 : 1;
-    if (this.#isJson) {
-      target.write(String(opaque), end - this.#opaqueFromEnd, 'latin1');
-    } else {
-      target.writeInt32BE(opaque, headerStart + 5);
-      // Length of all fields, after the fixed part of the header.
-      target.writeInt32BE(end - headerStart - 21, headerStart + 17);
-    }
-    return end - at;
+    return this.#template.writeInto(target, at, opaque, {
+      sysFlag: String(commitOffset > 0 ? FLAG_SUSPEND | FLAG_COMMIT : FLAG_SUSPEND),
+      commitOffset: String(commitOffset),
+      queueOffset: String(queueOffset),
+    });
   }
-}
-
-/** Stands in a header where a number will; no name of a topic or group holds a colon. */
-const slotMark = (slot: SlotName): string => `SLOT:${slot};`;
-
-function splitAtSlots(header: Buffer): Part[] {
-  // Odd pieces are the names that the expression captured. Latin-1 keeps every byte.
-  const pieces = header.toString('latin1').split(/SLOT:(\w+);/);
-  const parts: Part[] = [];
-  for (let index = 0; index < pieces.length; index += 2) {
-    const slot = index + 1 < pieces.length ? (pieces[index + 1] as SlotName) : null;
-    parts.push({ bytes: Buffer.from(pieces[index], 'latin1'), slot });
-  }
-  return parts;
 }
 
 /** Order of a HashMap of these names, as the client's JSON has it. */

@@ -3,7 +3,8 @@
  */
 import type { LatencySummary } from './latency.ts';
 import type { LoadOptions } from './load-options.ts';
-import type { LoadResult, Mark } from './load-run.ts';
+import type { LoadResult, Mark, TimedFigures, TransactionFigures } from './load-result.ts';
+import type { MemoryGrowth } from './memory-watch.ts';
 
 const MIB = 1024 * 1024;
 
@@ -15,14 +16,19 @@ const markTexts: Readonly<Record<Mark, string>> = {
   errors: 'some answers had a code other than 0',
   unanswered: 'some sends were never answered',
   lost: 'some acknowledged messages never arrived',
+  early: 'some messages came before their time',
+  duplicates: 'some messages came twice',
+  'fill-overran': 'the first messages were due before the last was sent: give it more --lead',
+  'not-asked': 'the broker has not asked for all that was undecided: give it more --check-wait',
 };
 
 export function formatResult(result: LoadResult): string {
+  const things = result.transactions === null ? 'messages' : 'transactions';
   const lines = [
     describe(result.options),
     row(
       'rate',
-      `${count(result.ratePerSecond)} msg/s, ${count(result.messageCount)} messages in ${result.seconds.toFixed(2)} s`,
+      `${count(result.ratePerSecond)} ${things === 'messages' ? 'msg' : things}/s, ${count(result.messageCount)} ${things} in ${result.seconds.toFixed(2)} s`,
     ),
   ];
   if (result.backlog !== null) {
@@ -36,6 +42,9 @@ export function formatResult(result: LoadResult): string {
   lines.push(row('generator', generatorText(result)));
   if (result.otherCores !== null)
     lines.push(row('others', `${result.otherCores.toFixed(2)} cores used by other processes`));
+  if (result.timed !== null) lines.push(...timedRows(result.timed));
+  if (result.transactions !== null) lines.push(...transactionRows(result.transactions));
+  if (result.memory !== null) lines.push(row('memory', memoryText(result.memory)));
   for (const error of result.errors) {
     lines.push(row('error', `code ${error.code}, ${count(error.count)} times: ${error.remark}`));
   }
@@ -50,7 +59,10 @@ function describe(options: LoadOptions): string {
     send: `${options.connectionCount} connections x ${options.outstandingCount} outstanding`,
     paced: `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections`,
     'end-to-end': `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections, ${options.consumerCount} consumers`,
-    backlog: `${count(options.backlogMessageCount)} messages, ${options.consumerCount} consumers, pulls of 32`,
+    backlog: `${count(options.messageCount)} messages, ${options.consumerCount} consumers, pulls of 32`,
+    timed: `${count(options.messageCount)} messages, due over ${options.dueSeconds} s after ${options.leadSeconds} s, ${options.consumerCount} consumers`,
+    transactions: `${options.connectionCount} connections x ${options.outstandingCount} outstanding, 1 % rolled back, 1 % undecided`,
+    waiting: `${count(options.messageCount)} messages, due in 1 to ${options.dueDays} days`,
   };
   return `${options.mode}: ${what[options.mode]}, ${options.bodyBytes} B, ${options.queueCount} queues, ${options.codec} headers`;
 }
@@ -73,7 +85,7 @@ function latency(summary: LatencySummary): string {
 
 function brokerText(result: LoadResult): string {
   const parts = [
-    `${(result.brokerCpuUsPerMessage ?? 0).toFixed(2)} us CPU a message`,
+    `${(result.brokerCpuUsPerMessage ?? 0).toFixed(2)} us CPU a ${result.transactions === null ? 'message' : 'transaction'}`,
     `${(result.brokerCores ?? 0).toFixed(2)} cores`,
   ];
   if (result.brokerRssAnonBytes !== null)
@@ -94,6 +106,39 @@ function generatorText(result: LoadResult): string {
     );
   }
   return parts.join(', ');
+}
+
+function timedRows(timed: TimedFigures): string[] {
+  const shares = timed.generatorThreadShares.map((share) => `${Math.round(100 * share)} %`);
+  const delivery = [`generator threads at ${shares.join(', ')} of a core`];
+  if (timed.brokerCpuUsPerMessage !== null)
+    delivery.unshift(`${timed.brokerCpuUsPerMessage.toFixed(2)} us CPU of the broker a message`);
+  const early = timed.earlyCount === 0 ? '' : `, by ${count(timed.earliestMs)} ms at most`;
+  return [
+    row('late by', timed.lateness === null ? 'nothing was received' : latency(timed.lateness)),
+    row('delivery', delivery.join(', ')),
+    row('early', `${count(timed.earlyCount)} messages${early}`),
+    row('twice', `${count(timed.duplicateCount)} messages`),
+  ];
+}
+
+function transactionRows(transactions: TransactionFigures): string[] {
+  const { unknownCount, checkedCount, strayCheckCount, expectedCount, readableCount } =
+    transactions;
+  return [
+    ...(transactions.latency === null ? [] : [row('transaction', latency(transactions.latency))]),
+    row(
+      'undecided',
+      `${count(unknownCount)}, asked for ${count(checkedCount)}; ${count(strayCheckCount)} times for others`,
+    ),
+    row('committed', `${count(expectedCount)} messages, ${count(readableCount)} to be read`),
+  ];
+}
+
+function memoryText(memory: MemoryGrowth): string {
+  const text = (before: number, peak: number): string =>
+    `+${count((peak - before) / MIB)} MiB, from ${count(before / MIB)} to ${count(peak / MIB)}`;
+  return `anonymous ${text(memory.beforeRssAnonBytes, memory.peakRssAnonBytes)}; resident ${text(memory.beforeRssBytes, memory.peakRssBytes)}`;
 }
 
 export function count(value: number): string {

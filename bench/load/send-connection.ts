@@ -5,8 +5,10 @@
  */
 import type { AnswerReader } from './answer-reader.ts';
 import { writeStamp } from './body-stamp.ts';
+import { dueMsOf } from './due-schedule.ts';
 import { recordMs } from './latency.ts';
 import { type ConnectionOwner, LoadConnection } from './load-connection.ts';
+import type { ThreadPlan } from './load-options.ts';
 import { OPAQUE_MIN, SendFrames, UNIQUE_KEY_PREFIX_DIGITS } from './send-frames.ts';
 import { steadyNowMs } from './steady-clock.ts';
 import type { ThreadState } from './thread-state.ts';
@@ -36,20 +38,7 @@ export class SendConnection implements ConnectionOwner {
     const { plan } = state;
     this.#state = state;
     this.#isClosedLoop = plan.loop === 'closed';
-    this.#frames = Array.from(
-      { length: plan.queueCount },
-      (_, queueId) =>
-        new SendFrames({
-          codec: plan.codec,
-          producerGroup: PRODUCER_GROUP,
-          topic: plan.topic,
-          brokerName: plan.brokerName,
-          queueId,
-          bodyBytes: plan.bodyBytes,
-          tag: 'TagA',
-          uniqueKeyPrefix: uniqueKeyPrefix(plan.runId, connectionIndex, queueId),
-        }),
-    );
+    this.#frames = framesOf(plan, connectionIndex, plan.due === null ? undefined : 'timed');
     const slotCount = this.#isClosedLoop ? plan.outstandingCount : PACED_SLOT_COUNT;
     this.#sinceMs = new Float64Array(slotCount);
     this.#freeSlots = Int32Array.from({ length: slotCount }, (_, slot) => slotCount - 1 - slot);
@@ -89,10 +78,14 @@ export class SendConnection implements ConnectionOwner {
     this.#nextQueue = this.#nextQueue + 1 === this.#frames.length ? 0 : this.#nextQueue + 1;
     const at = this.#connection.claim(frames.frameBytes);
     const output = this.#connection.output;
+    const { due, runId } = state.plan;
+    const number = state.plan.firstNumber + state.sentCount;
+    const dueMs = due === null ? 0 : dueMsOf(due, number);
+    if (due !== null) frames.setDue(dueMs);
     frames.writeInto(output, at, OPAQUE_MIN + slot, state.bornMs(nowMs));
-    if (state.plan.isStamped) {
-      writeStamp(output, at + frames.bodyStart, sinceMs, state.plan.runId);
-    }
+    const stampMs = due === null ? sinceMs : dueMs;
+    if (state.plan.isStamped || due !== null)
+      writeStamp(output, at + frames.bodyStart, stampMs, runId, number);
     this.#connection.commit(frames.frameBytes);
     state.sentCount++;
     return true;
@@ -140,6 +133,29 @@ export class SendConnection implements ConnectionOwner {
     this.#state.isSendingDone = true;
     return false;
   }
+}
+
+/** Templates of one connection, one for each queue. */
+export function framesOf(
+  plan: ThreadPlan,
+  connectionIndex: number,
+  kind: 'half' | 'timed' | undefined,
+): SendFrames[] {
+  return Array.from(
+    { length: plan.queueCount },
+    (_, queueId) =>
+      new SendFrames({
+        codec: plan.codec,
+        producerGroup: PRODUCER_GROUP,
+        topic: plan.topic,
+        brokerName: plan.brokerName,
+        queueId,
+        bodyBytes: plan.bodyBytes,
+        tag: 'TagA',
+        uniqueKeyPrefix: uniqueKeyPrefix(plan.runId, connectionIndex, queueId),
+        ...(kind === undefined ? {} : { kind }),
+      }),
+  );
 }
 
 /** Run, connection and queue in the places of process id, class loader and time. */

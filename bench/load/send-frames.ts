@@ -10,7 +10,10 @@ export const OPAQUE_MIN = 1_000_000;
 export const OPAQUE_MAX = 9_999_999;
 const OPAQUE_DIGITS = 7;
 
+/** A time in milliseconds; enough until the year 2286. */
 const BORN_DIGITS = 13;
+/** PREPARED of MessageSysFlag.java. */
+const HALF_SYS_FLAG = '4';
 /** IP, process id, class loader, time and counter in hexadecimal: MessageClientIDSetter.java. */
 const UNIQUE_KEY_DIGITS = 32;
 const COUNTER_DIGITS = 8;
@@ -37,6 +40,8 @@ export interface SendFramesOptions {
   readonly tag: string;
   /** 24 hexadecimal digits that no other template of any run has. */
   readonly uniqueKeyPrefix: string;
+  /** Half messages of transactions, or messages for a time that `setDue` says. */
+  readonly kind?: 'half' | 'timed';
 }
 
 /** Requests to one queue over one connection. */
@@ -47,6 +52,7 @@ export class SendFrames {
   readonly #template: Buffer;
   readonly #opaqueStart: number;
   readonly #bornStart: number;
+  readonly #dueStart: number;
   readonly #counterEnd: number;
   readonly #isJson: boolean;
   #bornMs = 0;
@@ -68,6 +74,7 @@ export class SendFrames {
     this.#template[4] = this.#isJson ? 0 : 1;
     header.copy(this.#template, 8);
     this.#bornStart = this.#template.indexOf(bornPlaceholder);
+    this.#dueStart = this.#template.indexOf(DUE_PLACEHOLDER);
     this.#counterEnd = this.#template.indexOf(uniqueKey) + UNIQUE_KEY_DIGITS;
     // Binary header: code, language and version stand before the opaque.
     this.#opaqueStart = this.#isJson ? this.#template.indexOf(`"opaque":${OPAQUE_MIN}`) + 9 : 8 + 5;
@@ -81,6 +88,11 @@ export class SendFrames {
     const opaqueAt = at + this.#opaqueStart;
     if (this.#isJson) writeDecimal(target, opaque, opaqueAt, OPAQUE_DIGITS);
     else target.writeInt32BE(opaque, opaqueAt);
+  }
+
+  /** For when the next messages are; only of kind `timed`. */
+  setDue(dueMs: number): void {
+    writeDecimal(this.#template, dueMs, this.#dueStart, BORN_DIGITS);
   }
 
   #setBorn(bornMs: number): void {
@@ -102,6 +114,14 @@ export class SendFrames {
   }
 }
 
+const DUE_PLACEHOLDER = '2'.repeat(BORN_DIGITS);
+
+/** What makes a message one of its kind. */
+function kindProperties(options: SendFramesOptions): string {
+  if (options.kind === 'half') return `TRAN_MSG\x01true\x02PGROUP\x01${options.producerGroup}\x02`;
+  return options.kind === 'timed' ? `TIMER_DELIVER_MS\x01${DUE_PLACEHOLDER}\x02` : '';
+}
+
 function sendFields(
   options: SendFramesOptions,
   uniqueKey: string,
@@ -113,10 +133,13 @@ function sendFields(
     ['c', 'TBW102'],
     ['d', '4'],
     ['e', String(options.queueId)],
-    ['f', '0'],
+    ['f', options.kind === 'half' ? HALF_SYS_FLAG : '0'],
     ['g', born],
     ['h', '0'],
-    ['i', `UNIQ_KEY\x01${uniqueKey}\x02WAIT\x01true\x02TAGS\x01${options.tag}\x02`],
+    [
+      'i',
+      `UNIQ_KEY\x01${uniqueKey}\x02WAIT\x01true\x02TAGS\x01${options.tag}\x02${kindProperties(options)}`,
+    ],
     ['j', '0'],
     ['k', 'false'],
     ['m', 'false'],
@@ -125,9 +148,9 @@ function sendFields(
 }
 
 /** The members of a JSON header in the client's order: fastjson sorts them by name. */
-export function jsonText(code: number, fields: readonly [string, string][]): string {
+export function jsonText(code: number, fields: readonly [string, string][], flag = 0): string {
   const extFields = JSON.stringify(Object.fromEntries(fields));
-  return `{"code":${code},"extFields":${extFields},"flag":0,"language":"JAVA","opaque":${OPAQUE_MIN},"serializeTypeCurrentRPC":"JSON","version":${CLIENT_VERSION}}`;
+  return `{"code":${code},"extFields":${extFields},"flag":${flag},"language":"JAVA","opaque":${OPAQUE_MIN},"serializeTypeCurrentRPC":"JSON","version":${CLIENT_VERSION}}`;
 }
 
 function jsonHeader(fields: readonly [string, string][]): Buffer {
@@ -139,7 +162,11 @@ function binaryHeader(fields: readonly [string, string][]): Buffer {
 }
 
 /** code(2) language(1) version(2) opaque(4) flag(4) remarkLength(4) fieldsLength(4) fields. */
-export function binaryHeaderOf(code: number, fields: readonly [string, string][]): Buffer {
+export function binaryHeaderOf(
+  code: number,
+  fields: readonly [string, string][],
+  flag = 0,
+): Buffer {
   const entries = fields.map(([name, value]) => {
     const entry = Buffer.alloc(2 + name.length + 4 + Buffer.byteLength(value));
     entry.writeInt16BE(name.length, 0);
@@ -153,6 +180,7 @@ export function binaryHeaderOf(code: number, fields: readonly [string, string][]
   fixed.writeUInt8(JAVA_LANGUAGE, 2);
   fixed.writeInt16BE(CLIENT_VERSION, 3);
   fixed.writeInt32BE(OPAQUE_MIN, 5);
+  fixed.writeInt32BE(flag, 9);
   fixed.writeInt32BE(
     entries.reduce((sum, entry) => sum + entry.length, 0),
     17,

@@ -3,7 +3,7 @@
  * thread can watch, and the histograms of the end.
  */
 import { ErrorCounter } from './error-counter.ts';
-import { createHistogram, encodeHistogram } from './latency.ts';
+import { createHistogram, encodeHistogram, recordMs } from './latency.ts';
 import { BlockPool } from './load-connection.ts';
 import { counterIndex, type ThreadPlan, type ThreadResult, type Window } from './load-options.ts';
 import { steadyNowMs } from './steady-clock.ts';
@@ -24,6 +24,16 @@ export class ThreadState {
   receivedInWindow = 0;
   intendedInWindow = 0;
   lastEventMs = 0;
+  unknownCount = 0;
+  checkedCount = 0;
+  committedCount = 0;
+  strayCheckCount = 0;
+  earlyCount = 0;
+  earliestMs = 0;
+  duplicateCount = 0;
+  /** Timed messages received, by number; one thread has all messages of a queue. */
+  readonly #received: Uint8Array;
+  readonly #checked = new Set<number>();
   /** Nothing will be sent any more. */
   isSendingDone = false;
   readonly #counters: Float64Array;
@@ -38,6 +48,8 @@ export class ThreadState {
     this.fail = fail;
     this.pool = new BlockPool(frameBytesMax);
     this.#counters = new Float64Array(plan.counters);
+    const isReceiver = plan.due !== null && plan.consumers.length > 0;
+    this.#received = new Uint8Array(isReceiver ? plan.due.messageCount : 0);
   }
 
   bornMs(nowMs: number): number {
@@ -48,6 +60,34 @@ export class ThreadState {
     return ms >= this.window.measureFromMs && ms < this.window.measureToMs;
   }
 
+  /**
+   * A timed message has been received. `nowMs` and `storedMs` are of the wall clock, when it was
+   * received and when the broker says that it delivered it.
+   */
+  noteTimed(number: number, dueMs: number, storedMs: number, nowMs: number): void {
+    if (this.#received[number] !== 0) {
+      this.duplicateCount++;
+      return;
+    }
+    this.#received[number] = 1;
+    this.receivedCount++;
+    const aheadMs = dueMs - Math.min(storedMs, nowMs);
+    if (aheadMs > 0) {
+      this.earlyCount++;
+      this.earliestMs = Math.max(this.earliestMs, aheadMs);
+    }
+    recordMs(this.receiveLatency, nowMs - dueMs);
+  }
+
+  /** The broker has asked for a transaction. */
+  noteCheck(number: number, isUnknown: boolean): void {
+    if (!isUnknown || this.#checked.has(number)) this.strayCheckCount++;
+    else {
+      this.#checked.add(number);
+      this.checkedCount++;
+    }
+  }
+
   /** Makes the totals visible to the main thread; once a turn. */
   publish(nowMs: number): void {
     this.lastEventMs = nowMs;
@@ -55,6 +95,8 @@ export class ThreadState {
     this.#counters[counterIndex.answeredCount] = this.answeredCount;
     this.#counters[counterIndex.errorCount] = this.errors.totalCount;
     this.#counters[counterIndex.receivedCount] = this.receivedCount;
+    this.#counters[counterIndex.unknownCount] = this.unknownCount;
+    this.#counters[counterIndex.checkedCount] = this.checkedCount;
     // Last, so that who sees it sees the count of all sends.
     this.#counters[counterIndex.isSendingDone] = this.isSendingDone ? 1 : 0;
   }
@@ -82,6 +124,11 @@ export class ThreadState {
       errors: this.errors.list(),
       sendLatency: encodeHistogram(this.sendLatency),
       receiveLatency: encodeHistogram(this.receiveLatency),
+      earlyCount: this.earlyCount,
+      earliestMs: this.earliestMs,
+      duplicateCount: this.duplicateCount,
+      committedCount: this.committedCount,
+      strayCheckCount: this.strayCheckCount,
       lateness: encodeHistogram(this.lateness),
       coreShare: spanUs > 0 ? (this.#cpuUs[1] - this.#cpuUs[0]) / spanUs : 0,
       lastEventMs: this.lastEventMs,

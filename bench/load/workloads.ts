@@ -17,6 +17,9 @@ export interface Durations {
   readonly warmupSeconds: number;
   readonly seconds: number;
   readonly backlogMessageCount: number;
+  readonly timed: Pick<LoadOptions, 'messageCount' | 'leadSeconds' | 'dueSeconds'>;
+  /** For the broker to ask for undecided transactions; the stock one does each half minute. */
+  readonly checkWaitSeconds: number;
 }
 
 export const standardDurations: Durations = {
@@ -24,12 +27,16 @@ export const standardDurations: Durations = {
   warmupSeconds: 3,
   seconds: 10,
   backlogMessageCount: 1_000_000,
+  timed: { messageCount: 1_000_000, leadSeconds: 60, dueSeconds: 50 },
+  checkWaitSeconds: 45,
 };
 export const quickDurations: Durations = {
   heatSeconds: 5,
   warmupSeconds: 1,
   seconds: 4,
   backlogMessageCount: 200_000,
+  timed: { messageCount: 100_000, leadSeconds: 15, dueSeconds: 10 },
+  checkWaitSeconds: 45,
 };
 
 export function workloads(durations: Durations, threadCount: number): Workload[] {
@@ -43,7 +50,7 @@ export function workloads(durations: Durations, threadCount: number): Workload[]
     ...base,
     mode: 'backlog',
     outstandingCount: 64,
-    backlogMessageCount: durations.backlogMessageCount,
+    messageCount: durations.backlogMessageCount,
   };
   const list: [string, Flush, LoadOptions][] = [
     ['send 8x16', 'async', base],
@@ -54,7 +61,13 @@ export function workloads(durations: Durations, threadCount: number): Workload[]
     [
       'backlog, 16 consumers',
       'async',
-      { ...backlog, consumerCount: 16, backlogMessageCount: durations.backlogMessageCount / 5 },
+      { ...backlog, consumerCount: 16, messageCount: durations.backlogMessageCount / 5 },
+    ],
+    ['timed', 'async', { ...base, mode: 'timed', outstandingCount: 64, ...durations.timed }],
+    [
+      'transactions 8x16',
+      'async',
+      { ...base, mode: 'transactions', checkWaitSeconds: durations.checkWaitSeconds },
     ],
     ['sync flush 8x16', 'sync', base],
   ];

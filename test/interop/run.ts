@@ -39,6 +39,7 @@ import { manyTopics } from './many-topics.ts';
 import { orderSystem } from './order-system.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
+import { waitingKillRounds, waitingSettings } from './waiting-kill-rounds.ts';
 import { transactionHeir } from './transaction-heir.ts';
 
 const { values: options } = parseArgs({
@@ -217,12 +218,16 @@ async function startServer(directory: string, extra: string[] = []): Promise<Mil
   );
 }
 
-async function startSubject(directory: string): Promise<void> {
+/** The broker under test, whichever it is. Settings go before those of all scenarios. */
+async function startSubject(
+  directory: string,
+  more: Record<string, string | number> = {},
+): Promise<void> {
   if (subject === 'millrace') {
     const file = path.join(directory, 'subject.conf');
     fs.mkdirSync(directory, { recursive: true });
-    const text = configurationText({ enablePropertyFilter: true, ...transactionSettings });
-    fs.writeFileSync(file, text);
+    const common = { enablePropertyFilter: true, ...transactionSettings };
+    fs.writeFileSync(file, configurationText({ ...common, ...more }));
     await startServer(directory, ['--config', file]);
     return;
   }
@@ -241,6 +246,7 @@ async function startSubject(directory: string): Promise<void> {
       enablePropertyFilter: true,
       ...transactionSettings,
       ...apacheSettings,
+      ...more,
     },
   };
   own(
@@ -414,6 +420,21 @@ async function main(): Promise<void> {
       earlyMs: timerTolerance(subject).earlyMs,
       isApache: subject === 'apache',
       askedAgainMs: transactionTimeOut + 2 * transactionCheckInterval,
+    });
+    console.log(`        ${report}`);
+  });
+
+  await scenario('kill -9, timed messages and transactions', async (directory) => {
+    const report = await waitingKillRounds({
+      port: BROKER_PORT,
+      rounds: Number(options.rounds),
+      start: async (flush) => {
+        const flushDiskType = flush === 'sync' ? 'SYNC_FLUSH' : 'ASYNC_FLUSH';
+        await startSubject(directory, { ...waitingSettings, flushDiskType });
+        return { kill: killAll, stop: stopAll };
+      },
+      earlyMs: timerTolerance(subject).earlyMs,
+      isExact: subject === 'millrace',
     });
     console.log(`        ${report}`);
   });

@@ -26,7 +26,7 @@ export class RawClient {
   #nextOpaque = 1;
   readonly #waiting = new Map<number, (answer: RemotingCommand) => void>();
   readonly closed: Promise<void>;
-  readonly #served = new Map<number, (request: RemotingCommand) => Answer>();
+  readonly #served = new Map<number, (request: RemotingCommand) => Answer | undefined>();
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
@@ -71,8 +71,8 @@ export class RawClient {
     });
   }
 
-  /** Answers requests of this code that come from the broker. */
-  serve(code: number, handler: (request: RemotingCommand) => Answer): void {
+  /** Takes requests of this code that come from the broker; undefined is no answer. */
+  serve(code: number, handler: (request: RemotingCommand) => Answer | undefined): void {
     this.#served.set(code, handler);
   }
 
@@ -94,8 +94,8 @@ export class RawClient {
       this.#input = this.#input.subarray(4 + frameBytes);
       if ((frame.flag & 1) === 0) {
         this.requests.push(frame);
-        const handler = this.#served.get(frame.code);
-        if (handler !== undefined) this.socket.write(encodeAnswer(frame, handler(frame)));
+        const answer = this.#served.get(frame.code)?.(frame);
+        if (answer !== undefined) this.socket.write(encodeAnswer(frame, answer));
       } else {
         this.#waiting.get(frame.opaque)?.(frame);
         this.#waiting.delete(frame.opaque);

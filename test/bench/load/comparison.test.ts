@@ -6,7 +6,7 @@ import { compare, type ComparisonOptions, type Sitting } from '../../../bench/lo
 import { formatTable, tableOf } from '../../../bench/load/comparison-table.ts';
 import { commandContender } from '../../../bench/load/contenders.ts';
 import { defaultOptions } from '../../../bench/load/load-options.ts';
-import type { LoadResult, Mark } from '../../../bench/load/load-run.ts';
+import type { LoadResult, Mark } from '../../../bench/load/load-result.ts';
 import { quickDurations, workloads } from '../../../bench/load/workloads.ts';
 
 function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadResult {
@@ -39,6 +39,9 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     unansweredCount: 0,
     lostCount: 0,
     backlog: null,
+    timed: null,
+    transactions: null,
+    memory: null,
     marks,
   };
 }

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Decision, EndFrames } from '../../../bench/load/end-frames.ts';
 import { PullFrames } from '../../../bench/load/pull-frames.ts';
 import { OPAQUE_MIN, SendFrames } from '../../../bench/load/send-frames.ts';
 import { decodeFrame, type RemotingCommand } from '../../../src/protocol/remoting-command.ts';
@@ -96,6 +97,59 @@ describe('send frames', () => {
       );
     },
   );
+});
+
+describe('frames of messages that wait', () => {
+  it.each(['json', 'rocketmq'] as const)('carry a time, or are halves (%s)', (codec) => {
+    const timed = new SendFrames({ ...sendOptions, codec, kind: 'timed' });
+    const half = new SendFrames({ ...sendOptions, codec, kind: 'half' });
+    const target = Buffer.alloc(timed.frameBytes + half.frameBytes);
+    for (const dueMs of [1_795_421_374_049, 1_799_999_999_999]) {
+      timed.setDue(dueMs);
+      timed.writeInto(target, 0, OPAQUE_MIN, 1_795_421_374_000);
+      const { extFields, body } = decodeFrame(target.subarray(4, timed.frameBytes));
+      expect(extFields.get('i')).toContain(`\x02TIMER_DELIVER_MS\x01${dueMs}\x02`);
+      expect([extFields.get('f'), extFields.get('g')]).toEqual(['0', '1795421374000']);
+      expect(body.length).toBe(128);
+    }
+    half.writeInto(target, 0, OPAQUE_MIN, 1_795_421_374_000);
+    const { extFields } = decodeFrame(target.subarray(4, half.frameBytes));
+    expect(extFields.get('i')).toContain('TRAN_MSG\x01true\x02PGROUP\x01frame-producer\x02');
+    expect(extFields.get('f')).toBe('4');
+  });
+
+  it.each(['json', 'rocketmq'] as const)('end transactions (%s)', (codec) => {
+    const frames = new EndFrames({ ...sendOptions, codec });
+    const target = Buffer.alloc(3 + frames.frameBytesMax);
+    const end = {
+      commitLogOffset: '1099511627777',
+      tranStateTableOffset: '0',
+      commitOrRollback: Decision.ROLLBACK,
+      transactionId: '7F0000010000000100000000000002AB',
+    };
+    const kinds = [
+      { flag: 0, isFromCheck: false },
+      { flag: 2, isFromCheck: false },
+      { flag: 2, isFromCheck: true },
+    ];
+    for (const { flag, isFromCheck } of kinds) {
+      const bytes =
+        flag === 0
+          ? frames.writeAnswered(target, 3, 1_000_042, end)
+          : frames.writeOneway(target, 3, 1_000_042, end, isFromCheck);
+      expect(target.readInt32BE(3)).toBe(bytes - 4);
+      const frame = decodeFrame(target.subarray(7, 3 + bytes));
+      expect([frame.code, frame.flag, frame.opaque]).toEqual([37, flag, 1_000_042]);
+      expect(Object.fromEntries(frame.extFields)).toEqual({
+        ...end,
+        bname: 'broker-a',
+        fromTransactionCheck: String(isFromCheck),
+        msgId: end.transactionId,
+        producerGroup: 'frame-producer',
+        topic: 'FrameTopic',
+      });
+    }
+  });
 });
 
 describe('pull frames', () => {

@@ -92,7 +92,7 @@ describe('load run', () => {
       ...base,
       mode: 'backlog',
       topic: 'Backlog',
-      backlogMessageCount: 3001,
+      messageCount: 3001,
       consumerCount: 3,
       threadCount: 2,
     };
