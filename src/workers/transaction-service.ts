@@ -9,8 +9,8 @@
  *  no answer for long ─▶ check-back … ─▶ given up, moved    ┘
  * ```
  * A half is decided once, whoever says so again. What is decided is known from the op records, as in a
- * store of RocketMQ, and from commits that were stored without theirs. Op records follow within 100 ms;
- * the first half that is undecided and the first op record that counts are kept as offsets of the group
+ * store of RocketMQ, and from commits that were stored without theirs. Op records follow within 100 ms, at
+ * once where somebody waits for the answer to a rollback, which is then answered when that is stored; the first half that is undecided and the first op record that counts are kept as offsets of the group
  * CID_RMQ_SYS_TRANS. Nothing is written for a half that waits.
  *
  * Source: EndTransactionProcessor.java, TransactionalMessageServiceImpl.java, TransactionalMessageBridge.java.
@@ -47,6 +47,7 @@ import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { TimerEntry } from '../store/timer-heap.ts';
+import type { AppendAnswer } from '../broker/control-effects.ts';
 import type { AppendProxy } from './append-proxy.ts';
 import type { PullCommits } from './pull-commits.ts';
 import { readQueue } from './queue-records.ts';
@@ -203,7 +204,7 @@ export class TransactionService implements HalfTimers {
   move(half: RecordView): boolean {
     const { queueOffset } = half;
     if (!this.#table.isUndecided(queueOffset)) return true;
-    const { topicIdOf, toWriter, wallClock } = this.#options;
+    const { topicIdOf, toWriter } = this.#options;
     const topicId = topicIdOf(SystemTopic.HALF);
     if (topicId === undefined) return false;
     const fields = fieldsOf(half);
@@ -212,8 +213,7 @@ export class TransactionService implements HalfTimers {
     const text = Buffer.from(encodeProperties(properties));
     if (text.length <= PROPERTIES_BYTES_MAX) fields.properties = text;
     if (!toWriter.append({ topicId, queueId: 0, record: encodeRecord(fields) }, null)) return false;
-    this.#table.decide(queueOffset);
-    this.#name(queueOffset, wallClock.nowMs());
+    this.#decide(queueOffset);
     return true;
   }
 
@@ -244,17 +244,17 @@ export class TransactionService implements HalfTimers {
         return answer(ResponseCode.ILLEGAL_OPERATION, 'the time to end it is over: wait for check');
     }
     const { queueOffset } = half;
-    if (!this.#table.isUndecided(queueOffset))
+    const answerTo = this.#answerTo(connectionId, scanner);
+    if (!this.#table.isUndecided(queueOffset)) {
+      // Perhaps by a rollback that nobody waited for: what is decided is stored before it is said again.
+      if (answerTo !== null && this.#ops !== '') return this.#storeOps(answerTo);
       return this.#answer(connectionId, scanner, { code: ResponseCode.SUCCESS });
-    if (decision === ROLLBACK) {
-      if (!this.#answer(connectionId, scanner, { code: ResponseCode.SUCCESS })) return false;
-    } else {
-      const fault = this.#commit(half, connectionId, scanner);
-      if (fault === 'no room') return false;
-      if (fault !== null) return answer(ResponseCode.SYSTEM_ERROR, fault);
     }
-    this.#table.decide(queueOffset);
-    this.#name(queueOffset, this.#options.wallClock.nowMs());
+    if (decision === ROLLBACK) return this.#rollBack(queueOffset, answerTo);
+    const fault = this.#commit(half, answerTo);
+    if (fault === 'no room') return false;
+    if (fault !== null) return answer(ResponseCode.SYSTEM_ERROR, fault);
+    this.#decide(queueOffset);
     return true;
   }
 
@@ -297,7 +297,10 @@ export class TransactionService implements HalfTimers {
 
   /** Stores which halves were decided; false when there is no room. */
   storeOps(): boolean {
-    if (this.#ops === '') return true;
+    return this.#ops === '' || this.#storeOps(null);
+  }
+
+  #storeOps(answerTo: AppendAnswer | null): boolean {
     const { topicIdOf, toWriter, storeHost, wallClock } = this.#options;
     const topicId = topicIdOf(SystemTopic.OP_HALF);
     if (topicId === undefined) return false;
@@ -314,7 +317,7 @@ export class TransactionService implements HalfTimers {
       body: Buffer.from(this.#ops),
       properties: opProperties,
     });
-    if (!toWriter.append({ topicId, queueId: 0, record }, null)) return false;
+    if (!toWriter.append({ topicId, queueId: 0, record }, answerTo)) return false;
     this.#ops = '';
     this.#opsDueMs = Infinity;
     // All that is decided is named now: a moment to say how far that goes.
@@ -362,8 +365,30 @@ export class TransactionService implements HalfTimers {
     return group === scanner.text(field);
   }
 
+  /** Whom an append answers; null where nobody waits. */
+  #answerTo(connectionId: number, scanner: RequestScanner): AppendAnswer | null {
+    if (scanner.isOneway) return null;
+    const serializeType: SerializeType = scanner.serializeType === 1 ? 1 : 0;
+    const request = { code: RequestCode.END_TRANSACTION, opaque: scanner.opaque, serializeType };
+    return { connectionId, request };
+  }
+
+  /** False when there is no room; then nothing is decided. */
+  #rollBack(halfOffset: number, answerTo: AppendAnswer | null): boolean {
+    const opsBefore = this.#ops;
+    const opsDueMsBefore = this.#opsDueMs;
+    this.#name(halfOffset, this.#options.wallClock.nowMs());
+    if (answerTo !== null && !this.#storeOps(answerTo)) {
+      this.#ops = opsBefore;
+      this.#opsDueMs = opsDueMsBefore;
+      return false;
+    }
+    this.#table.decide(halfOffset);
+    return true;
+  }
+
   /** Stores the message where it belongs; what is wrong, or null. */
-  #commit(half: RecordView, connectionId: number, scanner: RequestScanner): string | null {
+  #commit(half: RecordView, answerTo: AppendAnswer | null): string | null {
     const { topicIdOf, toWriter, delayLevels, timer, wallClock } = this.#options;
     const { buffer, propertiesStart } = half;
     const end = propertiesStart + half.propertiesBytes;
@@ -393,9 +418,6 @@ export class TransactionService implements HalfTimers {
       sysFlag: (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT,
       preparedTransactionOffset: half.physicalOffset,
     });
-    const serializeType: SerializeType = scanner.serializeType === 1 ? 1 : 0;
-    const request = { code: RequestCode.END_TRANSACTION, opaque: scanner.opaque, serializeType };
-    const answerTo = scanner.isOneway ? null : { connectionId, request };
     const draft = { topicId, queueId: destination.queueId, record };
     return toWriter.append(draft, answerTo) ? null : 'no room';
   }
@@ -418,9 +440,13 @@ export class TransactionService implements HalfTimers {
       { physicalOffset, queueOffset },
       `transaction given up after transactionCheckMax checks, or fileReservedTime: moved to ${topic}`,
     );
-    this.#table.decide(queueOffset);
-    this.#name(queueOffset, wallClock.nowMs());
+    this.#decide(queueOffset);
     return true;
+  }
+
+  #decide(halfOffset: number): void {
+    this.#table.decide(halfOffset);
+    this.#name(halfOffset, this.#options.wallClock.nowMs());
   }
 
   /** Has the next op record name a half. */

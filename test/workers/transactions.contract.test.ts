@@ -131,6 +131,22 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
     expect((await messages()).map(({ body }) => body).sort()).toEqual(['last', 'yes']);
   });
 
+  test('a rollback is answered when it is stored, not when it waits to be', async () => {
+    const halves = await Promise.all(['1', '2', '3', '4'].map((body) => sendHalf(body)));
+    for (const half of halves) expect((await client.request(end(half, ROLLBACK))).code).toBe(0);
+    for (let turn = 0; turn < 100; turn++) {
+      const ops = await messages('RMQ_SYS_TRANS_OP_HALF_TOPIC');
+      if (ops.length < halves.length) {
+        await pause(10);
+        continue;
+      }
+      const named = halves.map((half) => `${half.extFields.get('queueOffset')},`);
+      expect(ops.map(({ body }) => body)).toEqual(named);
+      return;
+    }
+    throw new Error('not every rollback has an op record of its own');
+  });
+
   test('only the group that sent a half ends it, and only where it is', async () => {
     const half = await sendHalf('mine');
     const refused = [
