@@ -9,6 +9,7 @@ import {
   type RawRequest,
   sendRequest,
 } from '../workers/raw-client.ts';
+import { RequestCode } from '../../src/protocol/codes.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 
 export interface SingleRequest extends RawRequest {
@@ -496,6 +497,8 @@ export const nameServerRequests: SingleRequest[] = [
 ];
 
 const ANSWER_TIMEOUT_MS = 5000;
+const INDEXED_TIMEOUT_MS = 10_000;
+const INDEXED_POLL_MS = 20;
 
 /** Sends each in turn; a connection that was closed is opened anew. */
 export async function sendSingly(
@@ -504,14 +507,34 @@ export async function sendSingly(
   onAnswer: (request: SingleRequest, answer: RemotingCommand | null) => void,
 ): Promise<void> {
   let client = await RawClient.connect(address.port, address.host);
+  let sentEnd = 0;
   for (const single of requests) {
+    if (single.code === RequestCode.PULL_MESSAGE && sentEnd > 0) {
+      // A busy stock broker indexes what it has acknowledged some milliseconds later.
+      await untilIndexed(client, sentEnd);
+      sentEnd = 0;
+    }
     const late = new Promise<null>((resolve) =>
       setTimeout(resolve, ANSWER_TIMEOUT_MS, null).unref(),
     );
     const closed = client.closed.then(() => null);
     const answer = await Promise.race([client.request(single), closed, late]);
     onAnswer(single, answer);
+    const isSent = single.code === RequestCode.SEND_MESSAGE_V2 && answer?.code === 0;
+    if (isSent && single.fields?.['b'] === TOPIC && answer.extFields.get('queueId') === '0')
+      sentEnd = Number(answer.extFields.get('queueOffset')) + 1;
     if (client.socket.destroyed) client = await RawClient.connect(address.port, address.host);
   }
   client.close();
+}
+
+/** Waits until queue 0 of the topic ends where the last acknowledged send says. */
+async function untilIndexed(client: RawClient, end: number): Promise<void> {
+  const deadlineMs = performance.now() + INDEXED_TIMEOUT_MS;
+  for (;;) {
+    const answer = await client.request({ code: RequestCode.GET_MAX_OFFSET, fields: queue });
+    if (Number(answer.extFields.get('offset')) >= end) return;
+    if (performance.now() > deadlineMs) throw new Error(`the queue does not reach offset ${end}`);
+    await new Promise((resolve) => setTimeout(resolve, INDEXED_POLL_MS));
+  }
 }
