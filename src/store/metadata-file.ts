@@ -12,14 +12,21 @@ export function readMetadata(files: StoreFiles, path: string): string | undefine
   for (const file of [path, `${path}.bak`]) {
     const text = files.readFile(file)?.toString('utf8');
     if (text === undefined || text.trim() === '') continue;
+    if (isParsable(text)) return text;
+  }
+  return undefined;
+}
+
+function isParsable(text: string): boolean {
+  for (const parse of [JSON.parse, parseFastjson]) {
     try {
-      parseFastjson(text);
-      return text;
+      parse(text);
+      return true;
     } catch {
       continue;
     }
   }
-  return undefined;
+  return false;
 }
 
 /** Replaces the file; after a crash it is the old one or the new one. */

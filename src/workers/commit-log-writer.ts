@@ -147,8 +147,9 @@ export class CommitLogWriter implements Agent {
     const { queueOffsets } = this.#options;
     if (snapshot.kind === 'topicDeleted') queueOffsets.delete(snapshot.topicId);
     if (snapshot.kind !== 'queueOffsets') return;
-    for (const [queueId, nextOffset] of snapshot.nextOffsets)
-      queueOffsets.set(snapshot.topicId, queueId, nextOffset);
+    const { nextOffsets } = snapshot;
+    for (let at = 0; at < nextOffsets.length; at += 3)
+      queueOffsets.set(nextOffsets[at], nextOffsets[at + 1], nextOffsets[at + 2]);
   }
 
   /** Appends the records of the message at the head; false when it has to stay there. */

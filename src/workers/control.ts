@@ -120,9 +120,12 @@ export class Control implements Agent, ControlEffects {
   recover(queues: readonly RecoveredQueue[]): void {
     const broker = this.#broker as BrokerControl;
     const byTopic = new Map<string, RecoveredQueue[]>();
-    for (const queue of queues)
-      byTopic.set(queue.topic, [...(byTopic.get(queue.topic) ?? []), queue]);
-    const ends = new Map<string, number>();
+    for (const queue of queues) {
+      const known = byTopic.get(queue.topic);
+      if (known === undefined) byTopic.set(queue.topic, [queue]);
+      else known.push(queue);
+    }
+    const nextOffsets: number[] = [];
     for (const [topic, topicQueues] of byTopic) {
       const queueCount = Math.max(...topicQueues.map((queue) => queue.queueId)) + 1;
       const entry = broker.recoverTopic(topic, queueCount);
@@ -131,16 +134,21 @@ export class Control implements Agent, ControlEffects {
           { topic, remark: entry.remark },
           'a topic found in the log could not be brought back',
         );
+        byTopic.delete(topic);
         continue;
       }
-      const nextOffsets: [number, number][] = topicQueues.map((queue) => [
-        queue.queueId,
-        queue.maxOffset,
-      ]);
-      this.#publish({ kind: 'queueOffsets', topicId: entry.topicId, nextOffsets });
-      for (const queue of topicQueues) ends.set(`${topic} ${queue.queueId}`, queue.maxOffset);
+      for (const { queueId, maxOffset } of topicQueues)
+        nextOffsets.push(entry.topicId, queueId, maxOffset);
     }
-    broker.clampOffsets((topic, queueId) => ends.get(`${topic} ${queueId}`) ?? 0);
+    if (nextOffsets.length > 0) {
+      const snapshot: Snapshot = { kind: 'queueOffsets', nextOffsets };
+      const payload = Buffer.from(JSON.stringify(snapshot));
+      this.#toWriterSnapshots?.offer(MessageType.SNAPSHOT, payload);
+    }
+    broker.clampOffsets(
+      (topic, queueId) =>
+        byTopic.get(topic)?.find((queue) => queue.queueId === queueId)?.maxOffset ?? 0,
+    );
   }
 
   doWork(nowMs: number): number {

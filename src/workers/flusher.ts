@@ -51,6 +51,8 @@ const TASKS_INTERVAL_MS = 20;
 /** Pause after a task found no space on the disk. */
 const RETRY_MS = 1000;
 
+/** A file that is replaced as a whole. */
+type FileTask = Extract<FlusherTask, { kind: 'replace' | 'queues' }>;
 type SyncTask = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'paths'> & { paths: Set<string> };
 type TimersTask = Omit<Extract<FlusherTask, { kind: 'timers' }>, 'paths'> & { paths: Set<string> };
 
@@ -58,7 +60,7 @@ export class Flusher implements Agent {
   readonly name = 'flusher';
   readonly #options: FlusherOptions;
   readonly #assemblers: PartAssembler[];
-  #tasks: (Extract<FlusherTask, { kind: 'replace' }> | SyncTask | TimersTask)[] = [];
+  #tasks: (FileTask | SyncTask | TimersTask)[] = [];
   #nextFlushMs = 0;
   #nextTasksMs = 0;
   #nextCheckpointMs = 0;
@@ -168,15 +170,13 @@ export class Flusher implements Agent {
       this.#options.retention.change(task);
       return;
     }
-    if (task.kind === 'replace') {
-      this.#tasks = this.#tasks.filter(
-        (other) => other.kind !== 'replace' || other.path !== task.path,
-      );
+    if (isFileTask(task)) {
+      this.#tasks = this.#tasks.filter((other) => !isFileTask(other) || other.path !== task.path);
       this.#tasks.push(task);
       return;
     }
     const waiting = this.#tasks.find((other, index) => index > 0 && other.kind === task.kind);
-    if (waiting === undefined || waiting.kind === 'replace') {
+    if (waiting === undefined || isFileTask(waiting)) {
       this.#tasks.push({ ...task, paths: new Set(task.paths) });
       return;
     }
@@ -200,11 +200,12 @@ export class Flusher implements Agent {
     }
     const hasSpace = this.#whereSpace(() => {
       if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
+      else if (task.kind === 'queues') this.#options.files.replaceFile(task.path, task.bytes);
       else if (task.kind === 'timers') this.#storeTimers(task);
       else this.#syncDerived(task);
     });
     if (!hasSpace) this.#retryAtMs = nowMs + RETRY_MS;
-    else if (task.kind === 'replace' || task.paths.size === 0) this.#tasks.shift();
+    else if (isFileTask(task) || task.paths.size === 0) this.#tasks.shift();
     return hasSpace ? 1 : 0;
   }
 
@@ -265,4 +266,10 @@ export class Flusher implements Agent {
     checkpoint.write(files, checkpointPath);
     this.#isCheckpointStale = false;
   }
+}
+
+function isFileTask<Task extends { kind: string }>(
+  task: Task,
+): task is Extract<Task, { kind: 'replace' | 'queues' }> {
+  return task.kind === 'replace' || task.kind === 'queues';
 }

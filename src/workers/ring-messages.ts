@@ -209,12 +209,11 @@ export interface GroupSnapshot {
   subscriptions: SubscriptionSnapshot[] | null;
 }
 
-/** What the writer must know of a topic's queues before the first append. */
+/** What the writer must know of queues before the first append; nobody else hears of it. */
 export interface QueueOffsetsSnapshot {
   kind: 'queueOffsets';
-  topicId: number;
-  /** Queue id, next queue offset. */
-  nextOffsets: [number, number][];
+  /** For each queue three numbers: topic id, queue id, next queue offset. */
+  nextOffsets: number[];
 }
 
 /** Settings of the dispatcher that changed. */
@@ -272,6 +271,14 @@ export type FlusherTask =
       /** Not before the log is on disk up to here. */
       afterFlushed?: number;
     }
+  /** See queue-snapshot.ts; comes behind the syncs of what it says. */
+  | {
+      kind: 'queues';
+      path: string;
+      bytes: Uint8Array;
+      /** Not before the log is on disk up to here. */
+      afterFlushed: number;
+    }
   /** How long files are kept; what is absent stays as it is. */
   | { kind: 'retention'; fileReservedTimeMs?: number; deleteHours?: number[] }
   | {
@@ -294,8 +301,12 @@ export type FlusherTask =
       afterFlushed: number;
     };
 
-/** A task as one line of JSON, and behind it the text of a file as it is: megabytes are not quoted again. */
+/** A task as one line of JSON, and behind it the content of a file as it is: megabytes are not quoted again. */
 export function flusherTaskPayload(task: FlusherTask): Buffer {
+  if (task.kind === 'queues') {
+    const { bytes, ...head } = task;
+    return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), bytes]);
+  }
   if (task.kind !== 'replace' && task.kind !== 'timers')
     return Buffer.from(`${JSON.stringify(task)}\n`);
   const { text, ...head } = task;
@@ -307,5 +318,6 @@ export function readFlusherTask(payload: Buffer): FlusherTask {
   const task = JSON.parse(payload.toString('utf8', 0, headBytes)) as FlusherTask;
   if (task.kind === 'replace' || task.kind === 'timers')
     task.text = payload.toString('utf8', headBytes + 1);
+  else if (task.kind === 'queues') task.bytes = payload.subarray(headBytes + 1);
   return task;
 }

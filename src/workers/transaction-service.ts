@@ -488,7 +488,9 @@ export class TransactionService implements HalfTimers {
 
 /** How far a stored `consumerOffset.json` says that the group was. */
 export function transactionOffsets(text: string | undefined): TransactionOffsets {
-  const root = text === undefined ? null : objectOf(parseFastjson(text));
+  // It is mostly not there, and the file may be megabytes.
+  const isNamed = text?.includes(GROUP) === true;
+  const root = isNamed ? objectOf(parseFastjson(text)) : null;
   const table = objectOf(root?.['offsetTable']);
   const offsetOf = (topic: string): number =>
     Math.max(0, integerOf(objectOf(table?.[`${topic}@${GROUP}`])?.['0'], 0));
