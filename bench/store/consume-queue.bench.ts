@@ -9,7 +9,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Bench } from 'tinybench';
 import { silentLogger } from '../../src/base/logging.ts';
-import { ConsumeQueueUnits } from '../../src/store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
 import { createPlainFiles } from '../../src/store/plain-files.ts';
 

@@ -197,10 +197,13 @@ async function start(
   settings.recoveredQueues = queues;
   directory.markRunning();
   const dispatchesHere = placement.get('main')?.includes('dispatcher') === true;
+  let derivedQueues: Uint8Array = new Uint8Array();
   if (dispatchesHere) factory.derived = derived;
   else {
-    // The dispatcher's own thread opens them again.
+    // The dispatcher's own thread opens them again, whole.
+    derived.consumeQueues.settle(Infinity);
     derived.consumeQueues.writePending();
+    derivedQueues = derived.consumeQueues.snapshot(derived.position, derived.position);
     derived.index?.writePending();
     derived.consumeQueues.close();
     derived.index?.close();
@@ -290,6 +293,8 @@ async function start(
       derivedPosition: derived.position,
       damage: derived.damage,
       commits: derived.commits,
+      queues:
+        placement.get(thread)?.includes('dispatcher') === true ? derivedQueues : new Uint8Array(),
     }),
     {
       logger,

@@ -9,31 +9,60 @@ import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
+import { QueueField } from './queue-table.ts';
 import type { StoreFiles } from './segment.ts';
 
 export interface ConsumeQueueFilesContext {
   readonly files: StoreFiles;
+  /** `consumequeue/` */
+  readonly directory: string;
   readonly descriptors: DescriptorCache;
   readonly fileBytes: number;
   /** Files and directories (with a closing "/") written since the last sync. */
   readonly unsynced: Set<string>;
   readonly logger: Logger;
+  /** The path that was made last. */
+  readonly lastFile: { topic: string; queueId: number; start: number; path: string };
 }
 
 const NAME_DIGITS = 20;
 
 export class ConsumeQueueFiles {
-  readonly #directory: string;
+  readonly #topic: string;
+  readonly #queueId: number;
   readonly #context: ConsumeQueueFilesContext;
-  /** Where the first file starts and the last one ends; equal where there is none. */
-  start = 0;
-  end = 0;
-  #lastFileStart = -1;
-  #lastFile = '';
+  /** The queue's numbers, which begin at `#at`. */
+  readonly #row: Float64Array;
+  readonly #at: number;
 
-  constructor(directory: string, context: ConsumeQueueFilesContext) {
-    this.#directory = directory;
+  constructor(
+    queue: { topic: string; queueId: number },
+    context: ConsumeQueueFilesContext,
+    row: Float64Array,
+    at: number,
+  ) {
+    this.#topic = queue.topic;
+    this.#queueId = queue.queueId;
     this.#context = context;
+    this.#row = row;
+    this.#at = at;
+  }
+
+  /** Where the first file starts and the last one ends; equal where there is none. */
+  get start(): number {
+    return this.#row[this.#at + QueueField.FILES_START];
+  }
+
+  set start(position: number) {
+    this.#row[this.#at + QueueField.FILES_START] = position;
+  }
+
+  get end(): number {
+    return this.#row[this.#at + QueueField.FILES_END];
+  }
+
+  set end(position: number) {
+    this.#row[this.#at + QueueField.FILES_END] = position;
   }
 
   get isEmpty(): boolean {
@@ -176,13 +205,24 @@ export class ConsumeQueueFiles {
     this.end = Math.max(this.end, fileStart + fileBytes);
   }
 
-  /** Nearly always the file of the time before; a path made anew for each write would be garbage each time. */
+  get #directory(): string {
+    return path.join(this.#context.directory, this.#topic, String(this.#queueId));
+  }
+
+  /** Often the file of the time before, of whichever queue; a path is a microsecond and garbage. */
   #fileAt(fileStart: number): string {
-    if (fileStart !== this.#lastFileStart) {
-      this.#lastFileStart = fileStart;
-      this.#lastFile = path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
+    const { lastFile } = this.#context;
+    const isSame =
+      lastFile.topic === this.#topic &&
+      lastFile.queueId === this.#queueId &&
+      lastFile.start === fileStart;
+    if (!isSame) {
+      lastFile.topic = this.#topic;
+      lastFile.queueId = this.#queueId;
+      lastFile.start = fileStart;
+      lastFile.path = path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
     }
-    return this.#lastFile;
+    return lastFile.path;
   }
 }
 

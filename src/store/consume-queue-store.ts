@@ -6,8 +6,11 @@
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
-import { ConsumeQueue, type ConsumeQueueContext, UNIT_BYTES } from './consume-queue.ts';
+import { ConsumeQueue, type ConsumeQueueContext, SLOT_BYTES } from './consume-queue.ts';
+import { UNIT_BYTES } from './consume-queue-units.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
+import { type QueueNumbers, type QueueSnapshot, QueueSnapshotEncoder } from './queue-snapshot.ts';
+import { QueueList, QueueTable, UnitSlots } from './queue-table.ts';
 import type { StoreFiles } from './segment.ts';
 import { syncPaths } from './sync-paths.ts';
 
@@ -20,9 +23,10 @@ export interface ConsumeQueueStoreOptions {
   descriptorCountMax?: number;
 }
 
+const QUEUE_NAME = /^(0|[1-9]\d{0,8})$/;
 const FILE_BYTES = 300_000 * UNIT_BYTES;
 /** Looking at a queue's memory costs so much less than a write to its file. */
-const RESTS_PER_WRITE = 16;
+const RESTS_PER_WRITE = 256;
 /** Queues of a round, where more have something to write: a write for a unit or two costs what one for many does. */
 const ROUND_COUNT_MAX = 128;
 /**
@@ -34,23 +38,40 @@ const LAG_BYTES_MAX = 256 * 1024 * 1024;
 export class ConsumeQueueStore {
   readonly #options: ConsumeQueueStoreOptions;
   readonly #context: ConsumeQueueContext;
-  readonly #topics = new Map<string, Map<number, ConsumeQueue>>();
+  /** By queue id. */
+  readonly #topics = new Map<string, (ConsumeQueue | undefined)[]>();
+  /** By place. */
+  readonly #queues: ConsumeQueue[] = [];
   /** Queues of the present round that are still to be written. */
   #toWriteCount = 0;
   #writtenBytes = 0;
-  /** Queues that the present round still looks at for memory to give back. */
-  #resting: SetIterator<ConsumeQueue> | null = null;
+  /** The present round looks for memory to give back; the cursor of `buffered` says how far it is. */
+  #isResting = false;
+  /** Records that did not follow what a queue holds. */
+  #mismatchCount = 0;
+  /** Directories that may hold queues which the snapshot does not know. */
+  #unlistedTopics: string[] = [];
+  /** A queue that is made now may have files all the same: what a crash has left. */
+  #mayHaveRemains = false;
 
   constructor(options: ConsumeQueueStoreOptions) {
     this.#options = options;
     this.#context = {
       files: options.files,
+      directory: options.directory,
       descriptors: new DescriptorCache(options.files, options.descriptorCountMax ?? 256),
       fileBytes: options.fileBytes ?? FILE_BYTES,
       logger: options.logger,
       unsynced: new Set(),
-      pending: new Set(),
-      buffered: new Set(),
+      lastFile: { topic: '', queueId: -1, start: -1, path: '' },
+      table: new QueueTable(),
+      slots: new UnitSlots(SLOT_BYTES),
+      pending: new QueueList(),
+      buffered: new QueueList(),
+      unsettled: new QueueList(),
+      onMismatch: () => {
+        this.#mismatchCount++;
+      },
     };
   }
 
@@ -59,37 +80,118 @@ export class ConsumeQueueStore {
     const { files, directory, logger } = this.#options;
     for (const topic of files.list(directory)) {
       for (const name of this.#namesIn(path.join(directory, topic))) {
-        if (/^(0|[1-9]\d{0,8})$/.test(name)) this.getOrCreate(topic, Number(name)).load(wasClean);
+        if (QUEUE_NAME.test(name)) this.getOrCreate(topic, Number(name)).load(wasClean);
         else logger.warn({ topic, name }, 'ignored a foreign file among the consume queues');
       }
     }
   }
 
-  queue(topic: string, queueId: number): ConsumeQueue | undefined {
-    return this.#topics.get(topic)?.get(queueId);
+  /**
+   * Takes all queues from a snapshot; false, and nothing is changed, where it names topics that are not
+   * there. `isAbnormal`: the last broker crashed, so files may hold more than it says; `settle` clears that.
+   */
+  restore(snapshot: QueueSnapshot, isAbnormal: boolean): boolean {
+    const names = new Set(this.#options.files.list(this.#options.directory));
+    if (snapshot.topics.some(({ topic }) => !names.has(topic))) return false;
+    for (const { topic, queues } of snapshot.topics) {
+      for (const { queueId, numbers } of queues)
+        this.getOrCreate(topic, queueId).restore(numbers, isAbnormal);
+    }
+    this.#mayHaveRemains = isAbnormal;
+    this.#unlistedTopics = isAbnormal ? [...names] : [];
+    return true;
   }
 
-  getOrCreate(topic: string, queueId: number): ConsumeQueue {
+  /** All queues as their files have them, with what is written so far. */
+  snapshot(position: number, end: number): Buffer {
+    const encoder = new QueueSnapshotEncoder(this.queueCount);
+    const numbers: QueueNumbers = {
+      minOffset: 0,
+      endOffset: 0,
+      filesStart: 0,
+      filesEnd: 0,
+      firstPhysicalOffset: -1,
+      lastPhysicalOffset: -1,
+    };
+    for (const [topic, queues] of this.#topics) {
+      let isNamed = false;
+      for (const queue of present(queues)) {
+        queue.numbers(numbers);
+        // One without files is built from the log.
+        if (numbers.filesStart === numbers.filesEnd) continue;
+        if (!isNamed) encoder.addTopic(topic);
+        isNamed = true;
+        encoder.addQueue(queue.queueId, numbers);
+      }
+    }
+    return encoder.finish(position, end);
+  }
+
+  /** Records that did not follow what a queue holds: a snapshot that said so is not of these files. */
+  get mismatchCount(): number {
+    return this.#mismatchCount;
+  }
+
+  get queueCount(): number {
+    return this.#context.table.count;
+  }
+
+  /** Whether a crash may have left something behind the ends of queues that nobody has looked at. */
+  get isSettled(): boolean {
+    return this.#unlistedTopics.length === 0 && this.#context.unsettled.size === 0;
+  }
+
+  /** Clears what a crash has left behind the ends of some queues. */
+  settle(countMax: number): void {
+    const { unsettled } = this.#context;
+    for (let left = countMax; left > 0 && !this.isSettled; left--) {
+      const topic = this.#unlistedTopics.pop();
+      if (topic !== undefined) {
+        for (const name of this.#namesIn(path.join(this.#options.directory, topic)))
+          if (QUEUE_NAME.test(name)) this.getOrCreate(topic, Number(name));
+      } else this.#queues[unsettled.first].settle();
+    }
+  }
+
+  queue(topic: string, queueId: number): ConsumeQueue | undefined {
+    return this.#topics.get(topic)?.[queueId];
+  }
+
+  /** The queues of a topic, by id; the same array until the topic is deleted. */
+  queuesOf(topic: string): readonly (ConsumeQueue | undefined)[] {
+    return this.#queuesOf(topic);
+  }
+
+  #queuesOf(topic: string): (ConsumeQueue | undefined)[] {
     let queues = this.#topics.get(topic);
     if (queues === undefined) {
       // Topic names are checked where they enter; a name that leaves the directory is a fault of ours.
       if (topic === '' || topic === '.' || topic === '..' || /[/\0]/.test(topic)) {
         throw new BrokerError('STORE_DAMAGED', `${JSON.stringify(topic)} is no topic name`);
       }
-      queues = new Map();
+      queues = [];
       this.#topics.set(topic, queues);
     }
-    let queue = queues.get(queueId);
-    if (queue === undefined) {
-      const directory = path.join(this.#options.directory, topic, String(queueId));
-      queue = new ConsumeQueue(topic, queueId, directory, this.#context);
-      queues.set(queueId, queue);
-    }
+    return queues;
+  }
+
+  getOrCreate(topic: string, queueId: number): ConsumeQueue {
+    const queues = this.#queuesOf(topic);
+    const known = queues[queueId];
+    if (known !== undefined) return known;
+    const queue = new ConsumeQueue(topic, queueId, this.#context);
+    if (this.#mayHaveRemains) queue.doubtTail();
+    queues[queueId] = queue;
+    this.#queues[queue.place] = queue;
     return queue;
   }
 
+  topics(): Iterable<string> {
+    return this.#topics.keys();
+  }
+
   *queues(): Iterable<ConsumeQueue> {
-    for (const queues of this.#topics.values()) yield* queues.values();
+    for (const queues of this.#topics.values()) yield* present(queues);
   }
 
   /**
@@ -111,12 +213,13 @@ export class ConsumeQueueStore {
   startRound(end: number): number {
     const { pending } = this.#context;
     this.#writtenBytes = 0;
-    this.#resting = null;
+    this.#isResting = false;
     this.#toWriteCount = pending.size;
     if (pending.size <= ROUND_COUNT_MAX || end === Infinity) return end;
     this.#toWriteCount = 0;
     // In the order of the log: a queue comes in with the first record that it has not written.
-    for (const queue of pending) {
+    for (let place = pending.first; place >= 0; place = pending.after(place)) {
+      const queue = this.#queues[place];
       const isLagging = queue.firstPendingOffset < end - LAG_BYTES_MAX;
       if (this.#toWriteCount >= ROUND_COUNT_MAX && !isLagging) return queue.firstPendingOffset;
       this.#toWriteCount++;
@@ -133,18 +236,19 @@ export class ConsumeQueueStore {
     const { pending, buffered } = this.#context;
     let leftCount = countMax;
     // In the order in which they came, so that those which came since are behind those of the round.
-    for (const queue of pending) {
-      if (this.#toWriteCount === 0) break;
+    while (this.#toWriteCount > 0 && pending.size > 0) {
       if (leftCount-- === 0) return false;
-      this.#writtenBytes += queue.writePending();
+      this.#writtenBytes += this.#queues[pending.first].writePending();
       this.#toWriteCount--;
     }
-    this.#resting ??= buffered.values();
+    if (!this.#isResting) buffered.cursor = buffered.first;
+    this.#isResting = true;
     leftCount *= RESTS_PER_WRITE;
     while (leftCount-- > 0) {
-      const next = this.#resting.next();
-      if (next.done === true) return true;
-      if (next.value.rest()) buffered.delete(next.value);
+      const place = buffered.cursor;
+      if (place < 0) return true;
+      buffered.cursor = buffered.after(place);
+      if (this.#queues[place].rest()) buffered.delete(place);
     }
     return false;
   }
@@ -181,7 +285,7 @@ export class ConsumeQueueStore {
   deleteTopic(topic: string): void {
     const queues = this.#topics.get(topic);
     if (queues === undefined) return;
-    for (const queue of queues.values()) queue.forget();
+    for (const queue of present(queues)) queue.forget();
     this.#topics.delete(topic);
     this.#options.files.remove(path.join(this.#options.directory, topic));
     this.#context.unsynced.add(`${this.#options.directory}/`);
@@ -206,6 +310,10 @@ export class ConsumeQueueStore {
     }
   }
 }
+
+/** Without the holes, of which there are a billion where a foreign directory has such a number. */
+const present = (queues: (ConsumeQueue | undefined)[]): ConsumeQueue[] =>
+  Object.values(queues) as ConsumeQueue[];
 
 function isNoDirectory(cause: unknown): boolean {
   return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOTDIR';

@@ -16,22 +16,31 @@
  * Source: ConsumeQueue.java.
  */
 import { BrokerError } from '../base/errors.ts';
-import { layout } from '../base/layout.ts';
 import { writeInt32 } from '../protocol/message-record.ts';
 import type { Logger } from '../base/logging.ts';
+import { binarySearch } from './binary-search.ts';
 import { ConsumeQueueFiles, type ConsumeQueueFilesContext } from './consume-queue-files.ts';
+import {
+  ConsumeQueueUnits,
+  GAP_RECORD_BYTES,
+  UNIT_BYTES,
+  unitLayout,
+} from './consume-queue-units.ts';
+import type { QueueNumbers } from './queue-snapshot.ts';
+import {
+  QueueField,
+  type QueueList,
+  type QueueTable,
+  resetRow,
+  ROW_FIELDS,
+  type UnitSlots,
+} from './queue-table.ts';
 
-export const unitLayout = layout(
-  { physicalOffset: 'i64', recordBytes: 'i32', tagsHigh: 'i32', tagsLow: 'i32' },
-  20,
-);
-export const UNIT_BYTES = unitLayout.totalBytes;
-
-/** The size that RocketMQ gives to units which fill a queue up to its first offset. */
-const GAP_RECORD_BYTES = 0x7fff_ffff;
 /** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
 const GAP_COUNT_MAX = 10_000_000;
+/** Units of the buffer that a queue begins with, a slot: cut from a large one, as most queues need no more. */
 const BUFFER_COUNT_START = 8;
+export const SLOT_BYTES = BUFFER_COUNT_START * UNIT_BYTES;
 /** A buffer of this many units is written out before it grows: 64 KiB a write. */
 const BUFFER_COUNT_WRITE = 3276;
 /** Written units that stay in memory for readers: at least, and at most. */
@@ -41,77 +50,96 @@ const KEPT_COUNT_MAX = 819;
 const PROBE_COUNT = 200;
 const NO_BUFFER = Buffer.alloc(0);
 
-/** Units that were read, in parallel arrays; one for each reader, reused. */
-export class ConsumeQueueUnits {
-  readonly capacity: number;
-  readonly physicalOffset: Float64Array;
-  /** Bytes of the record; 0 where the unit stands for no message. */
-  readonly bytes: Int32Array;
-  readonly tagsHigh: Int32Array;
-  readonly tagsLow: Int32Array;
-  /** Where units from files are read to. */
-  readonly scratch: Buffer;
-
-  constructor(capacity: number) {
-    this.capacity = capacity;
-    this.physicalOffset = new Float64Array(capacity);
-    this.bytes = new Int32Array(capacity);
-    this.tagsHigh = new Int32Array(capacity);
-    this.tagsLow = new Int32Array(capacity);
-    this.scratch = Buffer.alloc(capacity * UNIT_BYTES);
-  }
-
-  /** Takes units [from, to) over from stored bytes. */
-  decode(source: Buffer, position: number, from: number, to: number): void {
-    let at = position;
-    for (let index = from; index < to; index++) {
-      const bytes = source.readInt32BE(at + unitLayout.recordBytes);
-      this.physicalOffset[index] =
-        source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
-      this.bytes[index] = bytes === GAP_RECORD_BYTES || bytes < 0 ? 0 : bytes;
-      this.tagsHigh[index] = source.readInt32BE(at + unitLayout.tagsHigh);
-      this.tagsLow[index] = source.readInt32BE(at + unitLayout.tagsLow);
-      at += UNIT_BYTES;
-    }
-  }
-}
-
 /** What all queues of a store share. */
 export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
   readonly logger: Logger;
+  readonly table: QueueTable;
+  readonly slots: UnitSlots;
   /** Queues with units that are not written yet. */
-  readonly pending: Set<ConsumeQueue>;
+  readonly pending: QueueList;
   /** Queues that hold memory. */
-  readonly buffered: Set<ConsumeQueue>;
+  readonly buffered: QueueList;
+  /** Queues of which it is not known what stands behind their end on file. */
+  readonly unsettled: QueueList;
+  /** A record does not follow what a queue holds. */
+  readonly onMismatch: () => void;
 }
+
+const {
+  MIN_OFFSET,
+  MAX_OFFSET,
+  BUFFER_START,
+  WRITTEN_TO,
+  RESTED_AT,
+  FIRST_PHYSICAL,
+  LAST_PHYSICAL,
+  FIRST_PENDING,
+  FILES_START,
+  FILES_END,
+  BUFFER_BASE,
+  BUFFER_BYTES,
+  SLOT,
+  IS_TAIL_UNKNOWN,
+  IS_FORGOTTEN,
+  LAST_WRITTEN,
+} = QueueField;
 
 export class ConsumeQueue {
   readonly topic: string;
   readonly queueId: number;
-  /** Of the first message that the log still has. */
-  minOffset = 0;
-  /** Of the next message to come. */
-  maxOffset = 0;
+  /** In the table and the lists of the store. */
+  readonly place: number;
   readonly #context: ConsumeQueueContext;
-  readonly #stored: ConsumeQueueFiles;
+  /** The queue's numbers begin at `#at`. */
+  #row: Float64Array;
+  #at: number;
+  /** A chunk of the store's slots, or the queue's own. */
   #buffer: Buffer = NO_BUFFER;
-  #bufferStart = 0;
-  #writtenTo = 0;
-  /** `maxOffset` when the store last wrote. */
-  #restedAt = -1;
-  /** Physical offsets of the first and the last unit; -1 where not known. */
-  #firstPhysicalOffset = -1;
-  #lastPhysicalOffset = -1;
-  #isForgotten = false;
 
-  /** Place in the log of the first record whose unit is not written, where one is not. */
-  firstPendingOffset = 0;
-
-  constructor(topic: string, queueId: number, directory: string, context: ConsumeQueueContext) {
+  constructor(topic: string, queueId: number, context: ConsumeQueueContext) {
     this.topic = topic;
     this.queueId = queueId;
     this.#context = context;
-    this.#stored = new ConsumeQueueFiles(directory, context);
+    this.place = context.table.take();
+    this.#row = context.table.rowsOf(this.place);
+    this.#at = context.table.startOf(this.place);
+  }
+
+  /** Of the first message that the log still has. */
+  get minOffset(): number {
+    return this.#row[this.#at + MIN_OFFSET];
+  }
+
+  set minOffset(offset: number) {
+    this.#row[this.#at + MIN_OFFSET] = offset;
+  }
+
+  /** Of the next message to come. */
+  get maxOffset(): number {
+    return this.#row[this.#at + MAX_OFFSET];
+  }
+
+  /** Place in the log of the first record whose unit is not written, where one is not. */
+  get firstPendingOffset(): number {
+    return this.#row[this.#at + FIRST_PENDING];
+  }
+
+  get #bufferStart(): number {
+    return this.#row[this.#at + BUFFER_START];
+  }
+
+  get #writtenTo(): number {
+    return this.#row[this.#at + WRITTEN_TO];
+  }
+
+  get #stored(): ConsumeQueueFiles {
+    const { topic, queueId } = this;
+    return new ConsumeQueueFiles({ topic, queueId }, this.#context, this.#row, this.#at);
+  }
+
+  /** Where the queue's unit at an offset stands, or will stand, in its buffer. */
+  #positionOf(offset: number): number {
+    return (offset - this.#bufferStart) * UNIT_BYTES + this.#row[this.#at + BUFFER_BASE];
   }
 
   /** Finds the files on disk, the end of what they hold, and the first unit that is no gap. */
@@ -128,15 +156,68 @@ export class ConsumeQueue {
       // All of a short queue is what the search for its end has read.
       probe.decode(probe.scratch, 0, 0, count);
       if (probe.bytes[0] > 0) {
-        this.#firstPhysicalOffset = probe.physicalOffset[0];
+        this.#row[this.#at + FIRST_PHYSICAL] = probe.physicalOffset[0];
         const isHole = probe.bytes[count - 1] === 0;
-        this.#lastPhysicalOffset = isHole ? Infinity : probe.physicalOffset[count - 1];
+        this.#setLastOnFile(isHole ? Infinity : probe.physicalOffset[count - 1]);
         return;
       }
     }
     if (this.#bytesAt(this.minOffset) === 0) this.#skipGap();
     this.#firstPhysical();
-    this.#lastPhysical();
+    this.#setLastOnFile(this.#lastPhysical());
+  }
+
+  #setLastOnFile(physicalOffset: number): void {
+    this.#row[this.#at + LAST_PHYSICAL] = physicalOffset;
+    this.#row[this.#at + LAST_WRITTEN] = physicalOffset;
+  }
+
+  /** Takes a queue as a snapshot says it was; `isTailUnknown`: the files may hold more since. */
+  restore(numbers: QueueNumbers, isTailUnknown: boolean): void {
+    const row = this.#row;
+    const at = this.#at;
+    row[at + FILES_START] = numbers.filesStart;
+    row[at + FILES_END] = numbers.filesEnd;
+    row[at + MIN_OFFSET] = numbers.minOffset;
+    this.#setEnd(numbers.endOffset);
+    row[at + FIRST_PHYSICAL] = numbers.firstPhysicalOffset;
+    row[at + LAST_PHYSICAL] = numbers.lastPhysicalOffset;
+    row[at + LAST_WRITTEN] = numbers.lastPhysicalOffset;
+    if (isTailUnknown) this.doubtTail();
+  }
+
+  /** Has whatever stands on file behind the end cleared, before something is written there. */
+  doubtTail(): void {
+    this.#row[this.#at + IS_TAIL_UNKNOWN] = 1;
+    this.#context.unsettled.add(this.place);
+  }
+
+  /** What `restore` takes: the queue as its files have it. */
+  numbers(into: QueueNumbers): void {
+    const row = this.#row;
+    const at = this.#at;
+    into.filesStart = row[at + FILES_START];
+    into.filesEnd = row[at + FILES_END];
+    into.minOffset = Math.min(row[at + MIN_OFFSET], row[at + WRITTEN_TO]);
+    into.endOffset = row[at + WRITTEN_TO];
+    into.firstPhysicalOffset = into.minOffset < into.endOffset ? row[at + FIRST_PHYSICAL] : -1;
+    into.lastPhysicalOffset = row[at + LAST_WRITTEN];
+  }
+
+  /** Clears what stands on file behind the end, where that is not known. */
+  settle(): void {
+    const { unsettled } = this.#context;
+    const row = this.#row;
+    const at = this.#at;
+    if (row[at + IS_TAIL_UNKNOWN] === 0) return;
+    const stored = this.#stored;
+    stored.load(false);
+    if (!stored.isEmpty) {
+      // A file that reaches further than what is written is nothing but its tail.
+      stored.cutAt(Math.max(this.#writtenTo * UNIT_BYTES, stored.start), false);
+    }
+    row[at + IS_TAIL_UNKNOWN] = 0;
+    unsettled.delete(this.place);
   }
 
   /**
@@ -150,8 +231,11 @@ export class ConsumeQueue {
     tagsHigh: number,
     tagsLow: number,
   ): void {
-    if (this.#isForgotten) return;
-    if (queueOffset !== this.maxOffset && !this.#fillGap(queueOffset, physicalOffset)) return;
+    const row = this.#row;
+    const at = this.#at;
+    if (row[at + IS_FORGOTTEN] === 1) return;
+    if (queueOffset !== row[at + MAX_OFFSET] && !this.#fillGap(queueOffset, physicalOffset)) return;
+    if (row[at + MIN_OFFSET] === row[at + MAX_OFFSET]) row[at + FIRST_PHYSICAL] = physicalOffset;
     this.#put(physicalOffset, recordBytes, tagsHigh, tagsLow);
   }
 
@@ -164,7 +248,7 @@ export class ConsumeQueue {
       done = this.#readStored(fromOffset, Math.min(count, this.#bufferStart - fromOffset), into);
       if (fromOffset + done < this.#bufferStart) return done;
     }
-    into.decode(this.#buffer, (fromOffset + done - this.#bufferStart) * UNIT_BYTES, done, count);
+    into.decode(this.#buffer, this.#positionOf(fromOffset + done), done, count);
     return count;
   }
 
@@ -195,14 +279,19 @@ export class ConsumeQueue {
    */
   writePending(): number {
     let written = 0;
+    const row = this.#row;
+    if (this.#writtenTo === this.maxOffset) return 0;
+    if (row[this.#at + IS_TAIL_UNKNOWN] === 1) this.settle();
+    row[this.#at + LAST_WRITTEN] = -1;
     while (this.#writtenTo < this.maxOffset) {
-      const from = (this.#writtenTo - this.#bufferStart) * UNIT_BYTES;
-      const to = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
+      const from = this.#positionOf(this.#writtenTo);
+      const to = this.#positionOf(this.maxOffset);
       const bytes = this.#stored.write(this.#buffer, from, to, this.#writtenTo * UNIT_BYTES);
-      this.#writtenTo += bytes / UNIT_BYTES;
+      row[this.#at + WRITTEN_TO] += bytes / UNIT_BYTES;
       written += bytes;
     }
-    this.#context.pending.delete(this);
+    row[this.#at + LAST_WRITTEN] = row[this.#at + LAST_PHYSICAL];
+    this.#context.pending.delete(this.place);
     return written;
   }
 
@@ -211,14 +300,16 @@ export class ConsumeQueue {
    * last call is read from its file from now on.
    */
   rest(): boolean {
-    const addedCount = this.maxOffset - this.#restedAt;
-    this.#restedAt = this.maxOffset;
+    const row = this.#row;
+    const at = this.#at;
+    const addedCount = this.maxOffset - row[at + RESTED_AT];
+    row[at + RESTED_AT] = this.maxOffset;
     if (addedCount > 0 || this.#writtenTo < this.maxOffset) {
       this.#dropWritten(Math.min(Math.max(addedCount, KEPT_COUNT_MIN), KEPT_COUNT_MAX));
       return false;
     }
-    this.#buffer = NO_BUFFER;
-    this.#bufferStart = this.maxOffset;
+    this.#setBuffer(NO_BUFFER, -1);
+    row[at + BUFFER_START] = this.maxOffset;
     return true;
   }
 
@@ -229,7 +320,8 @@ export class ConsumeQueue {
   truncateTo(endPhysicalOffset: number, isAbnormal: boolean): void {
     this.writePending();
     const isWhole = this.minOffset === this.maxOffset || this.#lastPhysical() < endPhysicalOffset;
-    if (isWhole && (!isAbnormal || this.#stored.isEmpty)) return;
+    const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
+    if (isWhole && (!isAbnormal || filesBytes === 0)) return;
     const end = isWhole
       ? this.maxOffset
       : this.#search((physicalOffset) => physicalOffset < endPhysicalOffset);
@@ -245,25 +337,40 @@ export class ConsumeQueue {
       else if (this.#firstPhysical() >= minimumPhysicalOffset) return;
       else
         this.minOffset = this.#search((physicalOffset) => physicalOffset < minimumPhysicalOffset);
-      this.#firstPhysicalOffset = -1;
+      this.#row[this.#at + FIRST_PHYSICAL] = -1;
     }
-    this.#stored.removeBelow(this.minOffset * UNIT_BYTES);
+    const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
+    if (filesBytes > this.#context.fileBytes) this.#stored.removeBelow(this.minOffset * UNIT_BYTES);
   }
 
-  /** Lets go of everything, before the files are deleted; the queue is empty from now on. */
+  /**
+   * Lets go of everything, before the files are deleted; the queue is empty from now on, and whoever still
+   * holds it writes nothing: its row may be another's.
+   */
   forget(): void {
-    this.#isForgotten = true;
+    const { maxOffset } = this;
+    const { unsettled, table } = this.#context;
     this.#stored.close();
-    this.#setEnd(this.maxOffset);
-    this.minOffset = this.maxOffset;
+    this.#setEnd(maxOffset);
+    unsettled.delete(this.place);
+    table.give(this.place);
+    this.#row = new Float64Array(ROW_FIELDS);
+    this.#at = 0;
+    resetRow(this.#row, 0);
+    for (const field of [MIN_OFFSET, MAX_OFFSET, BUFFER_START, WRITTEN_TO])
+      this.#row[field] = maxOffset;
+    this.#row[IS_FORGOTTEN] = 1;
   }
 
   #put(physicalOffset: number, recordBytes: number, tagsHigh: number, tagsLow: number): void {
-    let at = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
-    if (at === this.#buffer.length) {
+    const row = this.#row;
+    const rowAt = this.#at;
+    const maxOffset = row[rowAt + MAX_OFFSET];
+    if ((maxOffset - row[rowAt + BUFFER_START]) * UNIT_BYTES === row[rowAt + BUFFER_BYTES])
       this.#makeRoom();
-      at = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
-    }
+    // An integer for the optimizer, too: a row knows only doubles.
+    const at =
+      ((maxOffset - row[rowAt + BUFFER_START]) * UNIT_BYTES + row[rowAt + BUFFER_BASE]) | 0;
     const buffer = this.#buffer;
     const high = Math.floor(physicalOffset / 0x1_0000_0000);
     writeInt32(buffer, high, at);
@@ -271,17 +378,22 @@ export class ConsumeQueue {
     writeInt32(buffer, recordBytes, at + unitLayout.recordBytes);
     writeInt32(buffer, tagsHigh, at + unitLayout.tagsHigh);
     writeInt32(buffer, tagsLow, at + unitLayout.tagsLow);
-    if (this.#writtenTo === this.maxOffset) {
-      this.#context.pending.add(this);
-      this.firstPendingOffset = physicalOffset;
+    if (row[rowAt + WRITTEN_TO] === maxOffset) {
+      this.#context.pending.add(this.place);
+      row[rowAt + FIRST_PENDING] = physicalOffset;
     }
-    this.#lastPhysicalOffset = physicalOffset;
-    this.maxOffset++;
+    row[rowAt + LAST_PHYSICAL] = physicalOffset;
+    row[rowAt + MAX_OFFSET] = maxOffset + 1;
   }
 
   /** Makes `queueOffset` the next one, by units for what is missing; false where it is not to be added. */
   #fillGap(queueOffset: number, physicalOffset: number): boolean {
-    if (!(queueOffset > this.maxOffset)) return false;
+    if (!(queueOffset > this.maxOffset)) {
+      // A later record stands where this queue has another: it is not the queue that this one was taken for.
+      const last = this.#row[this.#at + LAST_PHYSICAL];
+      if (last >= 0 && physicalOffset > last) this.#context.onMismatch();
+      return false;
+    }
     const isUnused = this.#stored.isEmpty && this.maxOffset === 0;
     // A queue whose beginning has expired starts inside the file that holds this offset.
     const unitsPerFile = this.#context.fileBytes / UNIT_BYTES;
@@ -297,6 +409,7 @@ export class ConsumeQueue {
     }
     const wasEmpty = this.minOffset === this.maxOffset;
     if (!isUnused) {
+      this.#context.onMismatch();
       this.#context.logger.warn(
         { topic, queueId, from, to: queueOffset },
         'messages of a queue are missing from the log',
@@ -312,8 +425,11 @@ export class ConsumeQueue {
   }
 
   #makeRoom(): void {
-    const { buffered } = this.#context;
-    if (this.#buffer.length >= BUFFER_COUNT_WRITE * UNIT_BYTES) {
+    const { buffered, slots } = this.#context;
+    const row = this.#row;
+    const at = this.#at;
+    const bufferBytes = row[at + BUFFER_BYTES];
+    if (bufferBytes >= BUFFER_COUNT_WRITE * UNIT_BYTES) {
       try {
         this.writePending();
       } catch (error) {
@@ -321,42 +437,65 @@ export class ConsumeQueue {
         if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
       }
       this.#dropWritten(KEPT_COUNT_MAX);
-      if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < this.#buffer.length) return;
+      if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < row[at + BUFFER_BYTES]) return;
     }
-    this.#resize(Math.max(BUFFER_COUNT_START * UNIT_BYTES, this.#buffer.length * 2));
-    buffered.add(this);
+    buffered.add(this.place);
+    if (bufferBytes === 0) {
+      const slot = slots.take();
+      this.#setBuffer(slots.bufferOf(slot), slot);
+    } else this.#resize(row[at + BUFFER_BYTES] * 2);
   }
 
   /** Drops units that the file has, but for the newest ones, which waiting readers want. */
   #dropWritten(keptCount: number): void {
+    const row = this.#row;
+    const rowAt = this.#at;
     const keepFrom = Math.max(
       this.#bufferStart,
       Math.min(this.#writtenTo, this.maxOffset - keptCount),
     );
-    const from = (keepFrom - this.#bufferStart) * UNIT_BYTES;
-    const to = (this.maxOffset - this.#bufferStart) * UNIT_BYTES;
-    this.#buffer.copyWithin(0, from, to);
-    this.#bufferStart = keepFrom;
-    const roomy = Math.max(BUFFER_COUNT_START * UNIT_BYTES, (to - from) * 4);
-    if (this.#buffer.length > roomy * 2) this.#resize(roomy);
+    const from = this.#positionOf(keepFrom);
+    const to = this.#positionOf(this.maxOffset);
+    if (keepFrom > this.#bufferStart) {
+      this.#buffer.copyWithin(row[rowAt + BUFFER_BASE], from, to);
+      row[rowAt + BUFFER_START] = keepFrom;
+    }
+    const roomy = Math.max(SLOT_BYTES, (to - from) * 4);
+    if (row[rowAt + BUFFER_BYTES] > roomy * 2) this.#resize(roomy);
   }
 
+  /** Moves what is in memory into a buffer of the queue's own. */
   #resize(bytes: number): void {
     const buffer = Buffer.allocUnsafeSlow(bytes);
-    this.#buffer.copy(buffer, 0, 0, (this.maxOffset - this.#bufferStart) * UNIT_BYTES);
+    const from = this.#positionOf(this.#bufferStart);
+    this.#buffer.copy(buffer, 0, from, this.#positionOf(this.maxOffset));
+    this.#setBuffer(buffer, -1);
+  }
+
+  #setBuffer(buffer: Buffer, slot: number): void {
+    const row = this.#row;
+    const at = this.#at;
+    const { slots } = this.#context;
+    if (row[at + SLOT] >= 0) slots.give(row[at + SLOT]);
+    row[at + SLOT] = slot;
+    row[at + BUFFER_BASE] = slot < 0 ? 0 : slots.baseOf(slot);
+    row[at + BUFFER_BYTES] = slot < 0 ? buffer.length : SLOT_BYTES;
     this.#buffer = buffer;
   }
 
   #setEnd(offset: number): void {
-    this.maxOffset = offset;
-    this.minOffset = Math.min(this.minOffset, offset);
-    this.#bufferStart = offset;
-    this.#writtenTo = offset;
-    this.#buffer = NO_BUFFER;
-    this.#firstPhysicalOffset = -1;
-    this.#lastPhysicalOffset = -1;
-    this.#context.pending.delete(this);
-    this.#context.buffered.delete(this);
+    const row = this.#row;
+    const at = this.#at;
+    row[at + MAX_OFFSET] = offset;
+    row[at + MIN_OFFSET] = Math.min(row[at + MIN_OFFSET], offset);
+    row[at + BUFFER_START] = offset;
+    row[at + WRITTEN_TO] = offset;
+    row[at + FIRST_PHYSICAL] = -1;
+    row[at + LAST_PHYSICAL] = -1;
+    row[at + LAST_WRITTEN] = -1;
+    this.#setBuffer(NO_BUFFER, -1);
+    this.#context.pending.delete(this.place);
+    this.#context.buffered.delete(this.place);
   }
 
   /** Only a gap that fills the file up to the first message is skipped here; retention does the rest. */
@@ -417,17 +556,21 @@ export class ConsumeQueue {
   }
 
   #firstPhysical(): number {
-    if (this.#firstPhysicalOffset < 0) this.#firstPhysicalOffset = this.#physicalAt(this.minOffset);
-    return this.#firstPhysicalOffset;
+    const row = this.#row;
+    const at = this.#at + FIRST_PHYSICAL;
+    if (row[at] < 0) row[at] = this.#physicalAt(this.minOffset);
+    return row[at];
   }
 
   #lastPhysical(): number {
+    const row = this.#row;
+    const at = this.#at + LAST_PHYSICAL;
     // A hole at the end knows nothing: a search decides.
-    if (this.#lastPhysicalOffset < 0) {
-      this.#lastPhysicalOffset =
-        this.#bytesAt(this.maxOffset - 1) > 0 ? this.#physicalAt(this.maxOffset - 1) : Infinity;
+    if (row[at] < 0) {
+      const last = this.maxOffset - 1;
+      row[at] = this.#bytesAt(last) > 0 ? this.#physicalAt(last) : Infinity;
     }
-    return this.#lastPhysicalOffset;
+    return row[at];
   }
 
   #physicalAt(offset: number): number {
@@ -451,16 +594,4 @@ const probe = new ConsumeQueueUnits(PROBE_COUNT);
 
 function isNothing(units: ConsumeQueueUnits, index: number): boolean {
   return units.bytes[index] === 0 && units.physicalOffset[index] === 0;
-}
-
-/** The first index below `count` for which `isAtOrPast` holds, given that it holds from there on; else `count`. */
-function binarySearch(count: number, isAtOrPast: (index: number) => boolean): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = low + Math.floor((high - low) / 2);
-    if (isAtOrPast(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -24,6 +24,8 @@ export class StoreDirectory {
   readonly index: string;
   readonly config: string;
   readonly checkpoint: string;
+  /** See queue-snapshot.ts. */
+  readonly queueSnapshot: string;
   readonly #files: StoreFiles;
   #lockDescriptor = -1;
   #pidFile: string | null = null;
@@ -35,6 +37,7 @@ export class StoreDirectory {
     this.consumeQueue = path.join(this.root, 'consumequeue');
     this.index = path.join(this.root, 'index');
     this.config = path.join(this.root, 'config');
+    this.queueSnapshot = path.join(this.root, 'millrace.queues');
     this.checkpoint = path.join(this.root, 'checkpoint');
   }
 

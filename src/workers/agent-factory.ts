@@ -21,7 +21,7 @@ import { QueuedProducer } from '../ring/queued-producer.ts';
 import { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { ConsumeQueueUnits } from '../store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import { createMappedFiles } from '../store/mapped-files.ts';
 import { readMetadata } from '../store/metadata-file.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
@@ -394,7 +394,7 @@ export class AgentFactory {
       wake: (topic, queueIds) => {
         const state = topics.topicNamed(topic);
         for (const queueId of queueIds) {
-          const queue = state?.queues[queueId];
+          const queue = state?.waited[queueId];
           if (queue !== undefined) records.markNews(queue);
         }
       },
@@ -452,6 +452,8 @@ export class AgentFactory {
         moveHalf: (view) => transactions.move(view),
       }),
       delayOffsetsPath,
+      queueSnapshotPath: directory.queueSnapshot,
+      snapshotPosition: this.derived.snapshotPosition,
       wallNowMs: () => this.#context.wallClock.nowMs(),
       logger,
       forgetBelow: (minimum) => this.segments.forgetBelow(minimum),
@@ -556,6 +558,8 @@ export class AgentFactory {
     });
     control.attach(broker, nameServer);
     control.recover(settings.recoveredQueues);
+    // Tens of thousands of objects that nobody wants any more.
+    settings.recoveredQueues = [];
     return control;
   }
 }

@@ -109,7 +109,7 @@ export class GroupQueries {
   }
 
   #queue(topic: string, queueId: number): ConsumeQueue | undefined {
-    return this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    return this.#options.topics.topicNamed(topic)?.queues[queueId];
   }
 }
 

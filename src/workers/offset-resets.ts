@@ -96,7 +96,7 @@ export class OffsetResets {
   }
 
   #queue(topic: string, queueId: number): ConsumeQueue | undefined {
-    return this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    return this.#options.topics.topicNamed(topic)?.queues[queueId];
   }
 
   /** A negative time means the end of the queue. */

@@ -30,7 +30,8 @@ import { ResponseCode } from '../protocol/codes.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
-import { ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
@@ -246,7 +247,7 @@ export class PullService {
         }
       }
       if (hasRoom) {
-        this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
+        this.#read(queue.consumeQueue, pull.scannedTo, pull.messageCountMax, pull.filter);
         // One that has not looked at all of the news is sent for the rest: it would not be woken for that.
         const isNothing =
           this.#code === ResponseCode.PULL_NOT_FOUND ||
@@ -270,8 +271,8 @@ export class PullService {
     for (;;) {
       const pull = this.#held.takeExpired(nowMs);
       if (pull === null) return count;
-      const queue = pull.topic.queues[pull.queueId];
-      this.#read(queue, pull.scannedTo, pull.messageCountMax, pull.filter);
+      const queue = pull.topic.waited[pull.queueId];
+      this.#read(queue?.consumeQueue, pull.scannedTo, pull.messageCountMax, pull.filter);
       if (this.#code === ResponseCode.PULL_NOT_FOUND && pull.scannedTo > pull.offset) {
         // The client goes on behind what did not match, instead of scanning it again.
         this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
@@ -296,7 +297,7 @@ export class PullService {
     connectionId: number,
     request: { readonly opaque: number; readonly serializeType: number },
   ): boolean {
-    const queue = topic.queues[queueId]?.consumeQueue;
+    const queue = topic.queues[queueId];
     this.#rangeCount = 0;
     this.#bodyBytes = 0;
     this.#messageCount = 0;
@@ -377,13 +378,13 @@ export class PullService {
 
   #hold(pull: WaitingPull): void {
     const { topics } = this.#options;
-    topics.queueOfRecord(pull.topic, pull.queueId).waiting.push(pull);
+    topics.waitedQueue(pull.topic, pull.queueId).waiting.push(pull);
     this.#held.add(pull);
   }
 
   /** Reads at most one answer's worth; leaves code, next offset, bounds and ranges. */
   #read(
-    queue: QueueState | undefined,
+    queue: ConsumeQueue | undefined,
     offset: number,
     messageCountMax: number,
     filter: MessageFilter,
@@ -391,8 +392,8 @@ export class PullService {
     this.#rangeCount = 0;
     this.#bodyBytes = 0;
     this.#messageCount = 0;
-    this.#min = queue?.consumeQueue.minOffset ?? 0;
-    this.#max = queue?.consumeQueue.maxOffset ?? 0;
+    this.#min = queue?.minOffset ?? 0;
+    this.#max = queue?.maxOffset ?? 0;
     if (queue === undefined || this.#max === 0) {
       this.#code = offset === 0 ? ResponseCode.PULL_NOT_FOUND : ResponseCode.PULL_OFFSET_MOVED;
       this.#next = 0;
@@ -409,7 +410,7 @@ export class PullService {
   }
 
   #collect(
-    queue: QueueState,
+    queue: ConsumeQueue,
     offset: number,
     messageCountMax: number,
     filter: MessageFilter,
@@ -421,7 +422,7 @@ export class PullService {
       sql === null
         ? SCAN_COUNT
         : Math.min(SCAN_COUNT, Math.floor(SQL_OPERATION_COUNT_MAX / (1 + sql.operationCount)));
-    const unitCount = queue.consumeQueue.read(
+    const unitCount = queue.read(
       offset,
       tags.matchesAll && sql === null ? countMax : scanCount,
       units,

@@ -20,7 +20,8 @@ import { javaStringHash } from '../protocol/java-string-hash.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import type { Answer, RemotingCommand } from '../protocol/remoting-command.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { BrokerStatistics } from './broker-statistics.ts';
@@ -91,7 +92,7 @@ export class QueueQueries {
 
   #queueOf(request: RemotingCommand): ConsumeQueue | undefined {
     const topic = this.#options.topics.topicNamed(requiredText(request, 'topic'));
-    return topic?.queues[requiredInteger(request, 'queueId')]?.consumeQueue;
+    return topic?.queues[requiredInteger(request, 'queueId')];
   }
 
   /** TopicStatsTable.java: where each queue begins and ends, and when its last message came. */
@@ -106,7 +107,7 @@ export class QueueQueries {
     }
     const queueCount = Math.max(topic.readQueueNums, topic.writeQueueNums);
     const entries = Array.from({ length: queueCount }, (_, queueId) => {
-      const queue = topic.queues[queueId]?.consumeQueue;
+      const queue = topic.queues[queueId];
       const maxOffset = queue?.maxOffset ?? 0;
       return this.#entry(name, queueId, {
         lastUpdateTimestamp: Math.max(0, this.storeTimestampIn(queue, maxOffset - 1)),
@@ -126,7 +127,7 @@ export class QueueQueries {
     range: { index: number; count: number },
     rest: Record<string, unknown>,
   ): Answer {
-    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId];
     if (queue === undefined) {
       return {
         code: ResponseCode.SYSTEM_ERROR,
@@ -176,7 +177,7 @@ export class QueueQueries {
    * log that it is still in memory. In any other queue the client decides (ConsumeFromWhere).
    */
   queueStart(topic: string, queueId: number): Answer {
-    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    const queue = this.#options.topics.topicNamed(topic)?.queues[queueId];
     if (queue === undefined || queue.maxOffset === 0) return offsetAnswer(0);
     if (queue.minOffset <= 0 && this.#isInMemory(queue)) return offsetAnswer(0);
     return {

@@ -6,7 +6,8 @@
  */
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 
 const UNITS_AT_ONCE = 1024;
 

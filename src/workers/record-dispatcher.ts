@@ -151,14 +151,9 @@ export class RecordDispatcher {
       tagsLow = javaStringHash(bytes, this.#tagsStart, this.#tagsEnd);
       tagsHigh = tagsLow >> 31;
     }
-    queue.consumeQueue.append(
-      view.queueOffset,
-      view.physicalOffset,
-      view.totalBytes,
-      tagsHigh,
-      tagsLow,
-    );
-    if (queue.waiting.length > 0) this.markNews(queue);
+    queue.append(view.queueOffset, view.physicalOffset, view.totalBytes, tagsHigh, tagsLow);
+    const waited = topic.waited[view.queueId];
+    if (waited !== undefined) this.markNews(waited);
     if (topic.isTold) this.#options.onTimerRecord?.(topic.topic, view);
   }
 

@@ -11,7 +11,8 @@
 import { SystemTopic } from '../broker/resource-name.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { type ConsumeQueue, ConsumeQueueUnits } from '../store/consume-queue.ts';
+import type { ConsumeQueue } from '../store/consume-queue.ts';
+import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
 

@@ -13,6 +13,7 @@ import { type DamagedRange, recoverCommitLog, truncateLog } from '../store/commi
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { ConsumeQueueStore } from '../store/consume-queue-store.ts';
 import { IndexStore } from '../store/index-store.ts';
+import { decodeQueueSnapshot, type QueueSnapshot } from '../store/queue-snapshot.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import type { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -29,6 +30,8 @@ export interface DerivedFiles {
   damage: DamagedRange[];
   /** Places of half messages whose commits recovery has read. */
   commits: number[];
+  /** That of the stored snapshot which the queues were taken from; -1 where they were not. */
+  snapshotPosition: number;
 }
 
 export interface StoreRecoveryOptions {
@@ -49,30 +52,45 @@ export interface RecoveredStore {
   queues: RecoveredQueue[];
 }
 
-/** Records dispatched between two looks at the buffers. */
+/** Log that is looked through again to start from a snapshot of the queues: more costs more than it spares. */
+const SNAPSHOT_LAG_BYTES_MAX = 512 * 1024 * 1024;
+/** Records dispatched between two looks at the snapshot. */
 const REBUILD_BATCH = 100_000;
+/** Records whose units are kept in memory, 20 bytes each; fewer are left for the dispatcher to write. */
+const REBUILD_KEPT_COUNT = 4_000_000;
+
+type DerivedFilesOptions = Pick<
+  StoreRecoveryOptions,
+  'files' | 'directory' | 'messageIndexEnable' | 'wallClock' | 'logger'
+>;
 
 /**
- * Opens the derived files as they are, for a dispatcher on a thread of its own. `isWhole`: nothing of
- * them is missing, since the broker before has stopped in order or they were recovered already.
+ * Opens the derived files as recovery left them, for a dispatcher on a thread of its own. `queues`: what
+ * `ConsumeQueueStore.snapshot` said of them then.
  */
 export function openDerivedFiles(
-  options: Pick<
-    StoreRecoveryOptions,
-    'files' | 'directory' | 'messageIndexEnable' | 'wallClock' | 'logger'
-  >,
+  options: DerivedFilesOptions,
   position: number,
   damage: DamagedRange[],
-  isWhole: boolean,
+  queues: Uint8Array,
 ): DerivedFiles {
-  const { files, directory, logger, wallClock } = options;
+  const { files, directory, logger } = options;
   const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
-  consumeQueues.load(isWhole);
-  const index = options.messageIndexEnable
-    ? new IndexStore({ files, directory: directory.index, logger, wallClock })
-    : null;
-  index?.load(position);
-  return { consumeQueues, index, position, damage, commits: [] };
+  const snapshot = decodeQueueSnapshot(
+    Buffer.from(queues.buffer, queues.byteOffset, queues.length),
+  );
+  // Without one nothing of the queues is missing all the same.
+  if (snapshot === null || !consumeQueues.restore(snapshot, false)) consumeQueues.load(true);
+  const index = openIndex(options, position);
+  return { consumeQueues, index, position, damage, commits: [], snapshotPosition: -1 };
+}
+
+function openIndex(options: DerivedFilesOptions, position: number): IndexStore | null {
+  const { files, directory, logger, wallClock, messageIndexEnable } = options;
+  if (!messageIndexEnable) return null;
+  const index = new IndexStore({ files, directory: directory.index, logger, wallClock });
+  index.load(position);
+  return index;
 }
 
 export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
@@ -85,7 +103,10 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   }
   const checkpoint = Checkpoint.read(files, directory.checkpoint);
   const isAbnormal = directory.wasAbnormal;
-  const scanFrom = firstToScan(segments, checkpoint, isAbnormal);
+  const known = firstToScan(segments, checkpoint, isAbnormal);
+  let snapshot =
+    checkpoint.dispatchedPosition > 0 ? usableSnapshot(options, known, segments) : null;
+  const scanFrom = Math.min(known, snapshot?.position ?? known);
   const log = recoverCommitLog({
     segments,
     scanFrom,
@@ -107,31 +128,14 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   positions.publish(PositionSlot.ALLOCATED, allocated);
   positions.publish(PositionSlot.MINIMUM, log.minimum);
 
-  const derived = openDerivedFiles(options, scanFrom, log.damage, !isAbnormal);
-  const { consumeQueues, index } = derived;
-  consumeQueues.truncateTo(scanFrom, isAbnormal);
-  consumeQueues.expireBelow(log.minimum);
-  const topics = new TopicStates(consumeQueues, 0);
-  const delayLevels = new DelayLevels(options.messageDelayLevel);
-  const records = new RecordDispatcher({
-    statistics: null,
-    onTimerRecord: null,
-    segments,
-    topics,
-    index,
-    delayLevels,
-    position: scanFrom,
-    damage: log.damage,
-  });
-  let recordCount = 0;
-  for (;;) {
-    const count = records.dispatch(log.end, REBUILD_BATCH);
-    if (count === 0) break;
-    recordCount += count;
-    consumeQueues.writePending();
-  }
-  derived.position = log.end;
-  derived.commits = records.commits;
+  // A snapshot that speaks of more than the log has kept is of another log.
+  if (snapshot !== null && snapshot.end > log.end) snapshot = null;
+  const rebuilt =
+    rebuild(options, { segments, log, scanFrom, snapshot, isAbnormal }) ??
+    rebuild(options, { segments, log, scanFrom, snapshot: null, isAbnormal });
+  if (rebuilt === null) throw new Error('queues that were read from their files are always taken');
+  const { derived, recordCount } = rebuilt;
+  const { consumeQueues } = derived;
   positions.publish(PositionSlot.DISPATCHED, log.end);
   const queues = [...consumeQueues.queues()].map(({ topic, queueId, minOffset, maxOffset }) => ({
     topic,
@@ -146,12 +150,95 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
       from: scanFrom,
       end: log.end,
       records: recordCount,
+      snapshot: derived.snapshotPosition >= 0,
       damagedRanges: log.damage.length,
       ms: options.wallClock.nowMs() - startedMs,
     },
     'store recovered',
   );
   return { derived, queues };
+}
+
+interface Rebuild {
+  segments: CommitLogSegments;
+  log: ReturnType<typeof recoverCommitLog>;
+  scanFrom: number;
+  /** Null: the queues are read from their files. */
+  snapshot: QueueSnapshot | null;
+  isAbnormal: boolean;
+}
+
+/**
+ * Brings the derived files up to the end of the log. Null where the records do not go on where the
+ * snapshot says that their queues end: it is not of these files.
+ */
+function rebuild(
+  options: StoreRecoveryOptions,
+  { segments, log, scanFrom, snapshot, isAbnormal }: Rebuild,
+): { derived: DerivedFiles; recordCount: number } | null {
+  const { files, directory, logger } = options;
+  const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
+  const isRestored = snapshot !== null && consumeQueues.restore(snapshot, isAbnormal);
+  if (snapshot !== null && !isRestored) return null;
+  if (!isRestored) consumeQueues.load(!isAbnormal);
+  // What may stand behind the ends that a snapshot names is cleared later, or before it is written over.
+  consumeQueues.truncateTo(scanFrom, isAbnormal && !isRestored);
+  consumeQueues.expireBelow(log.minimum);
+  const index = openIndex(options, scanFrom);
+  const records = new RecordDispatcher({
+    statistics: null,
+    onTimerRecord: null,
+    segments,
+    topics: new TopicStates(consumeQueues, 0),
+    index,
+    delayLevels: new DelayLevels(options.messageDelayLevel),
+    position: scanFrom,
+    damage: log.damage,
+  });
+  let recordCount = 0;
+  let keptCount = 0;
+  for (;;) {
+    const count = records.dispatch(log.end, REBUILD_BATCH);
+    if (isRestored && consumeQueues.mismatchCount > 0) {
+      logger.warn(
+        {},
+        'the stored ends of queues do not fit the log; the queues are read from their files',
+      );
+      index?.close();
+      consumeQueues.close();
+      return null;
+    }
+    if (count === 0) break;
+    recordCount += count;
+    keptCount += count;
+    if (keptCount < REBUILD_KEPT_COUNT) continue;
+    keptCount = 0;
+    consumeQueues.writePending();
+  }
+  const derived: DerivedFiles = {
+    consumeQueues,
+    index,
+    position: log.end,
+    damage: log.damage,
+    commits: records.commits,
+    snapshotPosition: isRestored ? snapshot.position : -1,
+  };
+  return { derived, recordCount };
+}
+
+/** The stored snapshot of the queues, where the checkpoint is of the same store and not far ahead of it. */
+function usableSnapshot(
+  options: StoreRecoveryOptions,
+  known: number,
+  segments: CommitLogSegments,
+): QueueSnapshot | null {
+  const { files, directory } = options;
+  const snapshot = decodeQueueSnapshot(files.readFile(directory.queueSnapshot));
+  if (snapshot === null) return null;
+  const isNear =
+    snapshot.position >= (segments.listBases()[0] ?? 0) &&
+    known - snapshot.position <= SNAPSHOT_LAG_BYTES_MAX;
+  return isNear ? snapshot : null;
 }
 
 /**

@@ -23,6 +23,8 @@ export interface ThreadStart {
   derivedPosition: number;
   damage: DamagedRange[];
   commits: number[];
+  /** The ConsumeQueues as recovery left them. */
+  queues: Uint8Array;
 }
 
 /** From a thread to the main thread. */
@@ -70,7 +72,7 @@ function main(): void {
       wallClock: systemWallClock,
       logger,
     };
-    factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage, true);
+    factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage, start.queues);
     factory.derived.commits = start.commits;
   }
   const agents = agentNames.map((name) => factory.make(name));

@@ -38,16 +38,15 @@ const toldTopics: ReadonlySet<string> = new Set([
   SystemTopic.OP_HALF,
 ]);
 
+/** A queue at which pulls wait, or have waited. */
 export class QueueState {
-  readonly queueId: number;
   readonly consumeQueue: ConsumeQueue;
   /** Pulls that wait for the next message here. */
   waiting: WaitingPull[] = [];
   /** Messages have arrived since waiting pulls were last looked at. */
   hasNews = false;
 
-  constructor(queueId: number, consumeQueue: ConsumeQueue) {
-    this.queueId = queueId;
+  constructor(consumeQueue: ConsumeQueue) {
     this.consumeQueue = consumeQueue;
   }
 }
@@ -69,10 +68,13 @@ export class TopicState {
   /** Somebody besides the queue is told of each record: it has to be looked at later. */
   readonly isTold: boolean;
   /** By queue id; a queue appears with its first message. */
-  readonly queues: (QueueState | undefined)[] = [];
+  readonly queues: readonly (ConsumeQueue | undefined)[];
+  /** By queue id, the queues of those that pulls have waited at. */
+  readonly waited: (QueueState | undefined)[] = [];
 
-  constructor(topic: string) {
+  constructor(topic: string, queues: readonly (ConsumeQueue | undefined)[]) {
     this.topic = topic;
+    this.queues = queues;
     this.isTold = toldTopics.has(topic);
     const seed = Buffer.from(`${topic}#`);
     this.indexSeed = javaStringHash(seed, 0, seed.length);
@@ -110,10 +112,7 @@ export class TopicStates {
     this.#consumeQueues = consumeQueues;
     this.#topics = new ByteTable(seed);
     this.#groups = new ByteTable(seed);
-    for (const queue of consumeQueues.queues()) {
-      const topic = this.#topics.getName(queue.topic) ?? this.#add(queue.topic);
-      topic.queues[queue.queueId] = new QueueState(queue.queueId, queue);
-    }
+    for (const topic of consumeQueues.topics()) this.#add(topic);
   }
 
   topicAt(bytes: Uint8Array, start: number, end: number): TopicState | undefined {
@@ -145,13 +144,14 @@ export class TopicStates {
     return this.#topics.get(bytes, start, end) ?? this.#add(bytes.toString('utf8', start, end));
   }
 
-  /** The queue of a record; its ConsumeQueue is made where it is the first. */
-  queueOfRecord(topic: TopicState, queueId: number): QueueState {
-    const known = topic.queues[queueId];
-    if (known !== undefined) return known;
-    const queue = new QueueState(queueId, this.#consumeQueues.getOrCreate(topic.topic, queueId));
-    topic.queues[queueId] = queue;
-    return queue;
+  /** The queue of a record, made where it is the first. */
+  queueOfRecord(topic: TopicState, queueId: number): ConsumeQueue {
+    return topic.queues[queueId] ?? this.#consumeQueues.getOrCreate(topic.topic, queueId);
+  }
+
+  /** The queue that a pull waits at. */
+  waitedQueue(topic: TopicState, queueId: number): QueueState {
+    return (topic.waited[queueId] ??= new QueueState(this.queueOfRecord(topic, queueId)));
   }
 
   apply(snapshot: Snapshot): void {
@@ -199,7 +199,7 @@ export class TopicStates {
   }
 
   #add(name: string): TopicState {
-    const topic = new TopicState(name);
+    const topic = new TopicState(name, this.#consumeQueues.queuesOf(name));
     this.#topics.set(name, topic);
     return topic;
   }

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type ConsumeQueue, ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue.ts';
+import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
+import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
 import {
   type DerivedFilesHarness,

@@ -3,7 +3,8 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { silentLogger } from '../../src/base/logging.ts';
-import { type ConsumeQueue, ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue.ts';
+import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
+import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
 import {
   type DerivedFilesHarness,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ConsumeQueueUnits } from '../../src/store/consume-queue.ts';
+import type { ConsumeQueueUnits } from '../../src/store/consume-queue-units.ts';
 import { PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
 import { QueueQueries, type QueueQueriesOptions } from '../../src/workers/queue-queries.ts';
 

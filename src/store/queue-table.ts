@@ -1,0 +1,196 @@
+/**
+ * @agent dispatcher
+ *
+ * What all ConsumeQueues of a store know, in rows of numbers. With an object, a buffer, paths and places
+ * in sets for each of 80,000 queues there were two million things for the garbage collector to mark.
+ *
+ * ```
+ * chunks   [ row 0 | row 1 | … | row 1023 ][ row 1024 | …        a row: ROW_FIELDS numbers, see QueueField
+ * lists    next, previous by place                                queues in the order in which they came
+ * slots    [ 8 units | 8 units | … ][ …                           buffers of queues with little to write
+ * ```
+ */
+
+/** What a row holds, and at which place of it. Offsets count messages, physical offsets are bytes of the log. */
+export const QueueField = {
+  /** Of the first message that the log still has. */
+  MIN_OFFSET: 0,
+  /** Of the next message to come. */
+  MAX_OFFSET: 1,
+  /** The first offset in the buffer. */
+  BUFFER_START: 2,
+  /** Units below are on file. */
+  WRITTEN_TO: 3,
+  /** `MAX_OFFSET` when the store last wrote. */
+  RESTED_AT: 4,
+  /** Physical offsets of the first and the last unit; -1 where not known. */
+  FIRST_PHYSICAL: 5,
+  LAST_PHYSICAL: 6,
+  /** Place in the log of the first record whose unit is not written, where one is not. */
+  FIRST_PENDING: 7,
+  /** Bytes at which the first file starts and the last one ends; equal where there is none. */
+  FILES_START: 8,
+  FILES_END: 9,
+  /** Where in its buffer the queue's units begin, and how many bytes it has there. */
+  BUFFER_BASE: 10,
+  BUFFER_BYTES: 11,
+  /** Of `UnitSlots`; -1 where the buffer is the queue's own, or there is none. */
+  SLOT: 12,
+  /** 1: what stands on file behind the end is not known. */
+  IS_TAIL_UNKNOWN: 13,
+  /** 1: the topic is deleted, and this row is only for who still holds the queue. */
+  IS_FORGOTTEN: 14,
+  /** Physical offset of the last unit that is on file; -1 where not known. */
+  LAST_WRITTEN: 15,
+} as const;
+
+/** A power of two: two cache lines. */
+export const ROW_FIELDS = 16;
+const CHUNK_ROWS = 1024;
+
+export class QueueTable {
+  readonly #chunks: Float64Array[] = [];
+  readonly #free: number[] = [];
+  #count = 0;
+
+  /** Queues that have a row. */
+  get count(): number {
+    return this.#count - this.#free.length;
+  }
+
+  /** A place for a queue; its row is all zeroes but for what is not known. */
+  take(): number {
+    const place = this.#free.pop() ?? this.#count++;
+    if (place >= this.#chunks.length * CHUNK_ROWS)
+      this.#chunks.push(new Float64Array(CHUNK_ROWS * ROW_FIELDS));
+    resetRow(this.rowsOf(place), this.startOf(place));
+    return place;
+  }
+
+  give(place: number): void {
+    this.#free.push(place);
+  }
+
+  rowsOf(place: number): Float64Array {
+    return this.#chunks[Math.floor(place / CHUNK_ROWS)];
+  }
+
+  startOf(place: number): number {
+    return (place % CHUNK_ROWS) * ROW_FIELDS;
+  }
+}
+
+export function resetRow(rows: Float64Array, start: number): void {
+  rows.fill(0, start, start + ROW_FIELDS);
+  rows[start + QueueField.RESTED_AT] = -1;
+  rows[start + QueueField.FIRST_PHYSICAL] = -1;
+  rows[start + QueueField.LAST_PHYSICAL] = -1;
+  rows[start + QueueField.LAST_WRITTEN] = -1;
+  rows[start + QueueField.SLOT] = -1;
+}
+
+const LIST_CAPACITY_START = 64;
+/** In `next` and `previous` of a place that is not in the list. */
+const ABSENT = -1;
+
+/** Places in the order in which they were added; a ring around entry 0, place p stands at p + 1. */
+export class QueueList {
+  #next = new Int32Array(1);
+  #previous = new Int32Array(1);
+  #size = 0;
+  /** The place that a walk comes to next; one that is deleted gives way to the one behind it. -1: the end. */
+  cursor = -1;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The oldest place, -1 where there is none. */
+  get first(): number {
+    return this.#next[0] - 1;
+  }
+
+  /** The place behind one of the list; -1 at the end. */
+  after(place: number): number {
+    return this.#next[place + 1] - 1;
+  }
+
+  has(place: number): boolean {
+    return place + 1 < this.#next.length && this.#next[place + 1] !== ABSENT;
+  }
+
+  /** Adds a place at the end, unless it is there. */
+  add(place: number): void {
+    if (place + 1 >= this.#next.length) this.#grow(place + 2);
+    else if (this.#next[place + 1] !== ABSENT) return;
+    const at = place + 1;
+    const last = this.#previous[0];
+    this.#next[last] = at;
+    this.#previous[at] = last;
+    this.#next[at] = 0;
+    this.#previous[0] = at;
+    this.#size++;
+  }
+
+  delete(place: number): void {
+    if (!this.has(place)) return;
+    const at = place + 1;
+    const next = this.#next[at];
+    const previous = this.#previous[at];
+    if (this.cursor === place) this.cursor = next - 1;
+    this.#next[previous] = next;
+    this.#previous[next] = previous;
+    this.#next[at] = ABSENT;
+    this.#size--;
+  }
+
+  #grow(countMin: number): void {
+    const capacity = Math.max(LIST_CAPACITY_START, this.#next.length * 2, countMin);
+    const next = new Int32Array(capacity).fill(ABSENT);
+    const previous = new Int32Array(capacity);
+    next.set(this.#next);
+    previous.set(this.#previous);
+    this.#next = next;
+    this.#previous = previous;
+  }
+}
+
+/** Slots of one chunk: 640 KiB where a slot has 160 bytes. */
+const CHUNK_SLOTS = 4096;
+
+/** Buffers of one size, cut from few large ones. */
+export class UnitSlots {
+  readonly #slotBytes: number;
+  #chunks: Buffer[] = [];
+  #free: number[] = [];
+  #count = 0;
+
+  constructor(slotBytes: number) {
+    this.#slotBytes = slotBytes;
+  }
+
+  take(): number {
+    const slot = this.#free.pop() ?? this.#count++;
+    if (slot >= this.#chunks.length * CHUNK_SLOTS)
+      this.#chunks.push(Buffer.allocUnsafeSlow(CHUNK_SLOTS * this.#slotBytes));
+    return slot;
+  }
+
+  /** Gives a slot back; with the last one the memory goes. */
+  give(slot: number): void {
+    this.#free.push(slot);
+    if (this.#free.length < this.#count) return;
+    this.#chunks = [];
+    this.#free = [];
+    this.#count = 0;
+  }
+
+  bufferOf(slot: number): Buffer {
+    return this.#chunks[Math.floor(slot / CHUNK_SLOTS)];
+  }
+
+  /** Where in its buffer a slot begins. */
+  baseOf(slot: number): number {
+    return (slot % CHUNK_SLOTS) * this.#slotBytes;
+  }
+}
