@@ -28,8 +28,10 @@ const START_MS_MAX = 5000;
 const RSS_ANON_MIB_MAX = 600;
 /** The descriptor cache holds 256; the rest are sockets, segments, index files, and what Node itself has open. */
 const HANDLES_MAX = 400;
-/** What the ratio of sends' p99 is meant to be; it is measured and printed, and not reached yet. */
-const P99_RATIO_WANTED = 1.5;
+/** Sends over all topics against sends over few, by p99: the median of the pairs' ratios. */
+const P99_RATIO_MAX = 1.5;
+/** One stall of a busy machine is a whole window's p99: where the median is too high, more pairs are measured. */
+const ATTEMPTS_MAX = 3;
 /** Then a broker with nothing to do has written the queues of which it had put off writing. */
 const IDLE_MS = 12_000;
 /** Far above what is measured; a cost for each topic that grows with their number is far above this. */
@@ -61,6 +63,14 @@ export async function manyTopics(options: { directory: string; port: number }): 
     running.push(broker);
     return { broker, clients: await connect(port), topicCount };
   };
+  const startAgain = async (before: Subject): Promise<Subject> => {
+    before.clients.forEach((client) => client.close());
+    const broker = await start('many', options.port);
+    running.push(broker);
+    if (broker.readyMs > START_MS_MAX)
+      throw new Error(`the start took ${Math.round(broker.readyMs)} ms`);
+    return { ...before, broker, clients: await connect(options.port) };
+  };
   try {
     const few = await begin('few', options.port + 10, FEW_TOPICS);
     let many = await begin('many', options.port, TOPICS);
@@ -76,19 +86,18 @@ export async function manyTopics(options: { directory: string; port: number }): 
     await pause(IDLE_MS);
     await settle(many);
     await many.broker.stop();
-    many.clients.forEach((client) => client.close());
-    many = { ...many, broker: await start('many', options.port) };
-    running.push(many.broker);
-    if (many.broker.readyMs > START_MS_MAX)
-      throw new Error(`the start took ${Math.round(many.broker.readyMs)} ms`);
-    many.clients = await connect(options.port);
+    many = await startAgain(many);
     await checkKept(many, options.port);
     const restarted = checkHeld(many, before.peakHandles);
+    await many.broker.kill();
+    const killed = await startAgain(many);
+    await checkKept(killed, options.port);
     return [
       `${TOPICS} topics in ${created.ms} ms, sends beside p99 ${created.p99Ms} ms, max ${created.maxMs} ms`,
       `a message for each of ${TOPICS * QUEUES} queues in ${sentMs} ms`,
       `${GROUPS} groups in ${groupsMs} ms, on disk after ${settledMs} ms more`,
       `${held}, started again in ${Math.round(many.broker.readyMs)} ms with ${restarted}`,
+      `after kill -9 in ${Math.round(killed.broker.readyMs)} ms`,
       `p99 ${before.text}`,
     ].join('\n        ');
   } finally {
@@ -280,15 +289,20 @@ async function pairedP99(
   await measure(few);
   await measure(many);
   const pairs: { few: number; many: number }[] = [];
-  for (let pair = 0; pair < PAIRS; pair++) {
-    const isFewFirst = pair % 2 === 0;
-    const first = await measure(isFewFirst ? few : many);
-    const second = await measure(isFewFirst ? many : few);
-    pairs.push(isFewFirst ? { few: first, many: second } : { few: second, many: first });
+  const ratioOf = (): number => median(pairs.map((pair) => pair.many / pair.few));
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    for (let pair = 0; pair < PAIRS; pair++) {
+      const isFewFirst = pair % 2 === 0;
+      const first = await measure(isFewFirst ? few : many);
+      const second = await measure(isFewFirst ? many : few);
+      pairs.push(isFewFirst ? { few: first, many: second } : { few: second, many: first });
+    }
+    if (ratioOf() <= P99_RATIO_MAX) break;
   }
-  const ratio = median(pairs.map((pair) => pair.many / pair.few));
+  const ratio = ratioOf();
   const text = `${round(median(pairs.map((pair) => pair.many)))} ms, with ${FEW_TOPICS} topics ${round(median(pairs.map((pair) => pair.few)))} ms: ${round(ratio)} x (${pairs.map((pair) => `${round(pair.many)}/${round(pair.few)}`).join(' ')})`;
-  return { text: `${text}, wanted: ${P99_RATIO_WANTED} x`, peakHandles };
+  if (ratio > P99_RATIO_MAX) throw new Error(`p99 ${text}, above ${P99_RATIO_MAX} x`);
+  return { text, peakHandles };
 }
 
 function checkHeld(subject: Subject, peakHandles: number): string {
