@@ -23,6 +23,7 @@ import {
   FLAG_ONEWAY,
   FLAG_RESPONSE,
   FRAME_BYTES_MAX,
+  serializeTypeOf,
 } from '../protocol/remoting-command.ts';
 import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
 import type { Agent } from '../ring/agent.ts';
@@ -397,7 +398,7 @@ export class Reactor implements Agent {
     if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
       const remark =
         answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
-      const serializeType = answer.serializeType === 1 ? 1 : 0;
+      const serializeType = serializeTypeOf(answer.serializeType);
       this.#write(
         connection,
         encodeAnswer(

@@ -271,7 +271,8 @@ export class Dispatcher implements Agent {
     const { pulls, queries, toReactor } = this.#options;
     const frame = this.#frame;
     const scanner = pulls.scanner;
-    if (!scanner.scan(frame.bytes, frame.start, frame.end)) return true;
+    if (!scanner.scan(frame.bytes, frame.start, frame.end))
+      return toReactor.closeConnection(frame.connectionId);
     if (
       scanner.code === RequestCode.PULL_MESSAGE ||
       scanner.code === RequestCode.LITE_PULL_MESSAGE
