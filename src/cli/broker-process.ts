@@ -10,6 +10,8 @@
  *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
  * ```
  */
+import type net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
@@ -27,6 +29,8 @@ import { Doorbell } from '../ring/doorbell.ts';
 import { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
+import { createPlainFiles } from '../store/plain-files.ts';
+import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
@@ -38,6 +42,7 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
+import { pendingIn, type Timekeeping } from './timekeeping.ts';
 
 export interface ReadyInfo {
   brokerPort: number;
@@ -55,6 +60,18 @@ export interface BrokerProcess {
   close(): Promise<void>;
   /** Resolves with the cause when the broker can't go on. */
   failed: Promise<Error>;
+  timekeeping: Timekeeping;
+}
+
+/** What a broker takes from outside: a test brings its own. All but the usual needs threads inline. */
+export interface Surroundings {
+  wallClock: WallClock;
+  /** From 0 up to 1. */
+  random: () => number;
+  /** Nobody wants the store after the process: nothing is synced. Needs storeKind plain. */
+  isStoreTemporary: boolean;
+  /** Serves ADVANCE_CLOCK: moves the clock, and says what time it is then. Null: the clock goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
 }
 
 /** Without the functions, which do not cross threads. */
@@ -70,11 +87,20 @@ const SETTLE_TIMEOUT_MS = 10_000;
 export async function startBrokerProcess(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock = systemWallClock,
+  surroundings: Partial<Surroundings> = {},
 ): Promise<BrokerProcess> {
-  if (wallClock !== systemWallClock && config.threads !== 'inline')
-    throw new BrokerError('CONFIG_INVALID', 'a clock of its own needs threads inline');
-  const files = storeFilesOf(config.storeKind);
+  if (Object.keys(surroundings).length > 0 && config.threads !== 'inline')
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      'a clock of its own, and the like, needs threads inline',
+    );
+  const { isStoreTemporary = false, wallClock } = surroundings;
+  if (isStoreTemporary && config.storeKind !== 'plain')
+    throw new BrokerError('CONFIG_INVALID', 'a temporary store needs storeKind plain');
+  const files =
+    config.storeKind === 'plain'
+      ? createPlainFiles({ isTemporary: isStoreTemporary, wallClock })
+      : storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
   const sockets = await openListeners(config).catch((error: unknown) => {
@@ -82,7 +108,15 @@ export async function startBrokerProcess(
     throw error;
   });
   try {
-    return await start(config, logger, wallClock, directory, sockets);
+    const { random = Math.random, advanceClock = null } = surroundings;
+    return await start(
+      config,
+      logger,
+      { wallClock: wallClock ?? systemWallClock, random, advanceClock },
+      files,
+      directory,
+      sockets,
+    );
   } catch (error) {
     for (const { server } of sockets) server.close();
     directory.release();
@@ -93,11 +127,12 @@ export async function startBrokerProcess(
 async function start(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock,
+  surroundings: Omit<Surroundings, 'isStoreTemporary'>,
+  files: StoreFiles,
   directory: StoreDirectory,
   listeners: readonly OpenListener[],
 ): Promise<BrokerProcess> {
-  const files = storeFilesOf(config.storeKind);
+  const { wallClock, random } = surroundings;
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -176,6 +211,15 @@ async function start(
     settings,
     logger,
     wallClock,
+    random,
+    advanceClock:
+      surroundings.advanceClock === null
+        ? null
+        : (millis: number) =>
+            (surroundings.advanceClock as (millis: number) => Promise<number>)(millis).finally(() =>
+              // The answer is handed on with the next turn.
+              runner.schedule(),
+            ),
     wakeMain: () => {},
   };
   const factory = new AgentFactory(mainContext, files);
@@ -325,8 +369,9 @@ async function start(
       return;
     }
     reactor.goAway();
-    await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
-    for (const { server } of listeners) server.close();
+    const hasClients = reactor.connectionCount > 0;
+    await Promise.all([hasClients ? delay(GO_AWAY_MS) : null, registration?.close()]);
+    const closings = listeners.map(({ server }) => closed(server));
     reactor.stopReading();
     await settle();
     for (const [thread, cell] of Object.entries(memory.lifecycles))
@@ -338,6 +383,7 @@ async function start(
       return reactor.isDrained;
     });
     runner.close();
+    factory.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
@@ -345,6 +391,7 @@ async function start(
     }
     directory.markClean();
     directory.release();
+    await Promise.all(closings);
   };
   /** After a failure nothing is promised to be on disk: the store stays marked as not closed. */
   const abandon = async (): Promise<void> => {
@@ -354,6 +401,7 @@ async function start(
     await Promise.all([...threads.values()].map((worker) => worker.terminate()));
     runner.abandon();
     reactor.close();
+    factory.close();
     directory.release();
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
@@ -372,6 +420,12 @@ async function start(
     },
     close,
     failed,
+    timekeeping: {
+      wake: () => runner.schedule(),
+      nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),
+      pending: () => pendingIn(rings, runner, factory.positions),
+      connections: () => reactor.transfers(),
+    },
   };
 }
 
@@ -437,10 +491,17 @@ async function startThreads(
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const closed = (server: net.Server): Promise<void> =>
+  new Promise((resolve) => server.close(() => resolve()));
+
+/** Looks at a condition before time is given to other threads: agents of this one need none. */
+const HASTY_LOOKS = 20;
+
 /** Waits for a condition that other agents bring about; gives up quietly after a bound. */
 async function waitUntil(condition: () => boolean): Promise<void> {
   const deadlineMs = systemMonotonicClock.nowMs() + SETTLE_TIMEOUT_MS;
-  while (!condition() && systemMonotonicClock.nowMs() < deadlineMs) await delay(2);
+  for (let looks = 0; !condition() && systemMonotonicClock.nowMs() < deadlineMs; looks++)
+    await (looks < HASTY_LOOKS ? setImmediate() : delay(2));
 }
 
 /** Waits until all rings have been empty for two looks in a row. */

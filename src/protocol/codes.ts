@@ -93,6 +93,8 @@ export const RequestCode = {
   LITE_PULL_MESSAGE: 361,
   GET_BROKER_MEMBER_GROUP: 901,
   BROKER_HEARTBEAT: 904,
+  /** Millrace's own, of brokers in a test. */
+  ADVANCE_CLOCK: 28_001,
 } as const;
 
 export const ResponseCode = {

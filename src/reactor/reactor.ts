@@ -74,6 +74,16 @@ export interface ReactorOptions {
   onTopicsChanged: (message: TopicsChanged) => void;
 }
 
+/** Bytes of one connection, to be compared with the other end's. */
+export interface ConnectionTransfer {
+  localPort: number;
+  remotePort: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** There are answers that the socket, or the kernel, has not taken. */
+  isWriting: boolean;
+}
+
 /** Output that a peer does not take before its connection is no longer read. */
 const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 /** Output above which further pull answers wait as descriptors instead of bytes. */
@@ -126,6 +136,19 @@ export class Reactor implements Agent {
   constructor(options: ReactorOptions) {
     this.#options = options;
     this.#assemblers = options.inbound.map(() => new PartAssembler());
+  }
+
+  /** What has gone over each connection. */
+  *transfers(): Generator<ConnectionTransfer> {
+    for (const { socket, remotePort, outputBytes, deferredPulls } of this.#connections.values()) {
+      yield {
+        localPort: socket.localPort ?? 0,
+        remotePort,
+        bytesRead: socket.bytesRead,
+        bytesWritten: socket.bytesWritten,
+        isWriting: outputBytes > 0 || deferredPulls.length > 0 || socket.writableLength > 0,
+      };
+    }
   }
 
   get connectionCount(): number {

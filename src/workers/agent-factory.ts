@@ -99,6 +99,10 @@ export interface ThreadContext {
   logger: Logger;
   /** The calendar's: tests move it. */
   wallClock: WallClock;
+  /** From 0 up to 1: tests seed it. */
+  random: () => number;
+  /** Moves the clock for a client, and says what time it is then; null where it goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }
@@ -187,6 +191,11 @@ export class AgentFactory {
     return pool;
   }
 
+  /** Lets go of what this thread has open of the log, after its agents are closed. */
+  close(): void {
+    this.#segments?.close();
+  }
+
   /** The doorbell of the thread that runs an agent, for rings between other agents. */
   doorbellOf(agent: AgentName): Doorbell {
     return this.#doorbell(this.#threadOf(agent));
@@ -240,7 +249,7 @@ export class AgentFactory {
       timer: settings.control,
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
-      random: Math.random,
+      random: this.#context.random,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -280,7 +289,7 @@ export class AgentFactory {
     const { settings, logger } = this.#context;
     if (this.derived === null) throw new Error('the dispatcher needs the derived files');
     const { consumeQueues, index, position, damage } = this.derived;
-    const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
+    const topics = new TopicStates(consumeQueues, (this.#context.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
     const commits = new PullCommits(this.producer('dispatcher→control'));
     const toWriter = new AppendProxy(
@@ -479,6 +488,7 @@ export class AgentFactory {
         positions: this.positions,
         policy: settings.retention,
         wallClock: this.#context.wallClock,
+        isClockMoved: this.#context.advanceClock !== null,
         logger,
       }),
     });
@@ -544,7 +554,8 @@ export class AgentFactory {
       },
       wallClock: this.#context.wallClock,
       monotonicClock: systemMonotonicClock,
-      random: Math.random,
+      random: this.#context.random,
+      advanceClock: this.#context.advanceClock,
       logger,
       effects: control,
       stored: {
