@@ -80,7 +80,7 @@ const { visibleConfig: _visible, ...plainControlConfig } = defaultControlConfig;
 /** Request workers; a connection always has the same one. More pay only with more cores. */
 const WORKER_COUNT = 1;
 
-/** Time in which clients are told to go elsewhere before their requests are no longer read. */
+/** Time in which clients that are there are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
 const SETTLE_TIMEOUT_MS = 10_000;
 
@@ -369,8 +369,8 @@ async function start(
       return;
     }
     reactor.goAway();
-    const hasClients = reactor.connectionCount > 0;
-    await Promise.all([hasClients ? delay(GO_AWAY_MS) : null, registration?.close()]);
+    const isAlone = waitUntil(() => reactor.connectionCount === 0, GO_AWAY_MS);
+    await Promise.all([isAlone, registration?.close()]);
     const closings = listeners.map(({ server }) => closed(server));
     reactor.stopReading();
     await settle();
@@ -498,8 +498,8 @@ const closed = (server: net.Server): Promise<void> =>
 const HASTY_LOOKS = 20;
 
 /** Waits for a condition that other agents bring about; gives up quietly after a bound. */
-async function waitUntil(condition: () => boolean): Promise<void> {
-  const deadlineMs = systemMonotonicClock.nowMs() + SETTLE_TIMEOUT_MS;
+async function waitUntil(condition: () => boolean, timeoutMs = SETTLE_TIMEOUT_MS): Promise<void> {
+  const deadlineMs = systemMonotonicClock.nowMs() + timeoutMs;
   for (let looks = 0; !condition() && systemMonotonicClock.nowMs() < deadlineMs; looks++)
     await (looks < HASTY_LOOKS ? setImmediate() : delay(2));
 }

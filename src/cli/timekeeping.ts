@@ -4,7 +4,7 @@
  * What a clock that is moved by hand needs of a broker whose agents are all on this thread: when something
  * becomes due, and whether all that could be done has been done.
  */
-import type { ConnectionTransfer } from '../reactor/reactor.ts';
+import type { ConnectionTransfer } from '../reactor/connection.ts';
 import type { EventLoopRunner } from '../ring/agent-runner.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';

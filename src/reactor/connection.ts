@@ -11,6 +11,16 @@ import type { InputBuffers } from './input-buffers.ts';
 const OUTPUT_BYTES_START = 8 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
+/** What has gone over a connection, to be compared with the other end's. */
+export interface ConnectionTransfer {
+  localPort: number;
+  remotePort: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** There are answers that the socket, or the kernel, has not taken. */
+  isWriting: boolean;
+}
+
 export class Connection implements FrameSource {
   readonly id: number;
   readonly listener: number;
@@ -117,6 +127,14 @@ export class Connection implements FrameSource {
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.output.copy(larger, 0, 0, this.outputBytes);
     this.output = larger;
+  }
+
+  get transfer(): ConnectionTransfer {
+    const { socket, remotePort } = this;
+    const isWriting =
+      this.outputBytes > 0 || this.deferredPulls.length > 0 || socket.writableLength > 0;
+    const { localPort = 0, bytesRead, bytesWritten } = socket;
+    return { localPort, remotePort, bytesRead, bytesWritten, isWriting };
   }
 
   /** Starts a new output buffer: the socket still holds the old one. */

@@ -51,7 +51,7 @@ import {
   PULL_HEADER_BYTES_MAX,
   type SendAnswer,
 } from './answer-encoder.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionTransfer } from './connection.ts';
 import { InputBuffers } from './input-buffers.ts';
 import { serverOf } from './request-route.ts';
 
@@ -72,16 +72,6 @@ export interface ReactorOptions {
   connectionCountMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
-}
-
-/** Bytes of one connection, to be compared with the other end's. */
-export interface ConnectionTransfer {
-  localPort: number;
-  remotePort: number;
-  bytesRead: number;
-  bytesWritten: number;
-  /** There are answers that the socket, or the kernel, has not taken. */
-  isWriting: boolean;
 }
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -140,15 +130,7 @@ export class Reactor implements Agent {
 
   /** What has gone over each connection. */
   *transfers(): Generator<ConnectionTransfer> {
-    for (const { socket, remotePort, outputBytes, deferredPulls } of this.#connections.values()) {
-      yield {
-        localPort: socket.localPort ?? 0,
-        remotePort,
-        bytesRead: socket.bytesRead,
-        bytesWritten: socket.bytesWritten,
-        isWriting: outputBytes > 0 || deferredPulls.length > 0 || socket.writableLength > 0,
-      };
-    }
+    for (const connection of this.#connections.values()) yield connection.transfer;
   }
 
   get connectionCount(): number {

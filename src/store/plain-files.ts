@@ -12,6 +12,7 @@ import fs from 'node:fs';
 import { dirname } from 'node:path';
 import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
+import { freshBuffer } from '../base/fresh-memory.ts';
 import { fileCalls, storeError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -114,7 +115,7 @@ class PlainFile {
     this.path = path;
     this.#wallClock = wallClock;
     if (wallClock !== undefined) this.modifiedMs = fs.fstatSync(descriptor).mtimeMs;
-    this.bytes = Buffer.from(new ArrayBuffer(capacityBytes));
+    this.bytes = freshBuffer(capacityBytes);
   }
 
   /** Whether the path still names this file, and not one that was made after it was deleted. */

@@ -18,7 +18,7 @@ import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { QueuedProducer } from '../ring/queued-producer.ts';
-import { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { type RingMemory, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue.ts';
@@ -216,7 +216,7 @@ export class AgentFactory {
     return new Doorbell(memory, thread === 'main' ? this.#context.wakeMain : null);
   }
 
-  #ringMemory(name: string): SharedArrayBuffer {
+  #ringMemory(name: string): RingMemory {
     const memory = this.#context.memory.rings[name];
     if (memory === undefined) throw new Error(`there is no ring ${name}`);
     return memory;
