@@ -34,10 +34,7 @@ export class OrderedSettlement implements Settlement {
     this.#options = options;
   }
 
-  onFailed(
-    processQueue: ProcessQueue<ConsumedRecord>,
-    messages: readonly ConsumedRecord[],
-  ): void {
+  onFailed(processQueue: ProcessQueue<ConsumedRecord>, messages: readonly ConsumedRecord[]): void {
     void this.#settle(processQueue, messages);
   }
 

@@ -42,7 +42,8 @@ export class ConsumeStatistics {
   roll(nowMs = performance.now()): void {
     if (nowMs - this.#sliceStartMs < SLICE_MS) return;
     this.#sliceStartMs = nowMs;
-    for (const of of this.#topics.values()) of.slices = [emptySums(), ...of.slices].slice(0, SLICE_COUNT);
+    for (const of of this.#topics.values())
+      of.slices = [emptySums(), ...of.slices].slice(0, SLICE_COUNT);
   }
 
   status(topic: string, nowMs = performance.now()): ConsumeStatus {

@@ -137,4 +137,3 @@ export function readConsumed(
   }
   return waits.length === 0 ? messages : Promise.all(waits).then(() => messages);
 }
-

@@ -28,15 +28,21 @@ export class MessageStream<Item> {
     for (const resolve of this.#waiting.splice(0)) resolve({ value: undefined, done: true });
   }
 
-  iterator(): AsyncIterableIterator<Item, undefined> {
+  /** `begin` is awaited before the first item; `end` is called when the loop is left. */
+  iterator(begin: () => Promise<void>, end: () => void): AsyncIterableIterator<Item, undefined> {
     let isDone = false;
+    let hasBegun = false;
     const own = new Set<(result: IteratorResult<Item, undefined>) => void>();
     const iterator: AsyncIterableIterator<Item, undefined> = {
-      next: () => {
-        if (isDone || this.#isClosed) return Promise.resolve({ value: undefined, done: true });
+      next: async () => {
+        if (!hasBegun) {
+          await begin();
+          hasBegun = true;
+        }
+        if (isDone || this.#isClosed) return { value: undefined, done: true };
         const value = this.#waiting.length === 0 ? this.#take() : null;
-        if (value !== null) return Promise.resolve({ value, done: false });
-        return new Promise((resolve) => {
+        if (value !== null) return { value, done: false };
+        return await new Promise((resolve) => {
           const settle = (result: IteratorResult<Item, undefined>): void => {
             own.delete(settle);
             resolve(result);
@@ -52,6 +58,7 @@ export class MessageStream<Item> {
           if (at >= 0) this.#waiting.splice(at, 1);
           settle({ value: undefined, done: true });
         }
+        end();
         return Promise.resolve({ value: undefined, done: true });
       },
       [Symbol.asyncIterator]: () => iterator,

@@ -237,6 +237,15 @@ export class ProcessQueue<Message extends TrackedMessage> {
     this.onRoom?.();
   }
 
+  /** Drops it together with what is handed out: nobody is there any more to hear how that ends. */
+  abandon(): void {
+    const handedOut = this.#items
+      .slice(this.#head, this.#cursor)
+      .filter(({ state }) => state === MessageState.HANDED_OUT || state === MessageState.SETTLING);
+    this.drop();
+    for (const message of handedOut) this.finish(message);
+  }
+
   /** Resolves when nothing is handed out. */
   async idle(): Promise<void> {
     if (this.#handedOutCount === 0) return;

@@ -200,14 +200,14 @@ export class QueueAssignments {
       processQueue.pause(true);
     }
     await within(Promise.all(all.map(({ processQueue }) => processQueue.idle())), timeoutMs);
-    for (const { processQueue } of all) processQueue.drop();
+    const ended = [...all, ...this.#releasing.values()].filter(
+      ({ processQueue }) => processQueue.handedOutCount === 0,
+    );
+    for (const { processQueue } of [...all, ...this.#releasing.values()]) processQueue.abandon();
     await this.#commitOf(all, true);
     this.#assignments.clear();
-    await this.#options.locks?.unlock(
-      [...all, ...this.#releasing.values()]
-        .filter(({ processQueue }) => processQueue.handedOutCount === 0)
-        .map(({ queue }) => queue),
-    );
+    // The rest ends by itself, a minute after its last renewal.
+    await this.#options.locks?.unlock(ended.map(({ queue }) => queue));
   }
 
   #begin(queue: MessageQueue, offset: number, lockedUntilMs: number): void {

@@ -11,8 +11,7 @@ import type { SubscriptionData } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 
 /** Tags as text, `a || b`; `*` is all. Or the same named, or a condition on properties. */
-export type SubscriptionFilter =
-  string | { readonly tags: string } | { readonly sql: string };
+export type SubscriptionFilter = string | { readonly tags: string } | { readonly sql: string };
 
 export interface Subscription {
   readonly data: SubscriptionData;
