@@ -4,6 +4,7 @@
  * What both entry points export.
  */
 export { ClientError, type ClientErrorCode } from './client-error.ts';
+export type { CoreOptions } from './connected-core.ts';
 export type * from './message.ts';
 export {
   type AllocateStrategy,
@@ -19,3 +20,6 @@ export { RetryLater } from './listener-runner.ts';
 export type { ConsumeFrom, OffsetStorage } from './offset-store.ts';
 export type { RevokeReason } from './queue-assignments.ts';
 export type { SubscriptionFilter } from './subscription.ts';
+export { Producer, type ProducerOptions, type SendOptions } from './producer.ts';
+export type { SelectQueue } from './topic-sender.ts';
+export type { CheckTransaction, TransactionDecision, TransactionResult } from './transaction.ts';
