@@ -32,7 +32,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'client',
   ],
   // A broker in a test is put together as the command line does it.
-  testing: ['base', 'cli', 'client'],
+  testing: ['base', 'protocol', 'cli', 'client'],
 };
 const doors = ['workers/frame-proxy.ts', 'workers/reactor-proxy.ts', 'workers/ring-messages.ts'];
 const views = ['store/commit-log-segments.ts', 'store/store-positions.ts'];

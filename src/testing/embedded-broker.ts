@@ -14,6 +14,9 @@ import {
   startBrokerProcess,
   type Surroundings,
 } from '../cli/broker-process.ts';
+import { RemotingClient } from '../client/remoting-client.ts';
+import { Perm } from '../protocol/perm.ts';
+import { RequestCode } from '../protocol/codes.ts';
 import { seededRandom } from './seeded-random.ts';
 import type { VirtualWallClock } from './virtual-clock.ts';
 
@@ -22,6 +25,8 @@ export interface StartBrokerOptions extends Partial<Omit<BrokerConfig, 'threads'
   clock?: VirtualWallClock;
   /** With it, whatever the broker leaves to chance is the same in each run. */
   seed?: number;
+  /** Topics that are there from the start: what subscribes to a topic before anybody sends finds it. */
+  topics?: readonly string[];
   /** Silent unless given. */
   logger?: Logger;
 }
@@ -74,7 +79,7 @@ export class EmbeddedBroker implements AsyncDisposable {
  * that is given stays when the broker is closed.
  */
 export async function startBroker(options: StartBrokerOptions = {}): Promise<EmbeddedBroker> {
-  const { clock, seed, logger = silentLogger, ...overrides } = options;
+  const { clock, seed, topics = [], logger = silentLogger, ...overrides } = options;
   const storeDirectory = overrides.storeDirectory ?? makeDirectory();
   const isOurs = overrides.storeDirectory === undefined;
   const config: BrokerConfig = {
@@ -98,6 +103,12 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Emb
   if (seed !== undefined) surroundings.random = seededRandom(seed);
   try {
     const process = await startBrokerProcess(config, logger, surroundings);
+    if (topics.length > 0) {
+      await createTopics(process.ready.brokerPort, config, topics).catch(async (error: unknown) => {
+        await process.close();
+        throw error;
+      });
+    }
     const leave = clock?.join(process.timekeeping);
     return new EmbeddedBroker(process, config.listenAddress, async () => {
       leave?.();
@@ -107,6 +118,32 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Emb
   } catch (error) {
     if (isOurs) removeDirectory(storeDirectory);
     throw error;
+  }
+}
+
+async function createTopics(
+  port: number,
+  config: BrokerConfig,
+  topics: readonly string[],
+): Promise<void> {
+  const client = new RemotingClient({ address: `${config.listenAddress}:${port}` });
+  try {
+    for (const topic of topics) {
+      const queues = String(config.defaultTopicQueueNums);
+      const answer = await client.request({
+        code: RequestCode.UPDATE_AND_CREATE_TOPIC,
+        extFields: [
+          ['topic', topic],
+          ['readQueueNums', queues],
+          ['writeQueueNums', queues],
+          ['perm', String(Perm.READ | Perm.WRITE)],
+          ['topicFilterType', 'SINGLE_TAG'],
+        ],
+      });
+      if (answer.code !== 0) throw new Error(`topic ${topic}: ${answer.remark}`);
+    }
+  } finally {
+    client.close();
   }
 }
 

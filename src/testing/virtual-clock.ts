@@ -43,8 +43,8 @@ export class VirtualWallClock implements WallClock {
   #nowMs: number;
   /** The advance that goes on: they take place one after the other. */
   #last: Promise<unknown> = Promise.resolve();
-  /** Bytes of connections to elsewhere, and since when there were no more. */
-  #elsewhereBytes = 0;
+  /** Bytes of each connection to elsewhere at the last look, and since when there were no more. */
+  #elsewhere = new Map<string, number>();
   #elsewhereSinceMs = -Infinity;
 
   constructor(start: Date | number = START_MS, options: VirtualWallClockOptions = {}) {
@@ -144,25 +144,26 @@ export class VirtualWallClock implements WallClock {
     const clientEnds = new Map<string, { bytesRead: number; bytesWritten: number }>();
     for (const end of clientActivity.connections)
       clientEnds.set(`${end.localPort} ${end.remotePort}`, end);
-    let elsewhereBytes = 0;
+    const nowMs = performance.now();
+    const elsewhere = new Map<string, number>();
     for (const broker of this.#brokers) {
       for (const end of broker.connections()) {
         if (end.isWriting) return `answers to port ${end.remotePort} that are not read`;
-        const clientEnd = clientEnds.get(`${end.remotePort} ${end.localPort}`);
-        if (clientEnd === undefined) elsewhereBytes += end.bytesRead + end.bytesWritten;
-        else if (
+        const key = `${end.remotePort} ${end.localPort}`;
+        const clientEnd = clientEnds.get(key);
+        if (clientEnd === undefined) {
+          const bytes = end.bytesRead + end.bytesWritten;
+          if (bytes !== (this.#elsewhere.get(key) ?? 0)) this.#elsewhereSinceMs = nowMs;
+          elsewhere.set(key, bytes);
+        } else if (
           clientEnd.bytesRead !== end.bytesWritten ||
           clientEnd.bytesWritten !== end.bytesRead
         )
           return `bytes on their way between a broker and port ${end.remotePort}`;
       }
     }
-    const nowMs = performance.now();
-    if (elsewhereBytes !== this.#elsewhereBytes) {
-      this.#elsewhereBytes = elsewhereBytes;
-      this.#elsewhereSinceMs = nowMs;
-    }
-    return nowMs - this.#elsewhereSinceMs < ELSEWHERE_QUIET_MS && elsewhereBytes > 0
+    this.#elsewhere = elsewhere;
+    return elsewhere.size > 0 && nowMs - this.#elsewhereSinceMs < ELSEWHERE_QUIET_MS
       ? 'a client that is not of this process has just been heard or told something'
       : null;
   }
