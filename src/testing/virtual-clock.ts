@@ -31,6 +31,8 @@ const SETTLE_MS_MAX = 10_000;
 const QUIET_LOOKS = 2;
 /** Real time without a byte after which a client of another process counts as settled; a guess. */
 const ELSEWHERE_QUIET_MS = 20;
+/** One that is never quiet for so long is not waited for any longer in this step. */
+const ELSEWHERE_MS_MAX = 1000;
 
 export interface VirtualWallClockOptions {
   /** Real time that one step may take to settle before `advance` gives up; 10,000 unless said. */
@@ -107,13 +109,14 @@ export class VirtualWallClock implements WallClock {
   }
 
   async #settle(): Promise<void> {
-    const giveUpMs = performance.now() + this.#settleTimeoutMs;
+    const beganMs = performance.now();
+    const giveUpMs = beganMs + this.#settleTimeoutMs;
     let quietLooks = 0;
     let begunBefore = -1;
     for (;;) {
       for (const broker of this.#brokers) broker.wake();
       await nextTurn();
-      const pending = this.#pending();
+      const pending = this.#pending(beganMs);
       const { begunCount } = clientActivity;
       quietLooks = pending === null && begunCount === begunBefore ? quietLooks + 1 : 0;
       begunBefore = begunCount;
@@ -126,8 +129,8 @@ export class VirtualWallClock implements WallClock {
     }
   }
 
-  /** What is not settled, or null. */
-  #pending(): string | null {
+  /** What is not settled since the step began, or null. */
+  #pending(beganMs: number): string | null {
     const { pendingCount } = clientActivity;
     if (pendingCount > 0)
       return `${pendingCount} piece(s) of work of clients in this process (calls not answered, messages not acknowledged)`;
@@ -137,10 +140,10 @@ export class VirtualWallClock implements WallClock {
       if (broker.nextWallDeadlineMs() <= this.#nowMs)
         return 'something that is due, and a broker does not get done';
     }
-    return this.#pendingBytes();
+    return this.#pendingBytes(beganMs);
   }
 
-  #pendingBytes(): string | null {
+  #pendingBytes(beganMs: number): string | null {
     const clientEnds = new Map<string, { bytesRead: number; bytesWritten: number }>();
     for (const end of clientActivity.connections)
       clientEnds.set(`${end.localPort} ${end.remotePort}`, end);
@@ -163,7 +166,9 @@ export class VirtualWallClock implements WallClock {
       }
     }
     this.#elsewhere = elsewhere;
-    return elsewhere.size > 0 && nowMs - this.#elsewhereSinceMs < ELSEWHERE_QUIET_MS
+    return elsewhere.size > 0 &&
+      nowMs - this.#elsewhereSinceMs < ELSEWHERE_QUIET_MS &&
+      nowMs - beganMs < ELSEWHERE_MS_MAX
       ? 'a client that is not of this process has just been heard or told something'
       : null;
   }

@@ -170,6 +170,38 @@ test('a store that was named stays, and is found again', async () => {
   }
 });
 
+test('what a broker leaves to chance is decided by the seed', async () => {
+  const queues = async (seed: number): Promise<string[]> => {
+    await using broker = await startBroker({ seed });
+    const client = await RawClient.connect(portOf(broker.address));
+    const chosen: string[] = [];
+    for (let count = 0; count < 40; count++) {
+      const sent = await client.request(sendRequest({ topic: 'T', body: 'x', queueId: -1 }));
+      chosen.push(sent.extFields.get('queueId') ?? '');
+    }
+    client.close();
+    return chosen;
+  };
+  const chosen = await queues(3);
+  expect(new Set(chosen).size).toBeGreaterThan(1);
+  expect(await queues(3)).toEqual(chosen);
+  expect(await queues(4)).not.toEqual(chosen);
+});
+
+test('topics that were named are there before anybody sends', async () => {
+  await using broker = await startBroker({ topics: ['early', 'birds'], defaultTopicQueueNums: 3 });
+  const names = await RawClient.connect(portOf(broker.nameServer));
+  for (const topic of ['early', 'birds']) {
+    const route = await names.request({ code: 105, fields: { topic } });
+    const { queueDatas } = JSON.parse(route.body.toString()) as {
+      queueDatas: { readQueueNums: number; writeQueueNums: number }[];
+    };
+    expect(queueDatas).toMatchObject([{ readQueueNums: 3, writeQueueNums: 3 }]);
+  }
+  names.close();
+  await expect(startBroker({ topics: ['not a topic'] })).rejects.toThrow(/not a topic/);
+});
+
 test('a start that fails leaves nothing behind', async () => {
   await using broker = await startBroker();
   const brokerPort = portOf(broker.address);
