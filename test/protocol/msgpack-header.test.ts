@@ -121,6 +121,7 @@ describe('a header in MessagePack', () => {
       first: 0,
       count: 3,
       extras: [['transactionId', 'x'] as const],
+      isPlain: false,
     };
     const sent = read(encoder.writeSend(target, 0, send));
     expect(sent.slice(0, 5)).toEqual([0, 1, -5, expect.any(Number), null]);
