@@ -21,6 +21,7 @@ import { BrokerRegistration } from '../client/broker-registration.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
+import { acceptSocket } from '../reactor/tcp-peer.ts';
 import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -312,7 +313,7 @@ async function start(
   });
   await settle();
   for (const open of listeners) {
-    open.onSocket = (socket) => reactor.accept(socket, open.listener);
+    open.onSocket = (socket) => acceptSocket(reactor, socket, open.listener);
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
   const hasNameServer = listeners.some(({ listener }) => listener === Listener.NAME_SERVER);

@@ -4,9 +4,9 @@
  * One accepted connection: what has arrived of its next frame, and what waits to be written. Holds
  * no more of a frame than has arrived, whatever length was announced.
  */
-import type { Socket } from 'node:net';
 import type { FrameSource } from '../workers/frame-proxy.ts';
 import type { InputBuffers } from './input-buffers.ts';
+import type { Peer } from './peer.ts';
 
 const OUTPUT_BYTES_START = 8 * 1024;
 const NO_BYTES = Buffer.alloc(0);
@@ -14,7 +14,7 @@ const NO_BYTES = Buffer.alloc(0);
 export class Connection implements FrameSource {
   readonly id: number;
   readonly listener: number;
-  readonly socket: Socket;
+  readonly peer: Peer;
   readonly hostBytes: Uint8Array;
   readonly remotePort: number;
   readonly remoteAddress: string;
@@ -32,8 +32,8 @@ export class Connection implements FrameSource {
   isKnownToControl = false;
   isClosed = false;
   closesAfterWrite = false;
-  /** Answers not yet given to the socket: `output[0, outputBytes)`. */
-  output: Buffer = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
+  /** Answers not yet given to the peer: `output[0, outputBytes)`. One that is silent has no buffer. */
+  output: Buffer = NO_BYTES;
   outputBytes = 0;
   isDirty = false;
   /** Pull answers that wait until the peer has read what was written before: copies of PULL_ANSWER payloads. */
@@ -41,7 +41,7 @@ export class Connection implements FrameSource {
   /** Reading is paused because the peer does not read, since then; Infinity when it is not. */
   stalledSinceMs = Infinity;
   stalledBytes = 0;
-  /** Called by the socket when it has taken a write. */
+  /** Called by the peer when it has taken a write. */
   onWritten: () => void = () => {};
 
   readonly #inputBuffers: InputBuffers;
@@ -49,20 +49,20 @@ export class Connection implements FrameSource {
   constructor(options: {
     id: number;
     listener: number;
-    socket: Socket;
+    peer: Peer;
     nowMs: number;
     inputBuffers: InputBuffers;
   }) {
-    const { socket, nowMs } = options;
+    const { peer, nowMs } = options;
     this.id = options.id;
     this.listener = options.listener;
-    this.socket = socket;
+    this.peer = peer;
     this.#inputBuffers = options.inputBuffers;
-    const remote = plainAddress(socket.remoteAddress ?? '0.0.0.0');
+    const remote = plainAddress(peer.remoteAddress);
     this.hostBytes = addressBytes(remote);
-    this.remotePort = socket.remotePort ?? 0;
+    this.remotePort = peer.remotePort;
     this.remoteAddress = `${remote}:${this.remotePort}`;
-    this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
+    this.localAddress = plainAddress(peer.localAddress);
     this.lastReadMs = nowMs;
   }
 
@@ -112,17 +112,22 @@ export class Connection implements FrameSource {
   reserveOutput(bytes: number): void {
     const neededBytes = this.outputBytes + bytes;
     if (neededBytes <= this.output.length) return;
-    let capacity = this.output.length;
+    let capacity = Math.max(this.output.length, OUTPUT_BYTES_START);
     while (capacity < neededBytes) capacity *= 2;
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.output.copy(larger, 0, 0, this.outputBytes);
     this.output = larger;
   }
 
-  /** Starts a new output buffer: the socket still holds the old one. */
+  /** Starts a new output buffer: the peer still holds the old one. */
   replaceOutput(): void {
     this.output = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
     this.outputBytes = 0;
+  }
+
+  /** Lets go of an empty output buffer: thousands of silent connections have none. */
+  releaseOutput(): void {
+    if (this.outputBytes === 0) this.output = NO_BYTES;
   }
 }
 
