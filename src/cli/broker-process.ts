@@ -39,11 +39,14 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
+import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
 
 export interface ReadyInfo {
   brokerPort: number;
   /** null without an embedded name server. */
   nameServerPort: number | null;
+  /** null where there is no port for browsers. */
+  webPort: number | null;
   /** What clients are told, and records carry. */
   clientAddress: string;
   storeDirectory: string;
@@ -78,17 +81,30 @@ export async function startBrokerProcess(
   const files = storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
-  const sockets = await openListeners(config).catch((error: unknown) => {
-    directory.release();
-    throw error;
-  });
+  const sockets: OpenListener[] = [];
+  let web: WebPort | null = null;
+  const running: { broker: WebPortBroker | null } = { broker: null };
   try {
-    return await start(config, logger, wallClock, directory, sockets);
+    await openListeners(config, sockets);
+    if (config.webPort >= 0)
+      web = await openWebPort({ config, logger, broker: () => running.broker });
+    const onServing = (broker: WebPortBroker): void => {
+      running.broker = broker;
+    };
+    return await start(config, logger, wallClock, directory, { sockets, web, onServing });
   } catch (error) {
     for (const { server } of sockets) server.close();
+    await web?.listener.close();
     directory.release();
     throw error;
   }
+}
+
+interface OpenPorts {
+  readonly sockets: readonly OpenListener[];
+  readonly web: WebPort | null;
+  /** The web port serves from now on. */
+  readonly onServing: (broker: WebPortBroker) => void;
 }
 
 async function start(
@@ -96,8 +112,9 @@ async function start(
   logger: Logger,
   wallClock: WallClock,
   directory: StoreDirectory,
-  listeners: readonly OpenListener[],
+  ports: OpenPorts,
 ): Promise<BrokerProcess> {
+  const { sockets: listeners, web } = ports;
   const files = storeFilesOf(config.storeKind);
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
@@ -163,7 +180,8 @@ async function start(
     visibleConfig: configurationTexts(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
-    embeddedNameServer: config.embeddedNameServer,
+    // Also for clients that come by WebSocket, which find their broker there.
+    answersRoutes: config.embeddedNameServer || web !== null,
     orderMessageEnable: config.orderMessageEnable,
     advertisedAddress: clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
@@ -272,6 +290,7 @@ async function start(
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
+    onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
     agents.push(name === 'reactor' ? reactor : factory.make(name));
@@ -316,6 +335,14 @@ async function start(
     open.onSocket = (socket) => acceptSocket(reactor, socket, open.listener);
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
+  ports.onServing({
+    reactor,
+    toControl,
+    positions: factory.positions,
+    schedule: () => runner.schedule(),
+    isRegistered: () => registration?.isRegistered ?? null,
+    isStopping: () => isStopping,
+  });
   const hasNameServer = listeners.some(({ listener }) => listener === Listener.NAME_SERVER);
 
   const close = async (): Promise<void> => {
@@ -328,6 +355,7 @@ async function start(
     reactor.goAway();
     await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
     for (const { server } of listeners) server.close();
+    web?.listener.stopAccepting();
     reactor.stopReading();
     await settle();
     for (const [thread, cell] of Object.entries(memory.lifecycles))
@@ -339,6 +367,7 @@ async function start(
       return reactor.isDrained;
     });
     runner.close();
+    await web?.listener.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
@@ -355,6 +384,7 @@ async function start(
     await Promise.all([...threads.values()].map((worker) => worker.terminate()));
     runner.abandon();
     reactor.close();
+    await web?.listener.close();
     directory.release();
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
@@ -366,6 +396,7 @@ async function start(
     ready: {
       brokerPort,
       nameServerPort: hasNameServer ? portOf(listeners, Listener.NAME_SERVER) : null,
+      webPort: web?.listener.port ?? null,
       clientAddress:
         settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
       storeDirectory: directory.root,
@@ -376,22 +407,15 @@ async function start(
   };
 }
 
-/** Opens every port, or none. */
-async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
-  const opened: OpenListener[] = [];
+/** Opens the TCP ports; those that are open stand in `opened` also where one can not be. */
+async function openListeners(config: BrokerConfig, opened: OpenListener[]): Promise<void> {
   const open = async (port: number, listener: number, flag: string): Promise<void> => {
     opened.push(await openListener(config.listenAddress, port, listener, flag));
   };
-  try {
-    await open(config.brokerPort, Listener.BROKER, '--broker-port');
-    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
-    if (config.embeddedNameServer)
-      await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
-  } catch (error) {
-    for (const { server } of opened) server.close();
-    throw error;
-  }
-  return opened;
+  await open(config.brokerPort, Listener.BROKER, '--broker-port');
+  if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
+  if (config.embeddedNameServer)
+    await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
 }
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {

@@ -93,6 +93,33 @@ export interface PullAnswer {
   bodyBytes: number;
 }
 
+/** To be filled again and again: one of a kind keeps its shape. */
+export function emptySendAnswer(): SendAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    queueId: 0,
+    queueOffset: 0,
+    offsets: new Float64Array(0),
+    first: 0,
+    count: 0,
+    extras: null,
+  };
+}
+
+export function emptyPullAnswer(): PullAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    bodyBytes: 0,
+  };
+}
+
 /** Longest header of a pull's answer. */
 export const PULL_HEADER_BYTES_MAX = 512;
 

@@ -66,6 +66,11 @@ export class Connection implements FrameSource {
     this.lastReadMs = nowMs;
   }
 
+  /** Answers that the network has not taken, here and at the peer. */
+  get pendingBytes(): number {
+    return this.outputBytes + this.peer.pendingBytes;
+  }
+
   /** Takes in what has arrived. */
   addInput(chunk: Buffer): void {
     const leftBytes = this.inputEnd - this.inputStart;
@@ -89,6 +94,18 @@ export class Connection implements FrameSource {
     this.#ownsInput = true;
     this.inputStart = 0;
     this.inputEnd = neededBytes;
+  }
+
+  /** Copies what is left of the input, where the chunk it stands in is not ours for longer. */
+  ownInput(): void {
+    if (this.#ownsInput || this.inputEnd === this.inputStart) return;
+    const leftBytes = this.inputEnd - this.inputStart;
+    const own = this.#inputBuffers.take(leftBytes);
+    this.input.copy(own, 0, this.inputStart, this.inputEnd);
+    this.input = own;
+    this.#ownsInput = true;
+    this.inputStart = 0;
+    this.inputEnd = leftBytes;
   }
 
   /** True once `input` is a buffer of `#inputBuffers`, which may be appended to. */

@@ -39,6 +39,7 @@ import {
   connectionMessage,
   logRange,
   MessageType,
+  METRICS_CONNECTION_ID,
   pullAnswerMessage,
   readExtras,
   type TopicsChanged,
@@ -46,8 +47,9 @@ import {
 import {
   type AnswerEncoder,
   appendRemark,
+  emptyPullAnswer,
+  emptySendAnswer,
   PULL_HEADER_BYTES_MAX,
-  type SendAnswer,
 } from './answer-encoder.ts';
 import { Connection } from './connection.ts';
 import { InputBuffers } from './input-buffers.ts';
@@ -72,6 +74,8 @@ export interface ReactorOptions {
   connectionCountMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
+  /** The answer to METRICS_ASKED; it may not be kept. */
+  onMetrics?: (frame: Buffer) => void;
 }
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -105,34 +109,20 @@ export class Reactor implements Agent {
   #isGoingAway = false;
   #isReading = true;
   #badFrameLoggedMs = -Infinity;
-  readonly #send: SendAnswer = {
-    opaque: 0,
-    serializeType: 0,
-    code: 0,
-    queueId: 0,
-    queueOffset: 0,
-    offsets: new Float64Array(0),
-    first: 0,
-    count: 0,
-    extras: null,
-  };
-  readonly #pull = {
-    opaque: 0,
-    serializeType: 0,
-    code: 0,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    bodyBytes: 0,
-  };
+  readonly #send = emptySendAnswer();
+  readonly #pull = emptyPullAnswer();
 
   constructor(options: ReactorOptions) {
     this.#options = options;
     this.#assemblers = options.inbound.map(() => new PartAssembler());
   }
 
-  get connectionCount(): number {
-    return this.#connections.size;
+  /** Open connections of one listener. */
+  countOf(listener: number): number {
+    let count = 0;
+    for (const connection of this.#connections.values())
+      if (connection.listener === listener) count++;
+    return count;
   }
 
   /** Takes an accepted connection, which does not read yet; null where there are too many, or the broker stops. */
@@ -177,6 +167,14 @@ export class Reactor implements Agent {
     this.#options.schedule();
   }
 
+  /** Ends a connection from this side. */
+  end(connection: Connection, reason: CloseReason): void {
+    if (connection.isClosed) return;
+    this.counts.onClosed(reason);
+    connection.peer.destroy(reason);
+    this.#onClose(connection);
+  }
+
   /** From now on requests are answered GO_AWAY where the client knows that answer (newer than 5.3.1). */
   goAway(): void {
     this.#isGoingAway = true;
@@ -191,7 +189,7 @@ export class Reactor implements Agent {
   /** True when every answer has been taken by its socket. */
   get isDrained(): boolean {
     for (const connection of this.#connections.values()) {
-      if (connection.outputBytes > 0 || connection.peer.pendingBytes > 0) return false;
+      if (connection.pendingBytes > 0) return false;
     }
     return true;
   }
@@ -319,7 +317,7 @@ export class Reactor implements Agent {
         'closed a connection: bad frame',
       );
     }
-    this.#end(connection, 'bad-frame');
+    this.end(connection, 'bad-frame');
   }
 
   #retryBlocked(): number {
@@ -344,13 +342,6 @@ export class Reactor implements Agent {
   #resume(connection: Connection): void {
     if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity)
       connection.peer.resume();
-  }
-
-  /** Ends a connection from this side. */
-  #end(connection: Connection, reason: CloseReason): void {
-    this.counts.onClosed(reason);
-    connection.peer.destroy(reason);
-    this.#onClose(connection);
   }
 
   #onClose(connection: Connection): void {
@@ -441,7 +432,7 @@ export class Reactor implements Agent {
       ring.int32[(offset + pullAnswerMessage.connectionId) >> 2],
     );
     if (connection === undefined) return;
-    if (connection.deferredPulls.length > 0 || pendingBytes(connection) > PULL_OUTPUT_BYTES_MAX) {
+    if (connection.deferredPulls.length > 0 || connection.pendingBytes > PULL_OUTPUT_BYTES_MAX) {
       // An aligned copy, to be read as the ring would be.
       const copy = Buffer.from(new ArrayBuffer(ring.payloadBytes));
       ring.bytes.copy(copy, 0, offset, offset + ring.payloadBytes);
@@ -478,7 +469,7 @@ export class Reactor implements Agent {
       const segment = segments.segmentAt(physicalOffset);
       if (segment === null) {
         // Deleted between the answer and here: retention waits longer than that, so the peer was very slow.
-        this.#end(connection, 'expired-data');
+        this.end(connection, 'expired-data');
         return;
       }
       const from = physicalOffset % segments.segmentBytes;
@@ -496,8 +487,9 @@ export class Reactor implements Agent {
       if (whole === null) return;
       const connectionId = whole.readInt32LE(answerBytesMessage.connectionId);
       const connection = this.#connections.get(connectionId);
-      if (connection !== undefined)
-        this.#write(connection, whole.subarray(answerBytesMessage.totalBytes));
+      const frame = whole.subarray(answerBytesMessage.totalBytes);
+      if (connection !== undefined) this.#write(connection, frame);
+      else if (connectionId === METRICS_CONNECTION_ID) this.#options.onMetrics?.(frame);
       return;
     }
     const payload = assembler.take(ring);
@@ -545,7 +537,7 @@ export class Reactor implements Agent {
         connection.outputBytes = 0;
       else connection.replaceOutput();
     }
-    const isStalled = pendingBytes(connection) > OUTPUT_BYTES_MAX;
+    const isStalled = connection.pendingBytes > OUTPUT_BYTES_MAX;
     if (isStalled && connection.stalledSinceMs === Infinity) {
       connection.stalledSinceMs = this.#options.nowMs();
       connection.stalledBytes = peer.bytesWritten;
@@ -559,13 +551,13 @@ export class Reactor implements Agent {
     if (connection.isClosed) return;
     while (
       connection.deferredPulls.length > 0 &&
-      pendingBytes(connection) <= PULL_OUTPUT_BYTES_MAX
+      connection.pendingBytes <= PULL_OUTPUT_BYTES_MAX
     ) {
       const copy = connection.deferredPulls.shift() as Buffer;
       this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
     }
     if (connection.outputBytes > 0) this.#markDirty(connection);
-    if (connection.stalledSinceMs !== Infinity && pendingBytes(connection) <= OUTPUT_BYTES_MAX) {
+    if (connection.stalledSinceMs !== Infinity && connection.pendingBytes <= OUTPUT_BYTES_MAX) {
       connection.stalledSinceMs = Infinity;
       this.#resume(connection);
     }
@@ -589,11 +581,7 @@ export class Reactor implements Agent {
       if (nowMs - connection.lastReadMs > OUTPUT_KEEP_MS) connection.releaseOutput();
       if (reason === null) continue;
       logger.info({ remoteAddress: connection.remoteAddress, reason }, 'closed a connection');
-      this.#end(connection, reason);
+      this.end(connection, reason);
     }
   }
-}
-
-function pendingBytes(connection: Connection): number {
-  return connection.outputBytes + connection.peer.pendingBytes;
 }

@@ -26,6 +26,7 @@ class Run {
         PATH: process.env['PATH'],
         MILLRACE_STORE_KIND: 'plain',
         MILLRACE_SEGMENT_BYTES: '65536',
+        MILLRACE_WEB_PORT: 'off',
       },
       stdio: ['ignore', to ?? 'pipe', 'pipe'],
     });
