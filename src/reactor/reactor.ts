@@ -142,7 +142,8 @@ export class Reactor implements Agent {
       inputBuffers: this.#inputBuffers,
     });
     connection.onWritten = () => {
-      if (connection.outputBytes === 0 && connection.deferredPulls.length === 0) return;
+      const isWaiting = connection.outputBytes > 0 || connection.deferredPulls.length > 0;
+      if (!isWaiting && connection.stalledSinceMs === Infinity) return;
       this.#onWritten(connection);
       this.#options.schedule();
     };
