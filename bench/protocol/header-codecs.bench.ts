@@ -48,6 +48,7 @@ for (const serializeType of [0, 1, 2] as const) {
     first: 0,
     count: 1,
     extras: null,
+    isPlain: false,
   };
   bench.add(`${name}: scan (${frame.length - 136} B)`, () => {
     if (!scanner.scan(frame, 4, frame.length)) throw new Error('not scanned');

@@ -23,6 +23,7 @@ import { BrokerRegistration } from '../client/broker-registration.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
+import { acceptSocket } from '../reactor/tcp-peer.ts';
 import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -42,12 +43,15 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
-import { pendingIn, type Timekeeping } from './timekeeping.ts';
+import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
+import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
 
 export interface ReadyInfo {
   brokerPort: number;
   /** null without an embedded name server. */
   nameServerPort: number | null;
+  /** null where there is no port for browsers. */
+  webPort: number | null;
   /** What clients are told, and records carry. */
   clientAddress: string;
   storeDirectory: string;
@@ -103,11 +107,16 @@ export async function startBrokerProcess(
       : storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
-  const sockets = await openListeners(config).catch((error: unknown) => {
-    directory.release();
-    throw error;
-  });
+  const sockets: OpenListener[] = [];
+  let web: WebPort | null = null;
+  const running: { broker: WebPortBroker | null } = { broker: null };
   try {
+    await openListeners(config, sockets);
+    if (config.webPort >= 0)
+      web = await openWebPort({ config, logger, broker: () => running.broker });
+    const onServing = (broker: WebPortBroker): void => {
+      running.broker = broker;
+    };
     const { random = Math.random, advanceClock = null } = surroundings;
     return await start(
       config,
@@ -115,13 +124,21 @@ export async function startBrokerProcess(
       { wallClock: wallClock ?? systemWallClock, random, advanceClock },
       files,
       directory,
-      sockets,
+      { sockets, web, onServing },
     );
   } catch (error) {
     for (const { server } of sockets) server.close();
+    await web?.listener.close();
     directory.release();
     throw error;
   }
+}
+
+interface OpenPorts {
+  readonly sockets: readonly OpenListener[];
+  readonly web: WebPort | null;
+  /** The web port serves from now on. */
+  readonly onServing: (broker: WebPortBroker) => void;
 }
 
 async function start(
@@ -130,9 +147,10 @@ async function start(
   surroundings: Omit<Surroundings, 'isStoreTemporary'>,
   files: StoreFiles,
   directory: StoreDirectory,
-  listeners: readonly OpenListener[],
+  ports: OpenPorts,
 ): Promise<BrokerProcess> {
   const { wallClock, random } = surroundings;
+  const { sockets: listeners, web } = ports;
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -197,7 +215,8 @@ async function start(
     visibleConfig: configurationTexts(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
-    embeddedNameServer: config.embeddedNameServer,
+    // Also for clients that come by WebSocket, which find their broker there.
+    answersRoutes: config.embeddedNameServer || web !== null,
     orderMessageEnable: config.orderMessageEnable,
     advertisedAddress: clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
@@ -315,6 +334,7 @@ async function start(
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
+    onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
     agents.push(name === 'reactor' ? reactor : factory.make(name));
@@ -356,9 +376,17 @@ async function start(
   });
   await settle();
   for (const open of listeners) {
-    open.onSocket = (socket) => reactor.accept(socket, open.listener);
+    open.onSocket = (socket) => acceptSocket(reactor, socket, open.listener);
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
+  ports.onServing({
+    reactor,
+    toControl,
+    positions: factory.positions,
+    schedule: () => runner.schedule(),
+    isRegistered: () => registration?.isRegistered ?? null,
+    isStopping: () => isStopping,
+  });
   const hasNameServer = listeners.some(({ listener }) => listener === Listener.NAME_SERVER);
 
   const close = async (): Promise<void> => {
@@ -369,9 +397,11 @@ async function start(
       return;
     }
     reactor.goAway();
-    const isAlone = waitUntil(() => reactor.connectionCount === 0, GO_AWAY_MS);
+    // Who asks by HTTP is seen only while it asks.
+    const isAlone = waitUntil(() => web === null && reactor.connectionCount === 0, GO_AWAY_MS);
     await Promise.all([isAlone, registration?.close()]);
     const closings = listeners.map(({ server }) => closed(server));
+    web?.listener.stopAccepting();
     reactor.stopReading();
     await settle();
     for (const [thread, cell] of Object.entries(memory.lifecycles))
@@ -384,6 +414,7 @@ async function start(
     });
     runner.close();
     factory.close();
+    await web?.listener.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
@@ -402,6 +433,7 @@ async function start(
     runner.abandon();
     reactor.close();
     factory.close();
+    await web?.listener.close();
     directory.release();
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
@@ -413,6 +445,7 @@ async function start(
     ready: {
       brokerPort,
       nameServerPort: hasNameServer ? portOf(listeners, Listener.NAME_SERVER) : null,
+      webPort: web?.listener.port ?? null,
       clientAddress:
         settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
       storeDirectory: directory.root,
@@ -424,27 +457,20 @@ async function start(
       wake: () => runner.schedule(),
       nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),
       pending: () => pendingIn(rings, runner, factory.positions),
-      connections: () => reactor.transfers(),
+      connections: () => transfersOf(reactor, listeners),
     },
   };
 }
 
-/** Opens every port, or none. */
-async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
-  const opened: OpenListener[] = [];
+/** Opens the TCP ports; those that are open stand in `opened` also where one can not be. */
+async function openListeners(config: BrokerConfig, opened: OpenListener[]): Promise<void> {
   const open = async (port: number, listener: number, flag: string): Promise<void> => {
     opened.push(await openListener(config.listenAddress, port, listener, flag));
   };
-  try {
-    await open(config.brokerPort, Listener.BROKER, '--broker-port');
-    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
-    if (config.embeddedNameServer)
-      await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
-  } catch (error) {
-    for (const { server } of opened) server.close();
-    throw error;
-  }
-  return opened;
+  await open(config.brokerPort, Listener.BROKER, '--broker-port');
+  if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
+  if (config.embeddedNameServer)
+    await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
 }
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {

@@ -119,6 +119,16 @@ function contradictions(config: BrokerConfig): string[] {
         problems.push(`port ${port} can not be that of the name server: it is ${what}`);
     }
   }
+  if (config.webPort > 0) {
+    for (const [port, what] of [
+      [config.brokerPort, 'the port of the broker'],
+      [config.brokerPort - 2, 'the VIP port of the broker, two below its port'],
+      [config.embeddedNameServer ? config.nameServerPort : -1, 'the port of the name server'],
+    ] as const) {
+      if (port === config.webPort)
+        problems.push(`port ${port} can not be the web port: it is ${what}`);
+    }
+  }
   if (config.diskSpaceCleanForciblyRatio > config.diskSpaceWarningLevelRatio) {
     problems.push(
       `diskSpaceCleanForciblyRatio ${config.diskSpaceCleanForciblyRatio} is above diskSpaceWarningLevelRatio ${config.diskSpaceWarningLevelRatio}: messages would be refused before old ones are deleted`,

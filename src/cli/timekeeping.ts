@@ -5,8 +5,10 @@
  * becomes due, and whether all that could be done has been done.
  */
 import type { ConnectionTransfer } from '../reactor/connection.ts';
+import type { Reactor } from '../reactor/reactor.ts';
 import type { EventLoopRunner } from '../ring/agent-runner.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
+import type { OpenListener } from './listeners.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
 export interface Timekeeping {
@@ -16,7 +18,22 @@ export interface Timekeeping {
   nextWallDeadlineMs(): number;
   /** What the agents have still to do without being asked or waiting for a time; null: nothing. */
   pending(): string | null;
-  connections(): Iterable<ConnectionTransfer>;
+  connections(): Iterable<Transfer>;
+}
+
+/** What has gone over a connection, by the ports of its ends. */
+export interface Transfer extends ConnectionTransfer {
+  localPort: number;
+}
+
+export function* transfersOf(
+  reactor: Reactor,
+  listeners: readonly OpenListener[],
+): Generator<Transfer> {
+  const ports = new Map(listeners.map(({ listener, port }) => [listener, port]));
+  // The web port is none of these, and 0 is nobody's port: its clients count as those of elsewhere.
+  for (const transfer of reactor.transfers())
+    yield { ...transfer, localPort: ports.get(transfer.listener) ?? 0 };
 }
 
 export function pendingIn(

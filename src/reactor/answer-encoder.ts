@@ -99,6 +99,34 @@ export interface PullAnswer {
   bodyBytes: number;
 }
 
+/** To be filled again and again: one of a kind keeps its shape. */
+export function emptySendAnswer(): SendAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    isPlain: false,
+    queueId: 0,
+    queueOffset: 0,
+    offsets: new Float64Array(0),
+    first: 0,
+    count: 0,
+    extras: null,
+  };
+}
+
+export function emptyPullAnswer(): PullAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    bodyBytes: 0,
+  };
+}
+
 /** Longest header of a pull's answer. */
 export const PULL_HEADER_BYTES_MAX = 512;
 
@@ -222,25 +250,24 @@ export class AnswerEncoder {
   #writeMsgpackSend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
     const remark = answer.code === ResponseCode.SUCCESS ? null : appendRemark(answer.code);
     let at = writeMsgpackHead(target, start, answer.code, answer.opaque, remark);
-    if (!hasHeader) {
-      target[at++] = MSGPACK_FIXMAP;
-      return at;
-    }
     const { extras } = answer;
     target[at++] = MSGPACK_MAP16;
-    target.writeUInt16BE(SEND_FIELD_COUNT + (extras?.length ?? 0), at);
-    at = put(target, at + 2, this.#msgpackSendFields);
-    // Length before content in five bytes, whatever it is: batches have long ids.
-    let valueAt = at + 5;
-    at = this.#putIds(target, valueAt, answer);
-    target[valueAt - 5] = MSGPACK_STR32;
-    writeInt32(target, at - valueAt, valueAt - 4);
-    at = putMsgpackNumber(target, put(target, at, msgpackQueueId), answer.queueId);
-    at = putMsgpackNumber(target, put(target, at, msgpackQueueOffset), answer.queueOffset);
+    target.writeUInt16BE((hasHeader ? SEND_FIELD_COUNT : 0) + (extras?.length ?? 0), at);
+    at += 2;
+    if (hasHeader) {
+      at = put(target, at, this.#msgpackSendFields);
+      // Length before content in five bytes, whatever it is: batches have long ids.
+      const valueAt = at + 5;
+      at = this.#putIds(target, valueAt, answer);
+      target[valueAt - 5] = MSGPACK_STR32;
+      writeInt32(target, at - valueAt, valueAt - 4);
+      at = putMsgpackNumber(target, put(target, at, msgpackQueueId), answer.queueId);
+      at = putMsgpackNumber(target, put(target, at, msgpackQueueOffset), answer.queueOffset);
+    }
     if (extras === null) return at;
     for (const pair of extras) {
       for (const text of pair) {
-        valueAt = at + 5;
+        const valueAt = at + 5;
         const length = target.write(text, valueAt);
         target[at] = MSGPACK_STR32;
         writeInt32(target, length, at + 1);

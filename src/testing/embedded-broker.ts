@@ -50,15 +50,18 @@ export class EmbeddedBroker implements AsyncDisposable {
   readonly address: string;
   /** What clients are given: host:port of its name server. */
   readonly nameServer: string;
+  /** For clients that speak WebSocket, where a `webPort` was asked for (0: any that is free); else null. */
+  readonly webUrl: string | null;
   /** Resolves with the cause if the broker can't go on. */
   readonly failed: Promise<Error>;
   readonly #close: () => Promise<void>;
   #closing: Promise<void> | null = null;
 
   constructor(process: BrokerProcess, host: string, close: () => Promise<void>) {
-    const { brokerPort, nameServerPort } = process.ready;
+    const { brokerPort, nameServerPort, webPort } = process.ready;
     this.address = `${host}:${brokerPort}`;
     this.nameServer = nameServerPort === null ? '' : `${host}:${nameServerPort}`;
+    this.webUrl = webPort === null ? null : `ws://${host}:${webPort}`;
     this.failed = process.failed;
     this.#close = close;
   }
@@ -87,6 +90,9 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Emb
     brokerName: 'broker-test',
     brokerPort: 0,
     nameServerPort: 0,
+    // None: it takes time to load. The library that is no native code, where one is asked for.
+    webPort: -1,
+    webLibrary: 'ws',
     segmentBytes: SEGMENT_BYTES,
     flushIntervalMs: FLUSH_INTERVAL_MS,
     waitTimeMillsInSendQueue: SEND_WAIT_MS,

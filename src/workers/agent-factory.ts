@@ -34,6 +34,7 @@ import type { AgentName, BrokerMemory, Placement } from './broker-memory.ts';
 import { CommitLogWriter } from './commit-log-writer.ts';
 import { Control } from './control.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { Flusher } from './flusher.ts';
 import { FrameProxy } from './frame-proxy.ts';
 import { LogRetention } from './log-retention.ts';
@@ -80,7 +81,8 @@ export interface AgentSettings {
   visibleConfig: [string, string][];
   brokerId: number;
   brokerPort: number;
-  embeddedNameServer: boolean;
+  /** There is a name server in this process, with a port of its own or not. */
+  answersRoutes: boolean;
   orderMessageEnable: boolean;
   /** Address that clients are given; null: the one by which they reached the name server. */
   advertisedAddress: string | null;
@@ -414,12 +416,25 @@ export class AgentFactory {
       },
       requestClient: (connectionId, frame) => toReactor.queueBytes(connectionId, frame),
     });
+    const metrics = new DispatcherMetrics({
+      clusterName: settings.control.clusterName,
+      brokerName,
+      topics,
+      statistics,
+      positions: this.positions,
+      storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
+      storeTimestampAt: (physicalOffset) => queries.storeTimestampAt(physicalOffset),
+      nextTimerMs: () => timers.nextDueMs(),
+      appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
+      wallNowMs: () => this.#context.wallClock.nowMs(),
+    });
     const desk = new QuestionDesk({
       queries,
       groups,
       resets,
       statistics,
       delays,
+      metrics,
       storeInfo: () => storeInfo({ files, directory, positions, queries, delays }),
       clean: () => {
         for (const topic of topics.unconfigured()) topics.delete(topic.topic);
@@ -501,7 +516,7 @@ export class AgentFactory {
 
   #makeControl(): Agent {
     const { settings, logger } = this.#context;
-    const nameServer = settings.embeddedNameServer
+    const nameServer = settings.answersRoutes
       ? new NameServer({
           monotonicClock: systemMonotonicClock,
           wallClock: this.#context.wallClock,

@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { expect, test } from 'vitest';
+import { Producer } from '../../src/client/index.ts';
 import { type EmbeddedBroker, startBroker } from '../../src/testing/index.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
 import { readRecords } from '../workers/test-broker.ts';
@@ -168,6 +169,15 @@ test('a store that was named stays, and is found again', async () => {
   } finally {
     fs.rmSync(storeDirectory, { recursive: true, force: true });
   }
+});
+
+test('speaks WebSocket where it is told to', async () => {
+  await using plain = await startBroker();
+  expect(plain.webUrl).toBeNull();
+  await using broker = await startBroker({ webPort: 0, topics: ['T'] });
+  await using producer = new Producer({ servers: broker.webUrl ?? '', group: 'page' });
+  const { status } = await producer.send({ topic: 'T', body: 'x' });
+  expect(status).toBe('ok');
 });
 
 test('what a broker leaves to chance is decided by the seed', async () => {

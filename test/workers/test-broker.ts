@@ -21,6 +21,7 @@ export function startTestBroker(
     brokerName: 'broker-test',
     brokerPort: 0,
     nameServerPort: 0,
+    webPort: -1,
     segmentBytes: 16 * 1024 * 1024,
     messageDelayLevel: '1s 2s 3s',
     ...overrides,

@@ -1,0 +1,89 @@
+/**
+ * The least of WebSocket that the generator needs, in the place where TCP has nothing: the head of a
+ * message before each write, and heads taken out of what comes in. Masked with zeros, which the
+ * protocol allows and which costs the generator nothing; the broker unmasks all the same.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Endpoint } from './load-options.ts';
+
+/** Longest head: opcode, length of 8 bytes, mask. */
+export const HEAD_BYTES_MAX = 14;
+const BINARY_AND_FINAL = 0x82;
+const MASKED = 0x80;
+
+export function upgradeRequest(endpoint: Endpoint): string {
+  return (
+    `GET / HTTP/1.1\r\nHost: ${endpoint.host}:${endpoint.port}\r\nUpgrade: websocket\r\n` +
+    `Connection: Upgrade\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n` +
+    'Sec-WebSocket-Version: 13\r\n\r\n'
+  );
+}
+
+/** Writes the head of a message that begins at HEAD_BYTES_MAX of a block; returns where the head begins. */
+export function writeHead(block: Buffer, payloadBytes: number): number {
+  const isShort = payloadBytes < 126;
+  const isMiddle = !isShort && payloadBytes < 0x1_0000;
+  const headBytes = isShort ? 6 : isMiddle ? 8 : 14;
+  const start = HEAD_BYTES_MAX - headBytes;
+  block[start] = BINARY_AND_FINAL;
+  block[start + 1] = MASKED | (isShort ? payloadBytes : isMiddle ? 126 : 127);
+  if (isMiddle) block.writeUInt16BE(payloadBytes, start + 2);
+  else if (!isShort) block.writeBigUInt64BE(BigInt(payloadBytes), start + 2);
+  block.writeUInt32BE(0, HEAD_BYTES_MAX - 4);
+  return start;
+}
+
+/** Takes the answer to the upgrade and the heads of messages out of what a server sends. */
+export class WebReader {
+  #isOpen = false;
+  /** The answer to the upgrade, or a head that has not come whole. */
+  #head = Buffer.alloc(0);
+  /** Of the message at hand, yet to come. */
+  #leftBytes = 0;
+  readonly #onOpen: () => void;
+  readonly #onPayload: (bytes: Buffer) => void;
+
+  constructor(onOpen: () => void, onPayload: (bytes: Buffer) => void) {
+    this.#onOpen = onOpen;
+    this.#onPayload = onPayload;
+  }
+
+  /** @throws Error where the server does not speak WebSocket, or ends it */
+  feed(chunk: Buffer): void {
+    let rest = chunk;
+    if (!this.#isOpen) {
+      this.#head = Buffer.concat([this.#head, rest]);
+      const end = this.#head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      if (!this.#head.toString('latin1').startsWith('HTTP/1.1 101 '))
+        throw new Error(`no WebSocket: ${this.#head.toString('latin1', 0, 200)}`);
+      rest = this.#head.subarray(end + 4);
+      this.#head = Buffer.alloc(0);
+      this.#isOpen = true;
+      this.#onOpen();
+    }
+    while (rest.length > 0) {
+      if (this.#leftBytes === 0) {
+        const whole = this.#head.length === 0 ? rest : Buffer.concat([this.#head, rest]);
+        const headBytes = whole.length < 2 ? Infinity : [2, 4, 10][Math.max(0, whole[1] - 125)];
+        if (whole.length < headBytes) {
+          this.#head = Buffer.from(whole);
+          return;
+        }
+        if (whole[0] !== BINARY_AND_FINAL) throw new Error(`the server sent opcode ${whole[0]}`);
+        this.#leftBytes =
+          headBytes === 2
+            ? whole[1]
+            : headBytes === 4
+              ? whole.readUInt16BE(2)
+              : Number(whole.readBigUInt64BE(2));
+        rest = whole.subarray(headBytes);
+        this.#head = Buffer.alloc(0);
+      }
+      const bytes = Math.min(this.#leftBytes, rest.length);
+      if (bytes > 0) this.#onPayload(rest.subarray(0, bytes));
+      this.#leftBytes -= bytes;
+      rest = rest.subarray(bytes);
+    }
+  }
+}
