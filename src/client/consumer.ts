@@ -430,7 +430,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onError: (error) => this.#report(error),
       onConsumed: (topic, messageCount, isOk, tookMs) =>
         this.#statistics.add(topic, messageCount, isOk, tookMs),
-      consumeTimeoutMs: this.#settings.consumeTimeoutMs,
+      consumeTimeoutMs: this.#settings.isOrdered ? Infinity : this.#settings.consumeTimeoutMs,
     });
     try {
       await this.start();

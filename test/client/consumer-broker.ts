@@ -9,6 +9,7 @@ import type { BrokerConfig } from '../../src/base/broker-config.ts';
 import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import { clientActivity } from '../../src/client/client-activity.ts';
 import { type ClientError, Consumer } from '../../src/client/index.ts';
+import { MemoryOffsetStorage } from '../../src/client/offset-store.ts';
 import type { ConsumerOptions } from '../../src/client/consumer-options.ts';
 import { RawClient, sendRequest, type SendOptions } from '../workers/raw-client.ts';
 import { startTestBroker } from '../workers/test-broker.ts';
@@ -55,6 +56,8 @@ export class ConsumerBroker {
       servers: this.servers,
       from: 'first',
       onError: (error) => this.errors.push(error),
+      // Not the home of whoever runs the tests.
+      offsetStorage: new MemoryOffsetStorage(),
       ...options,
     });
     this.#consumers.push(consumer);
