@@ -63,6 +63,10 @@ export type RevokedListener = (queues: readonly MessageQueue[], reason: RevokeRe
 /** Deliveries in a group whose own setting is not known here (16 retries). */
 const ATTEMPTS_MAX = 17;
 
+/** The same trouble is told again after so long. Guesses. */
+const TOLD_AGAIN_MS = 5000;
+const TOLD_COUNT_MAX = 100;
+
 /** What is done with any iterator. */
 interface Stream {
   pump(): void;
@@ -95,6 +99,8 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
   #isJoined = false;
   #closing: Promise<void> | null = null;
   readonly #timers = new Map<string, BackgroundTimer>();
+  /** By message, when it was told last. */
+  readonly #toldMs = new Map<string, number>();
 
   /** Connects when first needed. @throws ClientError INVALID_ARGUMENT */
   constructor(options: ConsumerOptions) {
@@ -104,7 +110,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     this.#core = new ConnectedCore(options);
     const core = this.#core;
     this.#retrySubscription = subscriptionOf(retryTopicOf(group));
-    const onError = (error: ClientError): void => this.#report(error);
+    const onError = (error: ClientError): void => this.#reportOnce(error);
     const onReady = (processQueue: ProcessQueue<ConsumedRecord>): void =>
       this.#onReady(processQueue);
     const retries = new RetrySender({ core, group, maxAttempts: settings.maxAttempts, onError });
@@ -513,6 +519,17 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
         this.#report(new ClientError('LISTENER_FAILED', text, { cause }));
       }
     }
+  }
+
+  /** What many queues have to tell of one lost broker is told once. */
+  #reportOnce(error: ClientError): void {
+    const nowMs = performance.now();
+    const isListeners = error.code === 'LISTENER_FAILED';
+    if (!isListeners && nowMs - (this.#toldMs.get(error.message) ?? -Infinity) < TOLD_AGAIN_MS)
+      return;
+    if (this.#toldMs.size >= TOLD_COUNT_MAX) this.#toldMs.clear();
+    this.#toldMs.set(error.message, nowMs);
+    this.#report(error);
   }
 
   #report(error: unknown): void {

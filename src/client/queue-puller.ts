@@ -73,6 +73,8 @@ export class QueuePuller<Message extends TrackedMessage> {
   #isStopped = false;
   /** Since the last pull that went well. */
   #failureCount = 0;
+  /** Of these, those that did not know the group. */
+  #unknownCount = 0;
   #toldKind = '';
   /** What was last said along with a pull that was answered, or by `commit`. */
   committedOffset = -1;
@@ -245,7 +247,7 @@ export class QueuePuller<Message extends TrackedMessage> {
       case ResponseCode.FILTER_DATA_NOT_EXIST:
       case ResponseCode.FILTER_DATA_NOT_LATEST: {
         // The first time it is only late: a broker that was started again knows nobody.
-        if (this.#failureCount > 0) this.#tell(error);
+        if (this.#unknownCount++ > 0) this.#tell(error);
         const pauseMs = this.#retryMs();
         await this.#options.onUnknown();
         return pauseMs;
@@ -270,6 +272,7 @@ export class QueuePuller<Message extends TrackedMessage> {
 
   #succeeded(): void {
     this.#failureCount = 0;
+    this.#unknownCount = 0;
     this.#toldKind = '';
   }
 
