@@ -136,6 +136,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       strategy: settings.strategy,
       topics: () => this.#topics(),
       apply: (topic, queues) => this.#assignments.apply(topic, queues),
+      retain: (topics) => this.#assignments.retain(topics),
       onError,
     });
     this.#assignments = new QueueAssignments({
@@ -411,7 +412,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     const tell = async (): Promise<void> => {
       try {
         await this.#core.setConsumer(this.#describe());
-        await this.#assignments.retain(this.#topics());
         await this.#rebalancer.round();
       } catch (error) {
         this.#report(error);

@@ -15,7 +15,7 @@
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, ClientError } from './client-error.ts';
 import type { MessageQueue } from './message.ts';
 import type { ProcessQueue, TrackedMessage } from './process-queue.ts';
 import type { Subscription } from './subscription.ts';
@@ -153,13 +153,7 @@ export class QueuePuller<Message extends TrackedMessage> {
       }
     } catch (error) {
       if (this.#isStopped) return 0;
-      this.#tell(
-        ClientError.is(error)
-          ? error
-          : new ClientError('PROTOCOL_ERROR', `a pull of ${this.#name} failed: ${String(error)}`, {
-              cause: error,
-            }),
-      );
+      this.#tell(asClientError(error, `a pull of ${this.#name} failed`));
       return this.#retryMs();
     }
   }

@@ -12,7 +12,7 @@ import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, ClientError } from './client-error.ts';
 import type { ConsumedRecord } from './consumed-message.ts';
 import type { MessageQueue } from './message.ts';
 import { retryTopicOf } from './subscription.ts';
@@ -80,8 +80,7 @@ export class RetrySender {
       if (answer.code === ResponseCode.SUCCESS) return true;
       onError(answerError(answer, `giving back a message of ${message.topic}`));
     } catch (error) {
-      if (!ClientError.is(error)) throw error;
-      onError(error);
+      onError(asClientError(error, `giving back a message of ${message.topic}`));
     }
     return this.#sendCopy(message, {
       reconsumeTimes: message.reconsumeTimes + 1,
@@ -123,8 +122,7 @@ export class RetrySender {
       if (isStored) return true;
       onError(answerError(answer, `a send to ${queue.topic}`));
     } catch (error) {
-      if (!ClientError.is(error)) throw error;
-      onError(error);
+      onError(asClientError(error, `a send to the retry topic of ${group}`));
     }
     return false;
   }
