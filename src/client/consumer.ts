@@ -18,7 +18,7 @@
  */
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { answerError } from './answer-error.ts';
-import { BrokerQuestions, type DirectResult } from './broker-questions.ts';
+import { type ListenerCall, serveBroker } from './broker-questions.ts';
 import type { ConsumerData } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { ConnectedCore } from './connected-core.ts';
@@ -32,7 +32,6 @@ import {
   type MessageHome,
   RecordBatch,
 } from './consumed-message.ts';
-import { consumeOnce } from './consume-once.ts';
 import {
   type ConsumerOptions,
   type ConsumerSettings,
@@ -73,7 +72,7 @@ interface Stream {
   close(): void;
 }
 
-type AnyListener = (messages: ConsumedRecord | ConsumedRecord[]) => unknown;
+type AnyListener = ListenerCall['call'];
 
 const encoder = new TextEncoder();
 
@@ -92,8 +91,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
   readonly #streams = new Set<Stream>();
   readonly #pausedQueues = new Set<string>();
   #isPaused = false;
-  #listener: AnyListener | null = null;
-  #isBatchListener = false;
+  #listener: ListenerCall | null = null;
   #runner: ListenerRunner | null = null;
   #starting: Promise<void> | null = null;
   #isJoined = false;
@@ -165,7 +163,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onError,
     });
     core.onDisconnected((address) => this.#assignments.distrustLocks(address));
-    new BrokerQuestions({
+    serveBroker({
       core,
       group,
       isOrdered,
@@ -177,8 +175,8 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onMembersChanged: () => {
         if (this.#isJoined) this.#rebalancer.trigger();
       },
-      consumeDirectly: (record, brokerName) => this.#consumeDirectly(record, brokerName),
-    }).serve();
+      listener: () => this.#listener,
+    });
   }
 
   /** What brokers and tools know this member by. */
@@ -425,8 +423,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       throw new ClientError('INVALID_ARGUMENT', 'this consumer has a listener or an iterator');
     if (typeof listener !== 'function')
       throw new ClientError('INVALID_ARGUMENT', 'a listener is a function');
-    this.#listener = listener;
-    this.#isBatchListener = batchSize !== null;
+    this.#listener = { call: listener, isBatch: batchSize !== null };
     this.#runner = new ListenerRunner({
       ready: this.#ready,
       listener,
@@ -484,14 +481,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     this.#ready.offer(processQueue);
     this.#runner?.pump();
     for (const stream of this.#streams) stream.pump();
-  }
-
-  async #consumeDirectly(
-    record: Uint8Array,
-    brokerName: string,
-  ): Promise<{ result: DirectResult; remark: string | null } | null> {
-    if (this.#listener === null) return null;
-    return consumeOnce(record, brokerName, this.#listener, this.#isBatchListener);
   }
 
   #tell(
