@@ -248,7 +248,8 @@ export class TopicSender implements SendOwner {
         const error = new ClientError('TIMEOUT', `${send.what}: no route to it came in time`);
         this.#reject(send, send.lastError ?? error);
       },
-      Math.max(send.deadlineMs - performance.now(), 0),
+      // A timer may fire a little early by the clock that limits are compared with.
+      Math.max(Math.ceil(send.deadlineMs - performance.now()) + 1, 0),
     );
     const formerly = send.onSettled;
     send.onSettled = () => {
