@@ -10,7 +10,8 @@
  *   and a lost one is connected again after a jittered time.
  * - Nothing here throws in the background: such trouble goes to `onError`.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { clientActivity } from './client-activity.ts';
 import type {

@@ -4,7 +4,7 @@
  * One send on its way, from the call until its promise is settled: what is written, by which limit,
  * how often it may be tried again. The only object that a send makes besides its promise and result.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientError } from './client-error.ts';
 import type { FrameWriter, HeaderCodec } from './frame-codec.ts';

@@ -3,7 +3,8 @@
  *
  * Sends messages. Starts with the first call; `close` lets finish what is under way.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { type BatchItem, encodeBatchItem, joinItems, splitBatch } from './batch-encoder.ts';
 import { BrokerLatency } from './broker-latency.ts';

@@ -11,7 +11,7 @@
  * A send whose queue is its caller's choice, or an order key's, is tried again only where its call says
  * so: what was sent to that queue after it would overtake it.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { javaTextHash } from '../protocol/java-string-hash.ts';
 import type { BrokerLatency } from './broker-latency.ts';
 import type { TopicRoute } from './client-core.ts';
