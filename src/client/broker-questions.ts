@@ -6,11 +6,10 @@
  *
  * Source: ClientRemotingProcessor.java.
  */
-import { RequestCode } from '../protocol/codes.ts';
-import { parseFastjson } from '../protocol/fastjson.ts';
+import * as RequestCode from '../protocol/request-code.ts';
 import type { ClientCore, ConsumerData } from './client-core.ts';
-import type { ConsumeStatistics } from './consume-statistics.ts';
 import type { ConsumedRecord } from './consumed-message.ts';
+import { parseLooseJson } from './loose-json.ts';
 import type { MessageQueue } from './message.ts';
 import type { QueueAssignments } from './queue-assignments.ts';
 
@@ -28,23 +27,30 @@ export interface ConsumerInside {
   readonly concurrency: number;
   readonly startTimestampMs: number;
   readonly assignments: QueueAssignments;
-  readonly statistics: ConsumeStatistics;
   readonly describe: () => ConsumerData;
   readonly onMembersChanged: () => void;
   /** Null where the program takes messages by itself. */
   readonly listener: () => ListenerCall | null;
 }
 
-let serveMore: ((consumer: ConsumerInside) => void) | null = null;
+/** Of each call of a listener: the topic it was read from, how many messages, how it ended, how long it took. */
+export type ConsumedObserver = (
+  topic: string,
+  messageCount: number,
+  isOk: boolean,
+  tookMs: number,
+) => void;
 
-/** For an entry point that has more answers. */
-export function installAnswers(serve: (consumer: ConsumerInside) => void): void {
+let serveMore: ((consumer: ConsumerInside) => ConsumedObserver) | null = null;
+
+/** For an entry point that has more answers, and counts for them. */
+export function installAnswers(serve: (consumer: ConsumerInside) => ConsumedObserver): void {
   serveMore = serve;
 }
 
 const decoder = new TextDecoder();
 
-export function serveBroker(consumer: ConsumerInside): void {
+export function serveBroker(consumer: ConsumerInside): ConsumedObserver {
   const { core, group, assignments } = consumer;
   core.onBrokerRequest(RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, () => {
     consumer.onMembersChanged();
@@ -59,7 +65,7 @@ export function serveBroker(consumer: ConsumerInside): void {
     );
     return null;
   });
-  serveMore?.(consumer);
+  return serveMore?.(consumer) ?? (() => {});
 }
 
 /**
@@ -67,23 +73,25 @@ export function serveBroker(consumer: ConsumerInside): void {
  * of `{queue fields, offset}`. What is neither is passed over.
  */
 function offsetTableOf(text: string): { queue: MessageQueue; offset: number }[] {
-  let table: unknown;
   try {
-    table = (parseFastjson(text) as { offsetTable?: unknown }).offsetTable;
+    const { offsetTable } = parseLooseJson(text) as { offsetTable?: object };
+    const items: unknown[] = Array.isArray(offsetTable)
+      ? offsetTable
+      : Object.entries(offsetTable ?? {}).map(([key, offset]): unknown => ({
+          ...(JSON.parse(key) as object),
+          offset: offset as unknown,
+        }));
+    return items.flatMap((item) => {
+      const { topic, brokerName, queueId, offset } = Object(item) as Record<string, unknown>;
+      const isEntry =
+        typeof topic === 'string' &&
+        typeof brokerName === 'string' &&
+        typeof queueId === 'number' &&
+        typeof offset === 'number' &&
+        offset >= 0;
+      return isEntry ? [{ queue: { topic, brokerName, queueId }, offset }] : [];
+    });
   } catch {
     return [];
   }
-  if (!Array.isArray(table)) return [];
-  const entries: { queue: MessageQueue; offset: number }[] = [];
-  for (const item of table as unknown[]) {
-    const [key, value] = Array.isArray(item)
-      ? (item as unknown[])
-      : [item, (Object(item) as { offset?: unknown }).offset];
-    const { topic, brokerName, queueId } = Object(key) as Partial<MessageQueue>;
-    const isQueue =
-      typeof topic === 'string' && typeof brokerName === 'string' && typeof queueId === 'number';
-    if (isQueue && Number.isSafeInteger(value) && (value as number) >= 0)
-      entries.push({ queue: { topic, brokerName, queueId }, offset: value as number });
-  }
-  return entries;
 }

@@ -16,15 +16,15 @@
  * comes with a higher `deliveryAttempt`. While a broker is away nothing is forgotten here, so that a
  * lost connection alone makes nothing come twice.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
-import { type ListenerCall, serveBroker } from './broker-questions.ts';
+import { type ConsumedObserver, type ListenerCall, serveBroker } from './broker-questions.ts';
 import type { ConsumerData } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { ConnectedCore } from './connected-core.ts';
 import { ConcurrentSettlement, type Settlement } from './consume-concurrently.ts';
 import { OrderedSettlement } from './consume-ordered.ts';
-import { ConsumeStatistics } from './consume-statistics.ts';
 import {
   type ConsumedMessage,
   type ConsumedRecord,
@@ -82,7 +82,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #retrySubscription: Subscription;
   readonly #ready = new ReadyQueues<ConsumedRecord>();
-  readonly #statistics = new ConsumeStatistics();
+  readonly #onConsumed: ConsumedObserver;
   readonly #settlement: Settlement;
   readonly #assignments: QueueAssignments;
   readonly #rebalancer: Rebalancer;
@@ -163,14 +163,13 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onError,
     });
     core.onDisconnected((address) => this.#assignments.distrustLocks(address));
-    serveBroker({
+    this.#onConsumed = serveBroker({
       core,
       group,
       isOrdered,
       concurrency: settings.concurrency,
       startTimestampMs: Date.now(),
       assignments: this.#assignments,
-      statistics: this.#statistics,
       describe: () => this.#describe(),
       onMembersChanged: () => {
         if (this.#isJoined) this.#rebalancer.trigger();
@@ -331,7 +330,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     await this.#rebalancer.round();
     this.#repeat('commit', this.#settings.commitIntervalMs, () => {
       this.#runner?.expire();
-      this.#statistics.roll();
       return this.#assignments.commit({ mustAnswer: false });
     });
     if (this.#settings.isOrdered)
@@ -431,8 +429,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       concurrency: this.#settings.concurrency,
       policy: this.#settlement,
       onError: (error) => this.#report(error),
-      onConsumed: (topic, messageCount, isOk, tookMs) =>
-        this.#statistics.add(topic, messageCount, isOk, tookMs),
+      onConsumed: this.#onConsumed,
       consumeTimeoutMs: this.#settings.isOrdered ? Infinity : this.#settings.consumeTimeoutMs,
     });
     try {

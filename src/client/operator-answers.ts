@@ -7,10 +7,13 @@
  *
  * Source: ClientRemotingProcessor.java, ConsumerRunningInfo.java.
  */
-import { MILLRACE_PROTOCOL_VERSION, RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { MILLRACE_PROTOCOL_VERSION } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { printDouble, printFastjsonTable } from '../protocol/fastjson.ts';
 import { consumeOnce } from './consume-once.ts';
-import type { ConsumerInside } from './broker-questions.ts';
+import type { ConsumedObserver, ConsumerInside } from './broker-questions.ts';
+import { ConsumeStatistics } from './consume-statistics.ts';
 import type { MessageQueue } from './message.ts';
 import type { QueueAssignment } from './queue-assignments.ts';
 
@@ -23,12 +26,15 @@ interface Answer {
 const encoder = new TextEncoder();
 const MEBIBYTE = 1024 * 1024;
 
-export function serveOperators(consumer: ConsumerInside): void {
+export function serveOperators(consumer: ConsumerInside): ConsumedObserver {
   const answers = new OperatorAnswers(consumer);
   answers.serve();
+  return (topic, messageCount, isOk, tookMs) =>
+    answers.statistics.add(topic, messageCount, isOk, tookMs);
 }
 
 class OperatorAnswers {
+  readonly statistics = new ConsumeStatistics();
   readonly #options: ConsumerInside;
 
   constructor(options: ConsumerInside) {
@@ -77,8 +83,8 @@ class OperatorAnswers {
   }
 
   #runningInfo(): Answer {
-    const { describe, statistics, assignments, isOrdered, concurrency, startTimestampMs } =
-      this.#options;
+    const { statistics } = this;
+    const { describe, assignments, isOrdered, concurrency, startTimestampMs } = this.#options;
     const { subscriptionDataSet, consumeType } = describe();
     const properties = {
       PROP_CLIENT_VERSION: 'V5_3_3',

@@ -7,7 +7,8 @@
  *
  * Source: RebalanceImpl.java (lock, lockAll, unlock), ProcessQueue.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore } from './client-core.ts';
 import { asClientError, type ClientError } from './client-error.ts';

@@ -12,7 +12,8 @@
  * ```
  * Source: DefaultMQPushConsumerImpl.java (pullMessage), PullAPIWrapper.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer } from './client-core.ts';
 import { asClientError, ClientError } from './client-error.ts';

@@ -15,7 +15,8 @@
  *
  * Source: RebalanceImpl.java, RebalanceService.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { type AllocateStrategy, compareQueues } from './allocate-strategy.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, TopicRoute } from './client-core.ts';
