@@ -128,7 +128,15 @@ describe.each(Object.entries(rules))('%s', (_name, { rule, planted }) => {
 
 test('every source file is imported by another, or is an entry', () => {
   const files = sources();
-  const entries = new Set(['cli/main.ts', 'workers/thread-main.ts']);
+  const entries = new Set([
+    'cli/main.ts',
+    'workers/thread-main.ts',
+    'client/index.ts',
+    'client/browser.ts',
+    // Until producers and consumers stand on them.
+    'client/connected-core.ts',
+    'client/record-reader.ts',
+  ]);
   const imported = new Set(
     files.flatMap(([file, text]) =>
       [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, specifier = '']) =>
@@ -139,6 +147,30 @@ test('every source file is imported by another, or is an entry', () => {
   expect(
     files.map(([file]) => file).filter((file) => !imported.has(file) && !entries.has(file)),
   ).toEqual([]);
+});
+
+/** A relative import with the file that it names, from all forms of `import` and `export`. */
+const importsOf = (file: string, text: string): string[] =>
+  [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, specifier = '']) =>
+    path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier)),
+  );
+
+/** What a page would have to load, in words of Node. */
+const nodeIn = (file: string, text: string): string[] =>
+  [...withoutComments(text).matchAll(/'node:[\w/]+'|\b(Buffer|process|require)\b[.(]/g)].map(
+    ([found]) => `${file} uses ${found}`,
+  );
+
+test('nothing that a page loads is of Node', () => {
+  expect(nodeIn('x.ts', "import a from 'node:zlib';\nBuffer.from(''); process.pid;")).toHaveLength(
+    3,
+  );
+  const files = new Map(sources());
+  const reachable = new Set(['client/browser.ts']);
+  for (const file of reachable)
+    for (const imported of importsOf(file, files.get(file) ?? '')) reachable.add(imported);
+  expect(reachable.size).toBeGreaterThan(5);
+  expect([...reachable].flatMap((file) => nodeIn(file, files.get(file) ?? ''))).toEqual([]);
 });
 
 test('nothing in the tree names a registry or a machine', () => {

@@ -1,0 +1,7 @@
+/**
+ * @agent any
+ *
+ * What both entry points export.
+ */
+export { ClientError, type ClientErrorCode } from './client-error.ts';
+export type * from './message.ts';
