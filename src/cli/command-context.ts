@@ -84,9 +84,10 @@ export class CommandContext {
 
   /** Loaded when a command first needs it. */
   async admin(): Promise<Admin> {
-    const { Admin } = await import('../client/index.ts');
-    this.#admin ??= new Admin({ servers: this.servers, timeoutMs: this.timeoutMs });
-    return this.#admin;
+    const { Admin: Client } = await import('../client/index.ts');
+    const admin = this.#admin ?? new Client({ servers: this.servers, timeoutMs: this.timeoutMs });
+    this.#admin = admin;
+    return admin;
   }
 
   async close(): Promise<void> {

@@ -40,10 +40,12 @@ export function failureOf(error: unknown, servers: string): Failure | null {
     return { code: 'FAILED', message: error.message, hint: null, exitCode: ExitCode.FAILED };
   if (!ClientError.is(error)) return null;
   const hint = hints[error.code] ?? null;
+  // What no server was asked for is wrong in the command line itself.
+  const isOwnMistake = error.code === 'INVALID_ARGUMENT' && error.responseCode === undefined;
   return {
     code: error.code,
     message: error.message,
     hint: error.code === 'CONNECTION_FAILED' ? `${hint ?? ''} (now: ${servers})` : hint,
-    exitCode: ExitCode.FAILED,
+    exitCode: isOwnMistake ? ExitCode.USAGE : ExitCode.FAILED,
   };
 }
