@@ -133,9 +133,6 @@ test('every source file is imported by another, or is an entry', () => {
     'workers/thread-main.ts',
     'client/index.ts',
     'client/browser.ts',
-    // Until producers and consumers stand on them.
-    'client/connected-core.ts',
-    'client/record-reader.ts',
   ]);
   const imported = new Set(
     files.flatMap(([file, text]) =>

@@ -58,10 +58,14 @@ const AUTO_CREATE_TOPIC = 'TBW102';
 const AUTO_CREATE_QUEUE_COUNT = 4;
 const MESSAGE_PACK_FIELD = 'IS_SUPPORT_MSGPACK_HEADER';
 
-interface CachedRoute {
+export interface PublishRoute {
   readonly route: TopicRoute;
-  readonly freshUntilMs: number;
+  /** The topic is not there yet: its queues are those that its broker will make. */
   readonly isInherited: boolean;
+}
+
+interface CachedRoute extends PublishRoute {
+  readonly freshUntilMs: number;
 }
 
 interface Reconnect {
@@ -129,19 +133,19 @@ export class ConnectedCore implements ClientCore {
    * The route to send by: where there is none yet, that of the queues which the broker will make with
    * the first message. @throws ClientError TOPIC_NOT_FOUND where brokers make none
    */
-  async publishRoute(topic: string, fresh = false): Promise<TopicRoute> {
+  async publishRoute(topic: string, fresh = false): Promise<PublishRoute> {
     const known = this.#routes.get(topic);
     if (!fresh && known?.isInherited === true && performance.now() < known.freshUntilMs)
-      return known.route;
+      return known;
     try {
-      return await this.route(topic, { fresh });
+      return { route: await this.route(topic, { fresh }), isInherited: false };
     } catch (error) {
       if (!ClientError.is(error) || error.code !== 'TOPIC_NOT_FOUND') throw error;
       const template = await this.#askRoute(AUTO_CREATE_TOPIC).catch(() => null);
       if (template === null || template.writeQueues.length === 0) throw error;
       const route = inheritedRoute(topic, template, AUTO_CREATE_QUEUE_COUNT);
       this.#remember(route, true);
-      return route;
+      return { route, isInherited: true };
     }
   }
 
@@ -151,6 +155,13 @@ export class ConnectedCore implements ClientCore {
 
   onDisconnected(listener: (address: string) => void): void {
     this.#disconnectListeners.push(listener);
+  }
+
+  /** Empty where the address is not that of a master. */
+  brokerNameOf(address: string): string {
+    for (const [brokerName, masterAddress] of this.#masters)
+      if (masterAddress === address) return brokerName;
+    return '';
   }
 
   onBrokerRequest(code: number, handler: BrokerRequestHandler): void {

@@ -3,36 +3,10 @@
  *
  * What both entry points export.
  */
+export * from './admin-exports.ts';
 export { ClientError, type ClientErrorCode } from './client-error.ts';
+export type { CoreOptions } from './connected-core.ts';
 export type * from './message.ts';
-export { Admin, type AdminOptions } from './admin.ts';
-export type { BrokerChoice, BrokerHealth, BrokerInfo } from './admin-brokers.ts';
-export type { FollowOptions } from './admin-follow.ts';
-export type {
-  GroupMember,
-  GroupMembers,
-  GroupOnBroker,
-  GroupProgress,
-  GroupSettings,
-  GroupSummary,
-  QueueProgress,
-} from './admin-groups.ts';
-export type { KeyQuery, MessageFilter, QueueBounds, TimeQuery } from './admin-messages.ts';
-export type {
-  OffsetMove,
-  OffsetReset,
-  OffsetTarget,
-  QueueChoice,
-  QueueOffset,
-} from './admin-offsets.ts';
-export type {
-  QueueStatus,
-  TopicKind,
-  TopicOnBroker,
-  TopicPermission,
-  TopicQueues,
-  TopicRouteDetails,
-  TopicSettings,
-  TopicStatus,
-  TopicSummary,
-} from './admin-topics.ts';
+export { Producer, type ProducerOptions, type SendOptions } from './producer.ts';
+export type { SelectQueue } from './topic-sender.ts';
+export type { CheckTransaction, TransactionDecision, TransactionResult } from './transaction.ts';
