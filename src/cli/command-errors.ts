@@ -44,7 +44,8 @@ export function failureOf(error: unknown, servers: string): Failure | null {
   const isOwnMistake = error.code === 'INVALID_ARGUMENT' && error.responseCode === undefined;
   return {
     code: error.code,
-    message: error.message,
+    // Name servers point to a page of RocketMQ's in a line of their own.
+    message: error.message.replace(/\s*See https?:\S+ for further details\.?/, ''),
     hint: error.code === 'CONNECTION_FAILED' ? `${hint ?? ''} (now: ${servers})` : hint,
     exitCode: isOwnMistake ? ExitCode.USAGE : ExitCode.FAILED,
   };

@@ -50,9 +50,13 @@ export function messageLine(message: ReceivedMessage): string {
     ...(tag === undefined ? [] : [`tag=${tag}`]),
     ...(keys.length === 0 ? [] : [`keys=${keys.join(',')}`]),
     ...(deliveryAttempt > 1 ? [`attempt=${deliveryAttempt}`] : []),
-    text ?? `(${message.body.length} bytes, no text)`,
+    text ?? `(${bytesText(message.body.length)}, no text)`,
   ];
   return plainText(words.join('  '));
+}
+
+function bytesText(count: number): string {
+  return count === 1 ? '1 byte' : `${count} bytes`;
 }
 
 /** All that is known of one message, for people. */
@@ -76,7 +80,7 @@ export function messageLines(message: ReceivedMessage): string[] {
     ['keys', message.keys.join(' ') || '-'],
     ['properties', own.length === 0 ? '-' : ''],
     ...own,
-    ['body', `${message.body.length} bytes${text === null ? ', no text' : ''}`],
+    ['body', `${bytesText(message.body.length)}${text === null ? ', no text' : ''}`],
   ];
   const width = Math.max(...fields.map(([name]) => name.length)) + 2;
   const lines = fields.map(([name, value]) => plainText(`${name.padEnd(width)}${value}`).trimEnd());

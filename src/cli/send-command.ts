@@ -218,7 +218,8 @@ class SendRun {
     await Promise.all(Array.from({ length: laneCount }, () => this.#lane(bodies, isLoad)));
     shown.end();
     await bodies.return(undefined);
-    if (isLoad || this.#takenCount > 1) await this.#summarize(isLoad);
+    const isTold = process.stderr.isTTY || progress === true;
+    if (isLoad || (isTold && this.#takenCount > 1)) await this.#summarize(isLoad);
     const wasCut = this.#context.interruption.hasCome;
     if (wasCut && isLoad && this.#sentCount + this.#failedCount < count)
       return ExitCode.INTERRUPTED;
@@ -310,10 +311,12 @@ class SendRun {
     const seconds = (performance.now() - this.#startedMs) / 1000;
     const counts = new LatencyCounts(this.#latencyStart, this.#latencies.copy());
     const rate = Math.round(this.#sentCount / Math.max(seconds, 0.001));
+    // A bucket's end may be above all that is in it.
+    const { maxMs } = this.#latencies;
     const latencyMs = {
-      p50: counts.percentileMs(0.5),
-      p99: counts.percentileMs(0.99),
-      max: this.#latencies.maxMs,
+      p50: Math.min(counts.percentileMs(0.5), maxMs),
+      p99: Math.min(counts.percentileMs(0.99), maxMs),
+      max: maxMs,
     };
     const text =
       `${countText(this.#sentCount)} messages sent, ${countText(this.#failedCount)} failed, ` +

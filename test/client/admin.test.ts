@@ -436,16 +436,16 @@ describe('a live view', () => {
     const topic = await newTopic(2);
     await send(topic, 'old');
     const seen: string[] = [];
-    const isReady = Promise.withResolvers<number>();
+    let queueCount = 0;
     const stop = new AbortController();
     const done = (async () => {
       for await (const message of admin.follow(topic, {
         signal: stop.signal,
-        onReady: isReady.resolve,
+        onReady: (count) => (queueCount = count),
       }))
         seen.push(message.text());
     })();
-    expect(await isReady.promise).toBe(2);
+    await expect.poll(() => queueCount).toBe(2);
     await send(topic, 'a', { queueId: 0 });
     await send(topic, 'b', { queueId: 1 });
     await expect.poll(() => [...seen].sort()).toEqual(['a', 'b']);
