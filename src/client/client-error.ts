@@ -42,6 +42,8 @@ export const clientErrorCatalogue = {
   NOT_SUPPORTED: { canRetry: false },
   /** Any other answer; `responseCode` and the message say which. */
   BROKER_ERROR: { canRetry: true },
+  /** The program's listener has thrown; the message comes again. `cause` is what it threw. */
+  LISTENER_FAILED: { canRetry: true },
   /** What came is no remoting protocol, or contradicts it. */
   PROTOCOL_ERROR: { canRetry: false },
 } as const satisfies Record<string, CatalogueEntry>;
