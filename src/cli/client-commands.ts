@@ -4,6 +4,7 @@
  * The commands that are clients of a broker, each in a file that is loaded when it is called, so that
  * starting a broker does not wait for them. The others are known by name and description alone.
  */
+import nodeModule from 'node:module';
 import type { Command } from 'commander';
 
 interface ClientCommand {
@@ -75,6 +76,9 @@ export async function addClientCommands(
   const meant = new Set(
     commandLine[0] === 'help' ? commandLine.slice(1, 2) : commandLine.slice(0, 1),
   );
+  // Node 22.8 and newer keep compiled code beside temporary files: 0.15 s of CPU for a command, not 0.55.
+  if (isAll || clientCommands.some(({ name }) => meant.has(name)))
+    nodeModule.enableCompileCache?.();
   for (const { name, description, isHidden, load } of clientCommands) {
     if (isAll || meant.has(name)) (await load())(program, description);
     else program.command(name, { hidden: isHidden === true }).description(description);

@@ -155,20 +155,21 @@ export class CommandContext {
 }
 
 /** The action of a command: `body` gets its context, its operands and its flags. */
-export function action<Options extends object>(
+export function action(
   body: (
     context: CommandContext,
     operands: readonly string[],
-    options: Options,
+    /** As the command declares them; commander knows no types. */
+    options: never,
   ) => Promise<number | void>,
 ): (this: Command) => Promise<void> {
   return async function run(this: Command): Promise<void> {
     endQuietlyWithoutReader();
-    const options = this.opts<CommonOptions & Options>();
+    const options = this.opts<CommonOptions>();
     const context = new CommandContext(options);
     let exitCode: number = ExitCode.OK;
     try {
-      exitCode = (await body(context, operandsOf(this), options)) ?? ExitCode.OK;
+      exitCode = (await body(context, operandsOf(this), options as never)) ?? ExitCode.OK;
     } catch (error) {
       const failure = failureOf(error, context.servers);
       if (failure === null) throw error;

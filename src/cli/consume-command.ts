@@ -60,7 +60,7 @@ export function addConsumeCommand(program: Command, description: string): void {
     .option('--body-only', 'print bodies and nothing else')
     .option('--progress', 'tell how far it is, also where standard error is no terminal')
     .addHelpText('after', examples)
-    .action(action<ConsumeOptions>(consume));
+    .action(action(consume));
 }
 
 type Step = IteratorResult<ConsumedMessage> | 'idle' | 'interrupted';

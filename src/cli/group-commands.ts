@@ -50,7 +50,7 @@ export function addGroupCommands(program: Command, description: string): void {
   withWatch(withBrokers(withServers(group.command('list'))))
     .description('consumer groups, by name')
     .option('--system', 'also those of the system')
-    .action(action<BrokerOptions & { system?: boolean }>(listGroups));
+    .action(action(listGroups));
   withBrokers(withServers(group.command('create')))
     .description('make a consumer group, on every broker unless said')
     .argument('<group>', 'its name: letters, digits, _ - % |')
@@ -66,16 +66,16 @@ export function addGroupCommands(program: Command, description: string): void {
     )
     .option('--order', 'it consumes in order')
     .option('--no-broadcast', 'its members may not consume by broadcast')
-    .action(action<BrokerOptions & CreateOptions>(createGroup));
+    .action(action(createGroup));
   withConfirmation(withBrokers(withServers(group.command('delete'))))
     .description('delete a consumer group, its offsets, its retries and its dead letters')
     .argument('<group>')
-    .action(action<BrokerOptions>(deleteGroup));
+    .action(action(deleteGroup));
   withWatch(withServers(group.command('progress')))
     .description('how far a group is in each queue')
     .argument('<group>')
     .option('--topic <TOPIC>', 'in this topic alone')
-    .action(action<{ topic?: string }>(showProgress));
+    .action(action(showProgress));
   withWatch(withServers(group.command('members')))
     .description('who is in a group now, and what it subscribes to')
     .argument('<group>')

@@ -55,7 +55,7 @@ export function addOffsetCommands(program: Command, description: string): void {
         parseCount(0),
       ),
     )
-    .action(action<QueueOptions & TargetOptions>(resetOffsets));
+    .action(action(resetOffsets));
   withConfirmation(withServers(offset.command('set')))
     .description('move a group in one queue')
     .argument('<group>')
@@ -71,13 +71,13 @@ export function addOffsetCommands(program: Command, description: string): void {
         .argParser(parseCount(0))
         .makeOptionMandatory(),
     )
-    .action(action<QueueOptions & TargetOptions>(resetOffsets));
+    .action(action(resetOffsets));
   withConfirmation(withServers(offset.command('clone')))
     .description('give a group the offsets of another')
     .argument('<from>', 'group that has them')
     .argument('<to>', 'group that gets them')
     .option('--topic <TOPIC>', 'in this topic alone')
-    .action(action<{ topic?: string }>(cloneOffsets));
+    .action(action(cloneOffsets));
 }
 
 interface TargetOptions {

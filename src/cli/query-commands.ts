@@ -43,7 +43,7 @@ export function addQueryCommands(program: Command, description: string): void {
     .description('messages with this key, the oldest first')
     .argument('<topic>')
     .argument('<key>', 'one of those that were sent with it')
-    .action(action<RangeOptions>(byKey));
+    .action(action(byKey));
   withServers(query.command('offset'))
     .description('messages of a queue from an offset on')
     .argument('<topic>')
@@ -59,11 +59,11 @@ export function addQueryCommands(program: Command, description: string): void {
     .addOption(
       new Option('--count <N>', 'so many').argParser(parseCount(1, TIME_COUNT_MAX)).default(1),
     )
-    .action(action<OffsetOptions>(byOffset));
+    .action(action(byOffset));
   withRange(withServers(query.command('time')), TIME_COUNT_MAX, TIME_COUNT)
     .description('messages that were stored in this time, the oldest first')
     .argument('<topic>')
-    .action(action<RangeOptions>(byTime));
+    .action(action(byTime));
 }
 
 function withRange(command: Command, countMax: number, absent: number): Command {

@@ -110,7 +110,7 @@ export function addSendCommand(program: Command, description: string): void {
     )
     .option('--progress', 'tell how far it is, also where standard error is no terminal')
     .addHelpText('after', examples)
-    .action(action<SendOptions>(send));
+    .action(action(send));
 }
 
 async function send(
@@ -153,7 +153,7 @@ async function* bodiesOf(
 ): AsyncGenerator<string | Uint8Array> {
   const { file, count, size } = options;
   let one: string | Uint8Array | undefined = body;
-  if (file !== undefined) one = await contentOf(file);
+  if (file !== undefined) one = contentOf(file);
   if (count !== undefined) {
     const repeated = one ?? filler(size ?? LOAD_BODY_BYTES);
     for (let index = 0; index < count; index++) yield repeated;
@@ -172,7 +172,7 @@ function filler(bytes: number): Uint8Array {
 }
 
 /** @throws CommandError */
-async function contentOf(file: string): Promise<Uint8Array> {
+function contentOf(file: string): Uint8Array {
   try {
     // Read through the descriptor: a pipe has no size.
     return fs.readFileSync(file === '-' ? 0 : file);

@@ -34,7 +34,7 @@ export function addTailCommand(program: Command, description: string): void {
     )
     .addOption(new Option('--count <N>', 'end after so many').argParser(parseCount(1)))
     .addHelpText('after', examples)
-    .action(action<TailOptions>(tail));
+    .action(action(tail));
 }
 
 export function withFilter(command: Command): Command {

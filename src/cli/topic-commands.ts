@@ -59,19 +59,19 @@ export function addTopicCommands(program: Command, description: string): void {
     .description('topics, by name')
     .option('--all', 'also those of retries and dead letters')
     .option('--system', 'also those of the system')
-    .action(action<ListOptions>(listTopics));
+    .action(action(listTopics));
   withSettings(withServers(topic.command('create')))
     .description('make a topic, on every broker unless said')
     .argument('<topic>', 'its name: letters, digits, _ - % |')
-    .action(action<SettingOptions>(createTopic));
+    .action(action(createTopic));
   withSettings(withServers(topic.command('update')))
     .description('change what is given, and leave the rest')
     .argument('<topic>')
-    .action(action<SettingOptions>(updateTopic));
+    .action(action(updateTopic));
   withConfirmation(withBrokers(withServers(topic.command('delete'))))
     .description('delete a topic, its messages and the offsets of its groups')
     .argument('<topic>')
-    .action(action<{ broker?: string; cluster?: string }>(deleteTopic));
+    .action(action(deleteTopic));
   withWatch(withServers(topic.command('route')))
     .description('brokers and queues, as the name server tells clients')
     .argument('<topic>')

@@ -66,7 +66,7 @@ class TopicView {
   readonly #known = new Set<string>();
   readonly #loops: Promise<void>[] = [];
   /** What ends the view for its reader. */
-  #failure: unknown = null;
+  #failure: Error | null = null;
   /** Wakes the reader. */
   #wakeReader: (() => void) | null = null;
   /** Wake the loops that wait for the reader. */
@@ -168,7 +168,7 @@ class TopicView {
       this.#options.onError?.(error);
       return true;
     }
-    this.#failure ??= error;
+    this.#failure ??= error instanceof Error ? error : new Error(String(error));
     this.#wakeAll();
     return false;
   }

@@ -12,7 +12,7 @@ import { startTestBroker } from '../workers/test-broker.ts';
 
 export const mainFile = path.join(import.meta.dirname, '../../src/cli/main.ts');
 /** A command that hangs is a failure with its output, not a test that times out. */
-const RUN_TIMEOUT_MS = 20_000;
+const RUN_TIMEOUT_MS = 60_000;
 
 export interface Ended {
   exitCode: number | null;

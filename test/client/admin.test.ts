@@ -55,18 +55,14 @@ async function send(
   };
 }
 
-async function fails(
-  promise: Promise<unknown>,
-  code: ClientErrorCode,
-  says: RegExp,
-): Promise<void> {
-  const error: unknown = await promise.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(ClientError.is(error)).toBe(true);
-  expect((error as ClientError).code).toBe(code);
-  expect((error as ClientError).message).toMatch(says);
+/** A ClientError with this code, which says this. */
+function isError(code: ClientErrorCode, says: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    expect(ClientError.is(error)).toBe(true);
+    expect((error as ClientError).message).toMatch(says);
+    expect((error as ClientError).code).toBe(code);
+    return true;
+  };
 }
 
 const inTopic = (topic: string, queueId = 0) => ({ topic, brokerName: 'broker-test', queueId });
@@ -108,7 +104,9 @@ describe('topics', () => {
 
   test('one that is there is not made again', async () => {
     const topic = await newTopic();
-    await fails(admin.createTopic(topic), 'ALREADY_EXISTS', /exists on broker broker-test already/);
+    await expect(admin.createTopic(topic)).rejects.toSatisfy(
+      isError('ALREADY_EXISTS', /exists on broker broker-test already/),
+    );
   });
 
   test('a change leaves what it does not name', async () => {
@@ -137,8 +135,12 @@ describe('topics', () => {
     const topic = await newTopic(1);
     await send(topic, 'old');
     expect(await admin.deleteTopic(topic)).toEqual({ topic, brokers: ['broker-test'] });
-    await fails(admin.topicRoute(topic), 'TOPIC_NOT_FOUND', /there is no route of topic/);
-    await fails(admin.deleteTopic(topic), 'TOPIC_NOT_FOUND', /there is no topic/);
+    await expect(admin.topicRoute(topic)).rejects.toSatisfy(
+      isError('TOPIC_NOT_FOUND', /there is no route of topic/),
+    );
+    await expect(admin.deleteTopic(topic)).rejects.toSatisfy(
+      isError('TOPIC_NOT_FOUND', /there is no topic/),
+    );
     await admin.createTopic(topic, { queueCount: 1 });
     expect((await admin.topicStatus(topic)).messageCount).toBe(0);
   });
@@ -182,11 +184,21 @@ describe('topics', () => {
   });
 
   test('a name that can not be one is refused, and so is a number of queues', async () => {
-    await fails(admin.createTopic('a b'), 'INVALID_ARGUMENT', /illegal characters/);
-    await fails(admin.createTopic('TooMany', { queueCount: 1e6 }), 'INVALID_ARGUMENT', /queues/);
-    await fails(admin.createTopic('TBW102'), 'ALREADY_EXISTS', /TBW102/);
-    await fails(admin.topicStatus('Nowhere'), 'TOPIC_NOT_FOUND', /Nowhere/);
-    await fails(admin.createTopic('X', { broker: 'other' }), 'NOT_FOUND', /broker-test of cluster/);
+    await expect(admin.createTopic('a b')).rejects.toSatisfy(
+      isError('INVALID_ARGUMENT', /illegal characters/),
+    );
+    await expect(admin.createTopic('TooMany', { queueCount: 1e6 })).rejects.toSatisfy(
+      isError('INVALID_ARGUMENT', /queues/),
+    );
+    await expect(admin.createTopic('TBW102')).rejects.toSatisfy(
+      isError('ALREADY_EXISTS', /TBW102/),
+    );
+    await expect(admin.topicStatus('Nowhere')).rejects.toSatisfy(
+      isError('TOPIC_NOT_FOUND', /Nowhere/),
+    );
+    await expect(admin.createTopic('X', { broker: 'other' })).rejects.toSatisfy(
+      isError('NOT_FOUND', /broker-test of cluster/),
+    );
   });
 });
 
@@ -209,10 +221,14 @@ describe('consumer groups', () => {
         },
       ],
     });
-    await fails(admin.createGroup('made'), 'ALREADY_EXISTS', /group made exists/);
+    await expect(admin.createGroup('made')).rejects.toSatisfy(
+      isError('ALREADY_EXISTS', /group made exists/),
+    );
     expect(await admin.deleteGroup('made')).toEqual({ group: 'made', brokers: ['broker-test'] });
-    await fails(admin.groupProgress('made'), 'GROUP_NOT_FOUND', /there is no consumer group made/);
-    await fails(admin.deleteGroup('made'), 'GROUP_NOT_FOUND', /made/);
+    await expect(admin.groupProgress('made')).rejects.toSatisfy(
+      isError('GROUP_NOT_FOUND', /there is no consumer group made/),
+    );
+    await expect(admin.deleteGroup('made')).rejects.toSatisfy(isError('GROUP_NOT_FOUND', /made/));
   });
 
   test('those of the system are listed when asked for', async () => {
@@ -304,10 +320,11 @@ describe('offsets', () => {
 
   test('an offset outside of one queue changes none', async () => {
     await admin.resetOffset('mover', topic, 'first');
-    await fails(
-      admin.resetOffset('mover', topic, { offset: 3 }),
-      'INVALID_ARGUMENT',
-      /queue 1 of topic \w+ on broker broker-test has no offset 3: it begins at 0 and ends at 2/,
+    await expect(admin.resetOffset('mover', topic, { offset: 3 })).rejects.toSatisfy(
+      isError(
+        'INVALID_ARGUMENT',
+        /queue 1 of topic \w+ on broker broker-test has no offset 3: it begins at 0 and ends at 2/,
+      ),
     );
     expect(await places('mover')).toEqual([0, 0]);
   });
@@ -321,20 +338,20 @@ describe('offsets', () => {
     ]);
     expect(await places('mover-copy')).toEqual([1, 1]);
     await admin.createGroup('mover-empty');
-    await fails(
-      admin.cloneOffsets('mover-empty', 'mover-copy'),
-      'NOT_FOUND',
-      /group mover-empty has no offsets/,
+    await expect(admin.cloneOffsets('mover-empty', 'mover-copy')).rejects.toSatisfy(
+      isError('NOT_FOUND', /group mover-empty has no offsets/),
     );
   });
 
   test('who or what is not there is named', async () => {
-    await fails(admin.resetOffset('nobody', topic, 'last'), 'GROUP_NOT_FOUND', /nobody/);
-    await fails(admin.resetOffset('mover', 'Nowhere', 'last'), 'TOPIC_NOT_FOUND', /Nowhere/);
-    await fails(
-      admin.resetOffset('mover', topic, 'last', { queueId: 7 }),
-      'NOT_FOUND',
-      /has no queue 7/,
+    await expect(admin.resetOffset('nobody', topic, 'last')).rejects.toSatisfy(
+      isError('GROUP_NOT_FOUND', /nobody/),
+    );
+    await expect(admin.resetOffset('mover', 'Nowhere', 'last')).rejects.toSatisfy(
+      isError('TOPIC_NOT_FOUND', /Nowhere/),
+    );
+    await expect(admin.resetOffset('mover', topic, 'last', { queueId: 7 })).rejects.toSatisfy(
+      isError('NOT_FOUND', /has no queue 7/),
     );
   });
 
@@ -382,19 +399,19 @@ describe('messages', () => {
   test('what is not there is not found, and nothing else is', async () => {
     expect(await admin.messagesByKey(topic, 'tw')).toEqual([]);
     expect(await admin.messagesByUniqueKey(topic, 'FF')).toEqual([]);
-    await fails(
-      admin.messageByOffset(inTopic(topic), 99),
-      'NOT_FOUND',
-      /no message at offset 99: it begins at 0 and ends at 1/,
+    await expect(admin.messageByOffset(inTopic(topic), 99)).rejects.toSatisfy(
+      isError('NOT_FOUND', /no message at offset 99: it begins at 0 and ends at 1/),
     );
-    await fails(admin.messageById('xyz'), 'INVALID_ARGUMENT', /no id of a broker/);
+    await expect(admin.messageById('xyz')).rejects.toSatisfy(
+      isError('INVALID_ARGUMENT', /no id of a broker/),
+    );
     const port = broker.ready.brokerPort.toString(16).padStart(8, '0');
-    await fails(admin.messageById(`7F000001${port}00000000000FFFFF`), 'NOT_FOUND', /there is no/);
-    await fails(
-      admin.messageByOffset({ ...inTopic(topic), brokerName: 'other' }, 0),
-      'NOT_FOUND',
-      /not on broker other, but on broker-test/,
+    await expect(admin.messageById(`7F000001${port}00000000000FFFFF`)).rejects.toSatisfy(
+      isError('NOT_FOUND', /there is no/),
     );
+    await expect(
+      admin.messageByOffset({ ...inTopic(topic), brokerName: 'other' }, 0),
+    ).rejects.toSatisfy(isError('NOT_FOUND', /not on broker other, but on broker-test/));
   });
 
   test('those of a time come from all queues in the order in which they were stored', async () => {
@@ -477,8 +494,12 @@ describe('a live view', () => {
     const topic = await newTopic(1);
     const first = async (name: string, sql: string): Promise<unknown> =>
       (await admin.follow(name, { filter: { sql } }).next()).value;
-    await fails(first('Nowhere', 'a > 1'), 'TOPIC_NOT_FOUND', /Nowhere/);
-    await fails(first(topic, 'a >'), 'FILTER_REFUSED', /can not be read/);
+    await expect(first('Nowhere', 'a > 1')).rejects.toSatisfy(
+      isError('TOPIC_NOT_FOUND', /Nowhere/),
+    );
+    await expect(first(topic, 'a >')).rejects.toSatisfy(
+      isError('FILTER_REFUSED', /can not be read/),
+    );
   });
 });
 
@@ -501,15 +522,11 @@ describe('brokers', () => {
     expect((await admin.brokerConfig('broker-test'))['brokerName']).toBe('broker-test');
     await admin.updateBrokerConfig('broker-test', { fileReservedTime: 48 });
     expect((await admin.brokerConfig('broker-test'))['fileReservedTime']).toBe('48');
-    await fails(
+    await expect(
       admin.updateBrokerConfig('broker-test', { storePathRootDir: '/x' }),
-      'NO_PERMISSION',
-      /can not be changed/,
-    );
-    await fails(
-      admin.updateBrokerConfig('broker-test', { 'a\nb': 'c' }),
-      'INVALID_ARGUMENT',
-      /line break/,
+    ).rejects.toSatisfy(isError('NO_PERMISSION', /can not be changed/));
+    await expect(admin.updateBrokerConfig('broker-test', { 'a\nb': 'c' })).rejects.toSatisfy(
+      isError('INVALID_ARGUMENT', /line break/),
     );
   });
 
@@ -522,14 +539,16 @@ describe('brokers', () => {
   });
 
   test('on real time have no clock to move', async () => {
-    await fails(admin.advanceClock(1000), 'NOT_SUPPORTED', /runs on real time/);
-    await fails(admin.advanceClock(-1), 'INVALID_ARGUMENT', /-1/);
+    await expect(admin.advanceClock(1000)).rejects.toSatisfy(
+      isError('NOT_SUPPORTED', /runs on real time/),
+    );
+    await expect(admin.advanceClock(-1)).rejects.toSatisfy(isError('INVALID_ARGUMENT', /-1/));
   });
 });
 
 test('nothing that answers is an error that a retry may help', async () => {
   await using nobody = new Admin({ servers: '127.0.0.1:1', timeoutMs: 500 });
-  await fails(nobody.topics(), 'CONNECTION_FAILED', /127\.0\.0\.1:1/);
+  await expect(nobody.topics()).rejects.toSatisfy(isError('CONNECTION_FAILED', /127\.0\.0\.1:1/));
 });
 
 test('a closed admin says so', async () => {
@@ -537,5 +556,5 @@ test('a closed admin says so', async () => {
   await closed.topics();
   await closed.close();
   await closed.close();
-  await fails(closed.topics(), 'CLOSED', /closed/);
+  await expect(closed.topics()).rejects.toSatisfy(isError('CLOSED', /closed/));
 });
