@@ -73,6 +73,8 @@ export interface SendAnswer {
   opaque: number;
   serializeType: number;
   code: number;
+  /** Code and remark only. */
+  isPlain: boolean;
   queueId: number;
   queueOffset: number;
   /** Physical offsets of the records: `offsets[first, first + count)`. */
@@ -121,7 +123,8 @@ export class AnswerEncoder {
   writeSend(target: Buffer, start: number, answer: SendAnswer): number {
     const headerStart = start + 8;
     const hasHeader =
-      answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT;
+      !answer.isPlain &&
+      (answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT);
     const end =
       answer.serializeType === SERIALIZE_ROCKETMQ
         ? this.#writeBinarySend(target, headerStart, answer, hasHeader)
@@ -153,9 +156,12 @@ export class AnswerEncoder {
       at = put(target, at, jsonQueueOffset);
       at = putNumber(target, at, answer.queueOffset);
       target[at++] = 0x22;
-      if (answer.extras !== null) {
-        for (const [name, value] of answer.extras)
-          at += target.write(`,${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
+    }
+    if (answer.extras !== null) {
+      let comma = hasHeader ? ',' : '';
+      for (const [name, value] of answer.extras) {
+        at += target.write(`${comma}${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
+        comma = ',';
       }
     }
     at = put(target, at, jsonOpaque);
@@ -192,10 +198,10 @@ export class AnswerEncoder {
       valueAt = putFieldName(target, at, nameQueueOffset);
       at = putNumber(target, valueAt, answer.queueOffset);
       writeInt32(target, at - valueAt, valueAt - 4);
-      if (answer.extras !== null) {
-        for (const [name, value] of answer.extras)
-          at = putField(target, at, Buffer.from(name), Buffer.from(value));
-      }
+    }
+    if (answer.extras !== null) {
+      for (const [name, value] of answer.extras)
+        at = putField(target, at, Buffer.from(name), Buffer.from(value));
     }
     writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
     return at;

@@ -44,12 +44,7 @@ import {
   readExtras,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
-import {
-  type AnswerEncoder,
-  appendRemark,
-  PULL_HEADER_BYTES_MAX,
-  type SendAnswer,
-} from './answer-encoder.ts';
+import { type AnswerEncoder, PULL_HEADER_BYTES_MAX, type SendAnswer } from './answer-encoder.ts';
 import { Connection } from './connection.ts';
 import { InputBuffers } from './input-buffers.ts';
 import { serverOf } from './request-route.ts';
@@ -105,6 +100,7 @@ export class Reactor implements Agent {
     opaque: 0,
     serializeType: 0,
     code: 0,
+    isPlain: false,
     queueId: 0,
     queueOffset: 0,
     offsets: new Float64Array(0),
@@ -394,19 +390,7 @@ export class Reactor implements Agent {
     answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
     const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
     answer.extras = extraBytes === 0 ? null : readExtras(ring, extraBytes);
-    if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
-      const remark =
-        answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
-      const serializeType = answer.serializeType === 1 ? 1 : 0;
-      this.#write(
-        connection,
-        encodeAnswer(
-          { opaque: answer.opaque, serializeType },
-          { code: answer.code, remark, extFields: answer.extras ?? [] },
-        ),
-      );
-      return;
-    }
+    answer.isPlain = int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN;
     answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2];
     answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3];
     answer.offsets = ring.float64;

@@ -302,6 +302,10 @@ export class AgentFactory {
       const state = topics.topicNamed(topic);
       return state?.isConfigured === true ? state.topicId : undefined;
     };
+    const topicIdAt = (bytes: Uint8Array, start: number, end: number): number | undefined => {
+      const state = topics.topicAt(bytes, start, end);
+      return state?.isConfigured === true ? state.topicId : undefined;
+    };
     const delays = new DelayDelivery({
       levels: delayLevels,
       wallClock: this.#context.wallClock,
@@ -343,6 +347,7 @@ export class AgentFactory {
       positions: this.positions,
       queue,
       topicIdOf,
+      topicIdAt,
       toWriter,
       toReactor,
       toControl: commits,

@@ -19,12 +19,14 @@ describe('the answer encoder', () => {
         offset,
         fc.array(offset, { minLength: 1, maxLength: 20 }),
         fc.constantFrom([], [['transactionId', 'a"\\\n'] as [string, string]]),
-        (opaque, serializeType, code, queueId, queueOffset, offsets, extras) => {
+        fc.boolean(),
+        (opaque, serializeType, code, queueId, queueOffset, offsets, extras, isPlain) => {
           const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length) + 100);
           const answer = {
             opaque,
             serializeType,
             code,
+            isPlain,
             queueId,
             queueOffset,
             offsets: Float64Array.from(offsets),
@@ -39,6 +41,10 @@ describe('the answer encoder', () => {
           expect(frame.serializeType).toBe(serializeType);
           if (code !== 0) expect(frame.remark).toMatch(/\w+ \w+/);
           if (code === 13 || code === 14) return;
+          if (isPlain) {
+            expect(frame.extFields).toEqual(new Map(extras));
+            return;
+          }
           expect(frame.extFields).toEqual(
             new Map([
               ['MSG_REGION', 'DefaultRegion'],
