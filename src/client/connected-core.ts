@@ -198,9 +198,10 @@ export class ConnectedCore implements ClientCore {
     return this.connection(address).request({ ...request, timeoutMs });
   }
 
-  // oxlint-disable-next-line typescript/require-await -- what fails at once rejects.
   async tell(address: string, request: CoreRequest): Promise<void> {
-    this.connection(address).tell(request);
+    const connection = this.connection(address);
+    connection.tell(request);
+    if (!connection.isOpen) await connection.opened;
   }
 
   masterAddress(brokerName: string): string {

@@ -41,6 +41,8 @@ export class FrameReader {
   readonly #places = new Int32Array(FAST_FIELD_COUNT_MAX * PLACES);
   readonly #cursor = new MessagePackCursor();
   #fieldCount = 0;
+  /** How many of the members that every header has came, code and opaque. */
+  #neededCount = 0;
   /** Some value has an escape of JSON: its bytes are not its text. */
   #hasEscapes = false;
   /** The fields, where their places would not do. */
@@ -63,6 +65,7 @@ export class FrameReader {
     this.code = this.flag = this.opaque = this.version = 0;
     this.remark = null;
     this.#fieldCount = 0;
+    this.#neededCount = 0;
     this.#hasEscapes = false;
     this.#parsedFields = null;
     if (this.codec === CODEC_JSON) {
@@ -163,7 +166,7 @@ export class FrameReader {
       const nameStart = at + 1;
       at = this.#scanMember(nameStart, nameEnd, nameEnd + 2, end);
       if (at < 0) return false;
-      if (bytes[at] === CLOSE) return at + 1 === end;
+      if (bytes[at] === CLOSE) return at + 1 === end && this.#neededCount === 2;
       if (bytes[at++] !== COMMA) return false;
     }
   }
@@ -193,10 +196,14 @@ export class FrameReader {
   }
 
   #setNumber(nameStart: number, nameEnd: number, value: number): void {
-    if (this.#isNamed(nameStart, nameEnd, 'code')) this.code = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'flag')) this.flag = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'opaque')) this.opaque = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'version')) this.version = value;
+    if (this.#isNamed(nameStart, nameEnd, 'code')) {
+      this.code = value;
+      this.#neededCount++;
+    } else if (this.#isNamed(nameStart, nameEnd, 'flag')) this.flag = value;
+    else if (this.#isNamed(nameStart, nameEnd, 'opaque')) {
+      this.opaque = value;
+      this.#neededCount++;
+    } else if (this.#isNamed(nameStart, nameEnd, 'version')) this.version = value;
   }
 
   #scanFields(nameStart: number, nameEnd: number, start: number, end: number): number {

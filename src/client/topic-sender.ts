@@ -182,12 +182,23 @@ export class TopicSender implements SendOwner {
         return;
       }
       connection.post(send, null);
-      const result = send.onewayResult();
-      this.#settle(send);
-      send.resolve(result);
+      if (connection.isOpen) this.#handedOver(send);
+      else
+        connection.opened.then(
+          () => this.#handedOver(send),
+          (error: unknown) => send.onFailure(ClientError.is(error) ? error : failedInside(error)),
+        );
     } catch (error) {
       this.#reject(send, ClientError.is(error) ? error : failedInside(error));
     }
+  }
+
+  /** Of one without an answer. */
+  #handedOver(send: PendingSend): void {
+    if (send.isSettled) return;
+    const result = send.onewayResult();
+    this.#settle(send);
+    send.resolve(result);
   }
 
   /** @throws ClientError INVALID_ARGUMENT where the queue that is wanted is none */
