@@ -4,8 +4,11 @@
  * `millrace/browser`: the same in a page, over WebSocket alone. Nothing that it imports is of Node.
  */
 import { browserPlatform } from './browser-platform.ts';
+import { installOffsetStorage } from './consumer-options.ts';
+import { pageOffsetStorage } from './page-offset-storage.ts';
 import { installPlatform } from './platform.ts';
 
 installPlatform(browserPlatform);
+installOffsetStorage(pageOffsetStorage());
 
 export * from './public.ts';

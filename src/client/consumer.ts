@@ -362,19 +362,19 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
 
   /** Never two at once of the same kind. */
   #repeat(name: string, intervalMs: number, work: () => Promise<void>): void {
-    const next = (): void => {
-      if (this.#closing !== null) return;
-      this.#timers.set(
-        name,
-        startBackgroundTimer(() => {
-          work().then(next, (error: unknown) => {
-            this.#report(error);
-            next();
-          });
-        }, intervalMs),
-      );
+    if (this.#closing !== null) return;
+    const once = async (): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        this.#report(error);
+      }
+      this.#repeat(name, intervalMs, work);
     };
-    next();
+    this.#timers.set(
+      name,
+      startBackgroundTimer(() => void once(), intervalMs),
+    );
   }
 
   #topics(): string[] {
@@ -430,7 +430,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onError: (error) => this.#report(error),
       onConsumed: (topic, messageCount, isOk, tookMs) =>
         this.#statistics.add(topic, messageCount, isOk, tookMs),
-      consumeTimeoutMs: this.#settings.consumeTimeoutMs,
+      consumeTimeoutMs: this.#settings.isOrdered ? Infinity : this.#settings.consumeTimeoutMs,
     });
     try {
       await this.start();

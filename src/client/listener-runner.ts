@@ -144,18 +144,22 @@ export class ListenerRunner {
     }
     const call: RunningCall = { processQueue, messages, startMs, isOverdue: false };
     this.#running.add(call);
-    outcome.then(
-      () => {
-        this.#running.delete(call);
-        this.#onDone(processQueue, messages, startMs);
-        this.#after(processQueue);
-      },
-      (error: unknown) => {
-        this.#running.delete(call);
-        this.#onThrown(processQueue, messages, error, startMs);
-        this.#after(processQueue);
-      },
-    );
+    void this.#follow(call, outcome);
+  }
+
+  async #follow(call: RunningCall, outcome: PromiseLike<unknown>): Promise<void> {
+    const { processQueue, messages, startMs } = call;
+    try {
+      await outcome;
+    } catch (error) {
+      this.#running.delete(call);
+      this.#onThrown(processQueue, messages, error, startMs);
+      this.#after(processQueue);
+      return;
+    }
+    this.#running.delete(call);
+    this.#onDone(processQueue, messages, startMs);
+    this.#after(processQueue);
   }
 
   #after(processQueue: ProcessQueue<ConsumedRecord>): void {

@@ -42,7 +42,7 @@ export class MessageStream<Item> {
         if (isDone || this.#isClosed) return { value: undefined, done: true };
         const value = this.#waiting.length === 0 ? this.#take() : null;
         if (value !== null) return { value, done: false };
-        return await new Promise((resolve) => {
+        return new Promise((resolve) => {
           const settle = (result: IteratorResult<Item, undefined>): void => {
             own.delete(settle);
             resolve(result);

@@ -71,7 +71,9 @@ export class QueuePuller<Message extends TrackedMessage> {
   readonly #options: QueuePullerOptions<Message>;
   readonly #processQueue: ProcessQueue<Message>;
   #isStopped = false;
+  /** Since the last pull that went well. */
   #failureCount = 0;
+  #toldKind = '';
   /** What was last said along with a pull that was answered, or by `commit`. */
   committedOffset = -1;
   #wake: (() => void) | null = null;
@@ -130,7 +132,7 @@ export class QueuePuller<Message extends TrackedMessage> {
           return await this.#take(answer, subscription, offset, next);
         case ResponseCode.PULL_RETRY_IMMEDIATELY:
         case ResponseCode.PULL_NOT_FOUND: {
-          this.#failureCount = 0;
+          this.#succeeded();
           if (next > offset) processQueue.append([], next);
           const isHeld =
             answer.code === ResponseCode.PULL_RETRY_IMMEDIATELY ||
@@ -139,8 +141,10 @@ export class QueuePuller<Message extends TrackedMessage> {
           return isHeld ? 0 : NOT_HELD_PAUSE_MS;
         }
         case ResponseCode.PULL_OFFSET_MOVED:
+          // An offset that is none, and no other instead: an empty queue that says so too often.
+          if (!Number.isSafeInteger(next) || next === offset) return this.#retryMs();
           this.#isStopped = true;
-          this.#options.onMoved(processQueue, Number.isSafeInteger(next) ? next : offset);
+          this.#options.onMoved(processQueue, next);
           return 0;
         default:
           return await this.#refused(answer);
@@ -222,7 +226,7 @@ export class QueuePuller<Message extends TrackedMessage> {
     const found = this.#options.read(answer.body, processQueue.queue, subscription);
     const messages = Array.isArray(found) ? found : await found;
     if (this.#isStopped) return 0;
-    this.#failureCount = 0;
+    this.#succeeded();
     processQueue.append(messages, next);
     if (this.#mayPull) this.#ahead = this.#start();
     if (messages.length > 0) this.#options.onMessages(processQueue);
@@ -256,9 +260,17 @@ export class QueuePuller<Message extends TrackedMessage> {
     }
   }
 
-  /** The first failure of a row is told. */
+  /** Of a row of the same failures the first is told. */
   #tell(error: ClientError): void {
-    if (this.#failureCount <= 1) this.#options.onError(error);
+    const kind = `${error.code} ${error.responseCode ?? ''}`;
+    if (kind === this.#toldKind) return;
+    this.#toldKind = kind;
+    this.#options.onError(error);
+  }
+
+  #succeeded(): void {
+    this.#failureCount = 0;
+    this.#toldKind = '';
   }
 
   #retryMs(): number {

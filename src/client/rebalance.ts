@@ -40,6 +40,9 @@ const INTERVAL_MS = 20_000;
 /** Where something is missing: doubles from the first to the last (Java: 1 s). */
 const UNBALANCED_MS_MIN = 100;
 const UNBALANCED_MS_MAX = 1000;
+/** What is missing for that many rounds is not expected at any moment: then so seldom. Guesses. */
+const PATIENT_ROUND_COUNT = 60;
+const PATIENT_MS = 5000;
 const decoder = new TextDecoder();
 
 export class Rebalancer {
@@ -108,11 +111,12 @@ export class Rebalancer {
     }
     this.#running = null;
     this.#failedRoundCount = isBalanced ? 0 : this.#failedRoundCount + 1;
-    this.#schedule(
-      isBalanced && !this.#isHeartbeatDue
-        ? INTERVAL_MS
-        : Math.min(UNBALANCED_MS_MIN * 2 ** this.#failedRoundCount, UNBALANCED_MS_MAX),
-    );
+    this.#schedule(isBalanced && !this.#isHeartbeatDue ? INTERVAL_MS : this.#unbalancedMs);
+  }
+
+  get #unbalancedMs(): number {
+    if (this.#failedRoundCount > PATIENT_ROUND_COUNT) return PATIENT_MS;
+    return Math.min(UNBALANCED_MS_MIN * 2 ** this.#failedRoundCount, UNBALANCED_MS_MAX);
   }
 
   #schedule(delayMs: number): void {

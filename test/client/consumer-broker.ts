@@ -7,7 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import type { BrokerConfig } from '../../src/base/broker-config.ts';
 import type { BrokerProcess } from '../../src/cli/broker-process.ts';
+import { clientActivity } from '../../src/client/client-activity.ts';
 import { type ClientError, Consumer } from '../../src/client/index.ts';
+import { MemoryOffsetStorage } from '../../src/client/offset-store.ts';
 import type { ConsumerOptions } from '../../src/client/consumer-options.ts';
 import { RawClient, sendRequest, type SendOptions } from '../workers/raw-client.ts';
 import { startTestBroker } from '../workers/test-broker.ts';
@@ -54,6 +56,8 @@ export class ConsumerBroker {
       servers: this.servers,
       from: 'first',
       onError: (error) => this.errors.push(error),
+      // Not the home of whoever runs the tests.
+      offsetStorage: new MemoryOffsetStorage(),
       ...options,
     });
     this.#consumers.push(consumer);
@@ -116,10 +120,14 @@ export class ConsumerBroker {
     this.raw = await RawClient.connect(this.broker.ready.brokerPort);
   }
 
+  /** Fails where a consumer that is closed has left work counted. */
   async close(): Promise<void> {
     await Promise.all(this.#consumers.map((consumer) => consumer.close()));
     await this.stop();
     fs.rmSync(this.#root, { recursive: true, force: true });
+    const { pendingCount } = clientActivity;
+    clientActivity.pendingCount = 0;
+    if (pendingCount !== 0) throw new Error(`${pendingCount} pieces of work are counted for ever`);
   }
 }
 
