@@ -172,10 +172,11 @@ async function deleteGroup(
   options: BrokerOptions,
 ): Promise<number | void> {
   const admin = await context.admin();
-  const [progress, members, counts] = await Promise.all([
-    admin.groupProgress(group),
+  // First whether it is there: a broker may make the topic of its retries when it is asked for.
+  const progress = await admin.groupProgress(group);
+  const [members, ...counts] = await Promise.all([
     admin.groupMembers(group),
-    Promise.all(groupTopics(group).map((topic) => messageCountOf(admin, topic))),
+    ...groupTopics(group).map((topic) => messageCountOf(admin, topic)),
   ]);
   const topics = [...new Set(progress.queues.map(({ topic }) => topic))].filter(
     (topic) => !topic.startsWith('%'),

@@ -159,37 +159,37 @@ async function runtimeAt(
 /** Every master of the clusters, asked at once; one that does not answer is told as such. */
 export async function readHealth(context: AdminContext): Promise<BrokerHealth[]> {
   const masters = await mastersOf(context);
-  return Promise.all(
-    masters.map(async ({ cluster, brokerName, address }): Promise<BrokerHealth> => {
-      const place = { cluster, brokerName, address };
-      const startedMs = performance.now();
-      try {
-        const table = await runtimeAt(context, address, brokerName);
-        return {
-          ...place,
-          isReachable: true,
-          error: null,
-          answerMs: Math.round((performance.now() - startedMs) * 100) / 100,
-          version: table['brokerVersionDesc'] ?? null,
-          putTps: firstNumber(table['putTps']),
-          getTps: firstNumber(table['getTransferredTps']),
-          diskRatio: firstNumber(table['commitLogDiskRatio']),
-        };
-      } catch (error) {
-        if (!ClientError.is(error)) throw error;
-        return {
-          ...place,
-          isReachable: false,
-          error: error.message,
-          answerMs: null,
-          version: null,
-          putTps: null,
-          getTps: null,
-          diskRatio: null,
-        };
-      }
-    }),
-  );
+  return Promise.all(masters.map((master) => healthOf(context, master)));
+}
+
+async function healthOf(context: AdminContext, place: MasterBroker): Promise<BrokerHealth> {
+  const { brokerName, address } = place;
+  const startedMs = performance.now();
+  try {
+    const table = await runtimeAt(context, address, brokerName);
+    return {
+      ...place,
+      isReachable: true,
+      error: null,
+      answerMs: Math.round((performance.now() - startedMs) * 100) / 100,
+      version: table['brokerVersionDesc'] ?? null,
+      putTps: firstNumber(table['putTps']),
+      getTps: firstNumber(table['getTransferredTps']),
+      diskRatio: firstNumber(table['commitLogDiskRatio']),
+    };
+  } catch (error) {
+    if (!ClientError.is(error)) throw error;
+    return {
+      ...place,
+      isReachable: false,
+      error: error.message,
+      answerMs: null,
+      version: null,
+      putTps: null,
+      getTps: null,
+      diskRatio: null,
+    };
+  }
 }
 
 /** Rates come as three numbers: of 10 s, 1 min and 10 min. */

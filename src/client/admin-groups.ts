@@ -139,7 +139,7 @@ export async function listGroups(
     }
   }
   return [...found]
-    .map(([group, entry]) => ({ group, kind: kindOf(group), ...entry }))
+    .map(([group, { behind, brokers }]) => ({ group, kind: kindOf(group), behind, brokers }))
     .filter(({ kind }) => options.includeSystem === true || kind !== 'system')
     .sort((left, right) => compareTexts(left.group, right.group));
 }
@@ -192,13 +192,12 @@ function progressIn(table: unknown): QueueProgress[] {
     const brokerOffset = integerOf(fields['brokerOffset'], 0);
     const consumerOffset = Math.max(0, integerOf(fields['consumerOffset'], 0));
     const lastMs = integerOf(fields['lastTimestamp'], 0);
-    return {
-      ...queue,
+    return Object.assign(queue, {
       brokerOffset,
       consumerOffset,
       behind: Math.max(0, brokerOffset - consumerOffset),
       lastConsumedMs: lastMs > 0 ? lastMs : null,
-    };
+    });
   });
 }
 
@@ -317,13 +316,40 @@ export async function createGroup(
       );
     }
   }
-  const settings = {
+  const settings = settingsOf(options);
+  await putGroup(context, group, settings, masters);
+  const brokers = masters.map(({ brokerName }) => Object.assign({ brokerName }, settings));
+  return { group, brokers };
+}
+
+/** Makes the group, as brokers make one that joins, where it is not. */
+export async function ensureGroup(
+  context: AdminContext,
+  group: string,
+  masters: readonly MasterBroker[],
+): Promise<void> {
+  for (const master of masters) {
+    if (!(await groupsAt(context, master)).has(group))
+      await putGroup(context, group, settingsOf({}), [master]);
+  }
+}
+
+function settingsOf(options: GroupSettings): Omit<GroupOnBroker, 'brokerName'> {
+  return {
     mayConsume: options.mayConsume ?? true,
     mayBroadcast: options.mayBroadcast ?? true,
     isOrdered: options.isOrdered ?? false,
     retryQueueCount: options.retryQueueCount ?? 1,
     retryMax: options.retryMax ?? 16,
   };
+}
+
+async function putGroup(
+  context: AdminContext,
+  group: string,
+  settings: Omit<GroupOnBroker, 'brokerName'>,
+  masters: readonly MasterBroker[],
+): Promise<void> {
   const body = jsonBody({
     groupName: group,
     consumeEnable: settings.mayConsume,
@@ -341,7 +367,6 @@ export async function createGroup(
     const what = `group ${group} can not be made on broker ${brokerName}`;
     await askBroker(context, address, request, what);
   }
-  return { group, brokers: masters.map(({ brokerName }) => ({ brokerName, ...settings })) };
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   numberField,
 } from './admin-answers.ts';
 import { type MasterBroker, mastersOf } from './admin-brokers.ts';
-import { mastersHaving, readProgress } from './admin-groups.ts';
+import { ensureGroup, mastersHaving, readProgress } from './admin-groups.ts';
 import { queueBound, type QueueBounds, queueBounds, timeOffset } from './admin-messages.ts';
 import { answerError } from './answer-error.ts';
 import { ClientError } from './client-error.ts';
@@ -213,6 +213,8 @@ export async function cloneOffsets(
     throw new ClientError('NOT_FOUND', `group ${from} has no offsets${where} that could be cloned`);
   }
   const masters = await mastersOf(context);
+  // Some brokers make the group with its offsets, and some keep offsets of a group that nobody can see.
+  await ensureGroup(context, to, masters);
   const resets: OffsetReset[] = [];
   for (const name of topics) {
     const queues = await chosenQueues(context, name, {});

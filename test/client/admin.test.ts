@@ -337,6 +337,7 @@ describe('offsets', () => {
       [null, 1],
     ]);
     expect(await places('mover-copy')).toEqual([1, 1]);
+    expect((await admin.groups()).map(({ group }) => group)).toContain('mover-copy');
     await admin.createGroup('mover-empty');
     await expect(admin.cloneOffsets('mover-empty', 'mover-copy')).rejects.toSatisfy(
       isError('NOT_FOUND', /group mover-empty has no offsets/),
