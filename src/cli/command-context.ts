@@ -9,13 +9,7 @@ import { type Command, Option } from 'commander';
 import type { Admin } from '../client/admin.ts';
 import { parseCount, parsePositiveDuration } from './argument-values.ts';
 import { ExitCode, failureOf, UsageError } from './command-errors.ts';
-import {
-  type Column,
-  endQuietlyWithoutReader,
-  printJson,
-  printLine,
-  tableLines,
-} from './command-output.ts';
+import { type Column, printJson, printLine, tableLines } from './command-output.ts';
 import { Interruption } from './interruption.ts';
 
 export const DEFAULT_SERVERS = '127.0.0.1:9876';
@@ -69,10 +63,10 @@ export class CommandContext {
   readonly servers: string;
   readonly isJson: boolean;
   readonly timeoutMs: number;
-  readonly interruption = new Interruption();
   readonly #watch: number | true | undefined;
   readonly #isConfirmed: boolean;
   #admin: Admin | null = null;
+  #interruption: Interruption | null = null;
 
   constructor(options: CommonOptions) {
     this.servers = options.servers;
@@ -80,6 +74,12 @@ export class CommandContext {
     this.isJson = options.json === true;
     this.#watch = options.watch;
     this.#isConfirmed = options.yes === true;
+  }
+
+  /** Of those that end in order; any other command is ended by a signal at once. */
+  get interruption(): Interruption {
+    this.#interruption ??= new Interruption();
+    return this.#interruption;
   }
 
   /** Loaded when a command first needs it. */
@@ -164,7 +164,6 @@ export function action(
   ) => Promise<number | void>,
 ): (this: Command) => Promise<void> {
   return async function run(this: Command): Promise<void> {
-    endQuietlyWithoutReader();
     const options = this.opts<CommonOptions>();
     const context = new CommandContext(options);
     let exitCode: number = ExitCode.OK;

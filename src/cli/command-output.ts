@@ -13,12 +13,17 @@ export interface Column<Row> {
   readonly text: (row: Row) => string | number | null;
 }
 
-/** Whoever read this has gone: nothing more to say, and nobody to say it to. */
+/**
+ * Whoever read this has gone: nothing more to say, and nobody to say it to. What can not be written for
+ * another reason, such as a full disk, is a failure.
+ */
 export function endQuietlyWithoutReader(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(ExitCode.OK);
-      throw error;
+      if (stream === process.stdout)
+        process.stderr.write(`millrace: the output can not be written: ${error.message}\n`);
+      process.exit(ExitCode.FAILED);
     });
   }
 }

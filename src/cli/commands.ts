@@ -10,6 +10,8 @@ import { defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { addClientCommands } from './client-commands.ts';
+import { ExitCode } from './command-errors.ts';
+import { endQuietlyWithoutReader } from './command-output.ts';
 import { loadConfiguration } from './configuration.ts';
 import { environmentName, settingKeys } from './configuration-keys.ts';
 import type { LogOptions } from './pino-logger.ts';
@@ -44,8 +46,8 @@ Examples:
 Client commands ask --servers (MILLRACE_SERVERS), 127.0.0.1:9876 unless said, and take --json.
 They exit with 0 when done, 1 when that failed, 2 when they were called wrongly.`;
 
-/** How commander says that a command line is wrong. */
-const USAGE_EXIT_CODE = 2;
+/** What they write is a log, with rules of its own. */
+const servers: ReadonlySet<string> = new Set(['start', 'nameserver']);
 
 /** @throws BrokerError where what was asked for can not be done */
 export async function runCommand(): Promise<void> {
@@ -88,6 +90,7 @@ export async function runCommand(): Promise<void> {
       'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
     )
     .action(async (options: Record<string, unknown>) => startNameServer(options));
+  if (!servers.has(commandLine[0])) endQuietlyWithoutReader();
   await addClientCommands(program, commandLine);
   if (commandLine[0] === '__complete') {
     const { printCandidates } = await import('./completion-command.ts');
@@ -98,7 +101,7 @@ export async function runCommand(): Promise<void> {
     await program.parseAsync();
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+    process.exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
   }
 }
 

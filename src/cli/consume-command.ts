@@ -90,8 +90,9 @@ async function consume(
     consumer.subscribe(topic, filterOf(options) ?? '*');
     await consumer.start();
     const messages = consumer.messages()[Symbol.asyncIterator]();
+    const waiting = new Waiting(context, options.follow === true ? null : options.idle);
     while (options.count === undefined || count < options.count) {
-      const step = await nextStep(context, messages.next(), options);
+      const step = await waiting.step(messages.next());
       if (step === 'idle' || step === 'interrupted' || step.done === true) break;
       await print(context, step.value, options);
       await step.value.ack();
@@ -105,30 +106,32 @@ async function consume(
   if (process.stderr.isTTY || options.progress === true) process.stderr.write(`${summary}\n`);
 }
 
-/** The next message, or why there is none. */
-async function nextStep(
-  context: CommandContext,
-  next: Promise<IteratorResult<ConsumedMessage>>,
-  options: ConsumeOptions,
-): Promise<Step> {
-  let timer: NodeJS.Timeout | undefined;
-  const waits: Promise<Step>[] = [
-    next,
-    context.interruption.come().then((): Step => 'interrupted'),
-  ];
-  if (options.follow !== true) {
-    waits.push(
-      new Promise((resolve) => {
-        timer = setTimeout(() => resolve('idle'), options.idle);
-      }),
-    );
+/** Ends waits for the next message: none came for so long, or a signal did. */
+class Waiting {
+  readonly #context: CommandContext;
+  readonly #idleMs: number | null;
+  #end: ((step: Step) => void) | null = null;
+
+  constructor(context: CommandContext, idleMs: number | null) {
+    this.#context = context;
+    this.#idleMs = idleMs;
+    // Once for all messages: a race for each would remember all of them.
+    void context.interruption.come().then(() => this.#end?.('interrupted'));
   }
-  try {
-    return await Promise.race(waits);
-  } finally {
-    clearTimeout(timer);
-    // What is left of it ends with the consumer.
-    next.catch(() => {});
+
+  async step(next: Promise<IteratorResult<ConsumedMessage>>): Promise<Step> {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<Step>((resolve, reject) => {
+        this.#end = resolve;
+        next.then(resolve, reject);
+        if (this.#context.interruption.hasCome) resolve('interrupted');
+        if (this.#idleMs !== null) timer = setTimeout(() => resolve('idle'), this.#idleMs);
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#end = null;
+    }
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { heartbeatRequest } from '../workers/raw-client.ts';
-import { CommandBench, jsonLines } from './command-run.ts';
+import { CommandBench, CommandRun, jsonLines, mainFile } from './command-run.ts';
 
 // Each command is a process of its own.
 vi.setConfig({ testTimeout: 120_000 });
@@ -227,6 +227,15 @@ describe('millrace topic', () => {
     await run.says('"messageCount":0');
     run.process.stdout?.destroy();
     expect(await run.ended).toMatchObject({ exitCode: 0, errors: '' });
+  });
+
+  test('output that can not be written is a failure', async () => {
+    await bench.prints('topic create fullDisk --queues 1');
+    const command = `exec "${process.execPath}" "${mainFile}" topic list > /dev/full`;
+    const run = new CommandRun('sh', ['-c', command], bench.environment, '');
+    const { exitCode, errors } = await run.ended;
+    expect(exitCode).toBe(1);
+    expect(errors).toMatch(/^millrace: the output can not be written: ENOSPC/);
   });
 
   test('helps with examples', async () => {
