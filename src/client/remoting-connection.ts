@@ -183,7 +183,8 @@ export class RemotingConnection {
   }
 
   failure(what: string, cause?: unknown): ClientError {
-    return new ClientError('CONNECTION_FAILED', `${this.address}: ${what}`, { cause });
+    const options = cause === undefined ? {} : { cause };
+    return new ClientError('CONNECTION_FAILED', `${this.address}: ${what}`, options);
   }
 
   async #open(): Promise<void> {

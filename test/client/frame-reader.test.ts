@@ -42,10 +42,32 @@ describe('frames captured from Java', () => {
 test('the answer to a send is read without making its fields', () => {
   const reader = read(fs.readFileSync(path.join(fixtures, 'json-310-send-answer.bin')));
   expect(reader.hasPlaces).toBe(true);
-  expect(reader.asciiAt(reader.findField('msgId'))).toBe('7F00000100002A9F000000000000016C');
+  for (const text of ['asciiAt', 'hexAt'] as const)
+    expect(reader[text](reader.findField('msgId'))).toBe('7F00000100002A9F000000000000016C');
   expect(reader.integerAt(reader.findField('queueOffset'))).toBe(0);
   expect(reader.integerAt(reader.findField('msgId'))).toBeNaN();
   expect(reader.findField('recallHandle')).toBe(-1);
+});
+
+test('identifiers are read one after another, whatever they are', () => {
+  const reader = new FrameReader();
+  const ids = [
+    '7F00000100002A9F000000000000016C',
+    '7F00000100002A9F0000000000000ABC',
+    '0A00000100002A9F0000000000000ABC',
+    '7F00000100002A9F0000000100000ABC',
+    '7f00000100002a9f0000000100000abc',
+    '7F00000100002A9F000000000000016C,7F00000100002A9F00000000000009B6',
+    '12345678',
+    'no hex',
+    '',
+  ];
+  for (const msgId of ids) {
+    const header = { code: 0, extFields: { msgId }, flag: 1, opaque: 1 };
+    const frame = jsonFrame(JSON.stringify(header));
+    reader.read(frame, 4, frame.length);
+    expect(reader.hexAt(reader.findField('msgId'))).toBe(msgId);
+  }
 });
 
 test('any JSON header reads as JSON.parse reads it', () => {
