@@ -76,3 +76,9 @@ export class ClientError extends Error {
     return typeof value === 'object' && value !== null && brand in value;
   }
 }
+
+/** What was thrown, where anything may have been: a fault of the client itself is told like all trouble. */
+export function asClientError(error: unknown, what: string): ClientError {
+  if (ClientError.is(error)) return error;
+  return new ClientError('PROTOCOL_ERROR', `${what}: ${String(error)}`, { cause: error });
+}

@@ -12,10 +12,11 @@
  * ```
  * Source: DefaultMQPushConsumerImpl.java (pullMessage), PullAPIWrapper.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, ClientError } from './client-error.ts';
 import type { MessageQueue } from './message.ts';
 import type { ProcessQueue, TrackedMessage } from './process-queue.ts';
 import type { Subscription } from './subscription.ts';
@@ -73,6 +74,8 @@ export class QueuePuller<Message extends TrackedMessage> {
   #isStopped = false;
   /** Since the last pull that went well. */
   #failureCount = 0;
+  /** Of these, those that did not know the group. */
+  #unknownCount = 0;
   #toldKind = '';
   /** What was last said along with a pull that was answered, or by `commit`. */
   committedOffset = -1;
@@ -151,13 +154,7 @@ export class QueuePuller<Message extends TrackedMessage> {
       }
     } catch (error) {
       if (this.#isStopped) return 0;
-      this.#tell(
-        ClientError.is(error)
-          ? error
-          : new ClientError('PROTOCOL_ERROR', `a pull of ${this.#name} failed: ${String(error)}`, {
-              cause: error,
-            }),
-      );
+      this.#tell(asClientError(error, `a pull of ${this.#name} failed`));
       return this.#retryMs();
     }
   }
@@ -245,7 +242,7 @@ export class QueuePuller<Message extends TrackedMessage> {
       case ResponseCode.FILTER_DATA_NOT_EXIST:
       case ResponseCode.FILTER_DATA_NOT_LATEST: {
         // The first time it is only late: a broker that was started again knows nobody.
-        if (this.#failureCount > 0) this.#tell(error);
+        if (this.#unknownCount++ > 0) this.#tell(error);
         const pauseMs = this.#retryMs();
         await this.#options.onUnknown();
         return pauseMs;
@@ -270,6 +267,7 @@ export class QueuePuller<Message extends TrackedMessage> {
 
   #succeeded(): void {
     this.#failureCount = 0;
+    this.#unknownCount = 0;
     this.#toldKind = '';
   }
 

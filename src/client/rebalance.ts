@@ -15,7 +15,8 @@
  *
  * Source: RebalanceImpl.java, RebalanceService.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { type AllocateStrategy, compareQueues } from './allocate-strategy.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, TopicRoute } from './client-core.ts';
@@ -33,6 +34,8 @@ export interface RebalancerOptions {
   readonly topics: () => readonly string[];
   /** Takes what this member has to read of a topic. False where not all of it could be had yet. */
   readonly apply: (topic: string, queues: readonly MessageQueue[]) => Promise<boolean>;
+  /** What is none of these topics is not to be read any more. */
+  readonly retain: (topics: readonly string[]) => Promise<void>;
   readonly onError: (error: ClientError) => void;
 }
 
@@ -108,6 +111,8 @@ export class Rebalancer {
         if (this.#isClosed) break;
         isBalanced = (await this.#divide(topic)) && isBalanced;
       }
+      // Also a topic that was taken back while it was divided.
+      await this.#options.retain(this.#options.topics());
     }
     this.#running = null;
     this.#failedRoundCount = isBalanced ? 0 : this.#failedRoundCount + 1;

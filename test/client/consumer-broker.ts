@@ -37,7 +37,12 @@ export class ConsumerBroker {
 
   static async start(overrides: Partial<BrokerConfig> = {}): Promise<ConsumerBroker> {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
-    const config: Partial<BrokerConfig> = { threads: 'inline', ...overrides };
+    // A machine that is busy with other things is no reason to refuse a send.
+    const config: Partial<BrokerConfig> = {
+      threads: 'inline',
+      waitTimeMillsInSendQueue: 20_000,
+      ...overrides,
+    };
     const broker = await startTestBroker(root, config);
     const { brokerPort, nameServerPort } = broker.ready;
     const raw = await RawClient.connect(brokerPort);
@@ -135,7 +140,7 @@ export class ConsumerBroker {
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await holds())) {

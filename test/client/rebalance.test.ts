@@ -30,6 +30,7 @@ function make(core: ScriptedCore, options: { topics?: string[]; isBroadcasting?:
       divisions.push(`${topic} ${queues.map(({ queueId }) => queueId).join()}`);
       return Promise.resolve(true);
     },
+    retain: () => Promise.resolve(),
     onError: (error) => errors.push(error),
   });
   rebalancers.push(rebalancer);
