@@ -5,7 +5,7 @@
  * the bodies, where a table may have whole objects for keys. What is missing or odd in a body takes
  * its default, as RocketMQ's own tools do; an answer other than success is a ClientError.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer, CoreRequest } from './client-core.ts';

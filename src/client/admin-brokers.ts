@@ -6,7 +6,8 @@
  *
  * Source: DefaultMQAdminExtImpl.java, ClusterInfo.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import {
   type AdminContext,
   askBroker,

@@ -7,7 +7,8 @@
  *
  * Source: ResetOffsetByTimeCommand.java, CloneGroupOffsetCommand.java, DefaultMQAdminExtImpl.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import {
   type AdminContext,
   askBroker,

@@ -6,7 +6,8 @@
  *
  * Source: UpdateTopicSubCommand.java, DeleteTopicSubCommand.java, TopicStatusSubCommand.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { Perm } from '../protocol/perm.ts';
 import { decodeTopicConfig, type TopicConfig } from '../protocol/topic-config.ts';
 import {

@@ -1,7 +1,8 @@
 /**
  * @agent any
  *
- * `millrace/browser`: the same in a page, over WebSocket alone. Nothing that it imports is of Node.
+ * `millrace/browser`: producers and consumers in a page, over WebSocket alone. Nothing that it imports is
+ * of Node. Administration is in `millrace/browser/admin`.
  */
 import { browserPlatform } from './browser-platform.ts';
 import { installOffsetStorage } from './consumer-options.ts';

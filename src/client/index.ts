@@ -15,3 +15,5 @@ installAnswers(serveOperators);
 installOffsetStorage(new FileOffsetStorage());
 
 export * from './public.ts';
+export * from './admin-exports.ts';
+export { consistentHash, machineRoom } from './allocate-strategy.ts';
