@@ -166,6 +166,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     this.#onConsumed = serveBroker({
       core,
       group,
+      servers: options.servers,
       isOrdered,
       concurrency: settings.concurrency,
       startTimestampMs: Date.now(),

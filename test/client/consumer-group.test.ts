@@ -360,6 +360,7 @@ describe('what operators ask', () => {
     expect(text).toContain(`${queueKeyText(0)}:{"cachedMsgCount":0,`);
     expect(text).toContain('"commitOffset":3,"droped":false');
     expect(text).toContain('"PROP_CONSUMEORDERLY":"false"');
+    expect(text).toContain(`"PROP_NAMESERVER_ADDR":"${host.servers}"`);
     expect(text).toContain('"subString":"created"');
     expect(text).toMatch(/"statusTable":\{"orders":\{"consumeFailedMsgs":0,/);
   });
