@@ -162,7 +162,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onUnbalanced: () => this.#rebalancer.reconnect(),
       onError,
     });
-    core.onDisconnected((address) => this.#assignments.distrustLocks(address));
+    core.onDisconnected((address) => this.#assignments.onDisconnected(address));
     this.#onConsumed = serveBroker({
       core,
       group,

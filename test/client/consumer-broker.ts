@@ -120,6 +120,12 @@ export class ConsumerBroker {
     await this.broker.close();
   }
 
+  /** What a kill can do to a broker: offsets that it has not written yet are gone. Of one that is stopped. */
+  forgetOffsets(): void {
+    fs.rmSync(path.join(this.#root, 'config', 'consumerOffset.json'));
+    fs.rmSync(path.join(this.#root, 'config', 'consumerOffset.json.bak'), { force: true });
+  }
+
   async restart(): Promise<void> {
     this.broker = await startTestBroker(this.#root, this.#overrides);
     this.raw = await RawClient.connect(this.broker.ready.brokerPort);

@@ -269,6 +269,23 @@ describe('a broker that goes and comes back', () => {
     expect(await host.offsets('stock', 'orders', 4)).toEqual([50, 50, 50, 50]);
   });
 
+  test('offsets that the broker has lost are said again, though nothing new came', async () => {
+    const consumer = host.consumer({ group: 'stock', commitIntervalMs: 20 });
+    consumer.subscribe('orders');
+    let count = 0;
+    await consumer.run(() => count++);
+    await host.sendMany('orders', 'order', 40);
+    await until('all', () => count === 40);
+    const isSaid = async (): Promise<boolean> =>
+      (await host.offsets('stock', 'orders', 4)).every((offset) => offset === 10);
+    await until('said', isSaid);
+    await host.stop();
+    host.forgetOffsets();
+    await host.restart();
+    await until('said again', isSaid);
+    expect(count).toBe(40);
+  });
+
   test('a message that is worked on meanwhile is acknowledged to the new one', async () => {
     const consumer = host.consumer({ group: 'stock', commitIntervalMs: 50 });
     consumer.subscribe('orders');
