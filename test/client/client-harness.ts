@@ -33,7 +33,7 @@ export async function startRealBroker(
 }
 
 export function openCore(options: CoreOptions): ConnectedCore {
-  const core = new ConnectedCore(options);
+  const core = new ConnectedCore({ timeoutMs: 15_000, ...options });
   onTestFinished(() => core.close());
   return core;
 }

@@ -27,8 +27,11 @@ beforeEach(() => {
   });
 });
 
+/** Ample: the machine may be busy with other tests. */
+const TIMEOUT_MS = 15_000;
+
 function openProducer(servers: string, options: Partial<ProducerOptions> = {}): Producer {
-  const producer = new Producer({ servers, group: 'shop', ...options });
+  const producer = new Producer({ servers, group: 'shop', timeoutMs: TIMEOUT_MS, ...options });
   onTestFinished(() => producer.close());
   return producer;
 }
