@@ -36,6 +36,8 @@ export const clientErrorCatalogue = {
   BROKER_STOPPING: { canRetry: true },
   /** What was asked for is not there (22, 206, 604 …). */
   NOT_FOUND: { canRetry: false },
+  /** What was to be made is there already. */
+  ALREADY_EXISTS: { canRetry: false },
   /** The broker does not serve this request (3). */
   NOT_SUPPORTED: { canRetry: false },
   /** Any other answer; `responseCode` and the message say which. */

@@ -3,6 +3,7 @@
  *
  * What both entry points export.
  */
+export * from './admin-exports.ts';
 export { ClientError, type ClientErrorCode } from './client-error.ts';
 export type { CoreOptions } from './connected-core.ts';
 export type * from './message.ts';

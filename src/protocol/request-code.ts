@@ -92,3 +92,5 @@ export const GET_SUBSCRIPTIONGROUP_CONFIG = 352;
 export const LITE_PULL_MESSAGE = 361;
 export const GET_BROKER_MEMBER_GROUP = 901;
 export const BROKER_HEARTBEAT = 904;
+/** Millrace's own, of brokers in a test. */
+export const ADVANCE_CLOCK = 28_001;
