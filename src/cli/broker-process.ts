@@ -10,6 +10,8 @@
  *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
  * ```
  */
+import type net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
@@ -28,6 +30,8 @@ import { Doorbell } from '../ring/doorbell.ts';
 import { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
+import { createPlainFiles } from '../store/plain-files.ts';
+import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
@@ -39,6 +43,7 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
+import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
 import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
 
 export interface ReadyInfo {
@@ -59,6 +64,18 @@ export interface BrokerProcess {
   close(): Promise<void>;
   /** Resolves with the cause when the broker can't go on. */
   failed: Promise<Error>;
+  timekeeping: Timekeeping;
+}
+
+/** What a broker takes from outside: a test brings its own. All but the usual needs threads inline. */
+export interface Surroundings {
+  wallClock: WallClock;
+  /** From 0 up to 1. */
+  random: () => number;
+  /** Nobody wants the store after the process: nothing is synced. Needs storeKind plain. */
+  isStoreTemporary: boolean;
+  /** Serves ADVANCE_CLOCK: moves the clock, and says what time it is then. Null: the clock goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
 }
 
 /** Without the functions, which do not cross threads. */
@@ -67,18 +84,27 @@ const { visibleConfig: _visible, ...plainControlConfig } = defaultControlConfig;
 /** Request workers; a connection always has the same one. More pay only with more cores. */
 const WORKER_COUNT = 1;
 
-/** Time in which clients are told to go elsewhere before their requests are no longer read. */
+/** Time in which clients that are there are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
 const SETTLE_TIMEOUT_MS = 10_000;
 
 export async function startBrokerProcess(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock = systemWallClock,
+  surroundings: Partial<Surroundings> = {},
 ): Promise<BrokerProcess> {
-  if (wallClock !== systemWallClock && config.threads !== 'inline')
-    throw new BrokerError('CONFIG_INVALID', 'a clock of its own needs threads inline');
-  const files = storeFilesOf(config.storeKind);
+  if (Object.keys(surroundings).length > 0 && config.threads !== 'inline')
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      'a clock of its own, and the like, needs threads inline',
+    );
+  const { isStoreTemporary = false, wallClock } = surroundings;
+  if (isStoreTemporary && config.storeKind !== 'plain')
+    throw new BrokerError('CONFIG_INVALID', 'a temporary store needs storeKind plain');
+  const files =
+    config.storeKind === 'plain'
+      ? createPlainFiles({ isTemporary: isStoreTemporary, wallClock })
+      : storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
   const sockets: OpenListener[] = [];
@@ -91,7 +117,15 @@ export async function startBrokerProcess(
     const onServing = (broker: WebPortBroker): void => {
       running.broker = broker;
     };
-    return await start(config, logger, wallClock, directory, { sockets, web, onServing });
+    const { random = Math.random, advanceClock = null } = surroundings;
+    return await start(
+      config,
+      logger,
+      { wallClock: wallClock ?? systemWallClock, random, advanceClock },
+      files,
+      directory,
+      { sockets, web, onServing },
+    );
   } catch (error) {
     for (const { server } of sockets) server.close();
     await web?.listener.close();
@@ -110,12 +144,13 @@ interface OpenPorts {
 async function start(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock,
+  surroundings: Omit<Surroundings, 'isStoreTemporary'>,
+  files: StoreFiles,
   directory: StoreDirectory,
   ports: OpenPorts,
 ): Promise<BrokerProcess> {
+  const { wallClock, random } = surroundings;
   const { sockets: listeners, web } = ports;
-  const files = storeFilesOf(config.storeKind);
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -195,6 +230,15 @@ async function start(
     settings,
     logger,
     wallClock,
+    random,
+    advanceClock:
+      surroundings.advanceClock === null
+        ? null
+        : (millis: number) =>
+            (surroundings.advanceClock as (millis: number) => Promise<number>)(millis).finally(() =>
+              // The answer is handed on with the next turn.
+              runner.schedule(),
+            ),
     wakeMain: () => {},
   };
   const factory = new AgentFactory(mainContext, files);
@@ -353,8 +397,10 @@ async function start(
       return;
     }
     reactor.goAway();
-    await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
-    for (const { server } of listeners) server.close();
+    // Who asks by HTTP is seen only while it asks.
+    const isAlone = waitUntil(() => web === null && reactor.connectionCount === 0, GO_AWAY_MS);
+    await Promise.all([isAlone, registration?.close()]);
+    const closings = listeners.map(({ server }) => closed(server));
     web?.listener.stopAccepting();
     reactor.stopReading();
     await settle();
@@ -367,6 +413,7 @@ async function start(
       return reactor.isDrained;
     });
     runner.close();
+    factory.close();
     await web?.listener.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -375,6 +422,7 @@ async function start(
     }
     directory.markClean();
     directory.release();
+    await Promise.all(closings);
   };
   /** After a failure nothing is promised to be on disk: the store stays marked as not closed. */
   const abandon = async (): Promise<void> => {
@@ -384,6 +432,7 @@ async function start(
     await Promise.all([...threads.values()].map((worker) => worker.terminate()));
     runner.abandon();
     reactor.close();
+    factory.close();
     await web?.listener.close();
     directory.release();
   };
@@ -404,6 +453,12 @@ async function start(
     },
     close,
     failed,
+    timekeeping: {
+      wake: () => runner.schedule(),
+      nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),
+      pending: () => pendingIn(rings, runner, factory.positions),
+      connections: () => transfersOf(reactor, listeners),
+    },
   };
 }
 
@@ -462,10 +517,17 @@ async function startThreads(
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const closed = (server: net.Server): Promise<void> =>
+  new Promise((resolve) => server.close(() => resolve()));
+
+/** Looks at a condition before time is given to other threads: agents of this one need none. */
+const HASTY_LOOKS = 20;
+
 /** Waits for a condition that other agents bring about; gives up quietly after a bound. */
-async function waitUntil(condition: () => boolean): Promise<void> {
-  const deadlineMs = systemMonotonicClock.nowMs() + SETTLE_TIMEOUT_MS;
-  while (!condition() && systemMonotonicClock.nowMs() < deadlineMs) await delay(2);
+async function waitUntil(condition: () => boolean, timeoutMs = SETTLE_TIMEOUT_MS): Promise<void> {
+  const deadlineMs = systemMonotonicClock.nowMs() + timeoutMs;
+  for (let looks = 0; !condition() && systemMonotonicClock.nowMs() < deadlineMs; looks++)
+    await (looks < HASTY_LOOKS ? setImmediate() : delay(2));
 }
 
 /** Waits until all rings have been empty for two looks in a row. */

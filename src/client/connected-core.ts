@@ -10,7 +10,8 @@
  *   and a lost one is connected again after a jittered time.
  * - Nothing here throws in the background: such trouble goes to `onError`.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { clientActivity } from './client-activity.ts';
 import type {
@@ -58,10 +59,14 @@ const AUTO_CREATE_TOPIC = 'TBW102';
 const AUTO_CREATE_QUEUE_COUNT = 4;
 const MESSAGE_PACK_FIELD = 'IS_SUPPORT_MSGPACK_HEADER';
 
-interface CachedRoute {
+export interface PublishRoute {
   readonly route: TopicRoute;
-  readonly freshUntilMs: number;
+  /** The topic is not there yet: its queues are those that its broker will make. */
   readonly isInherited: boolean;
+}
+
+interface CachedRoute extends PublishRoute {
+  readonly freshUntilMs: number;
 }
 
 interface Reconnect {
@@ -80,6 +85,8 @@ export class ConnectedCore implements ClientCore {
   readonly #servers: NameServerList;
   readonly #membership: GroupMembership;
   readonly #connections = new Map<string, RemotingConnection>();
+  /** Connections over which a heartbeat was sent. */
+  readonly #greeted = new WeakSet<RemotingConnection>();
   readonly #routes = new Map<string, CachedRoute>();
   readonly #routesAsked = new Map<string, Promise<TopicRoute>>();
   readonly #masters = new Map<string, string>();
@@ -129,19 +136,19 @@ export class ConnectedCore implements ClientCore {
    * The route to send by: where there is none yet, that of the queues which the broker will make with
    * the first message. @throws ClientError TOPIC_NOT_FOUND where brokers make none
    */
-  async publishRoute(topic: string, fresh = false): Promise<TopicRoute> {
+  async publishRoute(topic: string, fresh = false): Promise<PublishRoute> {
     const known = this.#routes.get(topic);
     if (!fresh && known?.isInherited === true && performance.now() < known.freshUntilMs)
-      return known.route;
+      return known;
     try {
-      return await this.route(topic, { fresh });
+      return { route: await this.route(topic, { fresh }), isInherited: false };
     } catch (error) {
       if (!ClientError.is(error) || error.code !== 'TOPIC_NOT_FOUND') throw error;
       const template = await this.#askRoute(AUTO_CREATE_TOPIC).catch(() => null);
       if (template === null || template.writeQueues.length === 0) throw error;
       const route = inheritedRoute(topic, template, AUTO_CREATE_QUEUE_COUNT);
       this.#remember(route, true);
-      return route;
+      return { route, isInherited: true };
     }
   }
 
@@ -151,6 +158,13 @@ export class ConnectedCore implements ClientCore {
 
   onDisconnected(listener: (address: string) => void): void {
     this.#disconnectListeners.push(listener);
+  }
+
+  /** Empty where the address is not that of a master. */
+  brokerNameOf(address: string): string {
+    for (const [brokerName, masterAddress] of this.#masters)
+      if (masterAddress === address) return brokerName;
+    return '';
   }
 
   onBrokerRequest(code: number, handler: BrokerRequestHandler): void {
@@ -187,9 +201,10 @@ export class ConnectedCore implements ClientCore {
     return this.connection(address).request({ ...request, timeoutMs });
   }
 
-  // oxlint-disable-next-line typescript/require-await -- what fails at once rejects.
   async tell(address: string, request: CoreRequest): Promise<void> {
-    this.connection(address).tell(request);
+    const connection = this.connection(address);
+    connection.tell(request);
+    if (!connection.isOpen) await connection.opened;
   }
 
   masterAddress(brokerName: string): string {
@@ -355,14 +370,18 @@ export class ConnectedCore implements ClientCore {
     this.#routes.set(route.topic, { route, freshUntilMs, isInherited });
     for (const [name, { masterAddress }] of route.brokers)
       if (masterAddress !== null) this.#masters.set(name, masterAddress);
-    // Brokers that are new are told of this client at once.
-    if (this.#membership.isMember) {
-      for (const address of this.#brokerAddresses())
-        if (!this.#connections.has(address) && !this.#reconnects.has(address) && !this.isClosed)
-          this.connection(address);
-    }
+    if (this.#membership.isMember && !this.isClosed) this.#greetNewBrokers();
     if (former === undefined || isSameRoute(former.route, route)) return;
     for (const listener of this.#routeListeners) this.#guard(() => listener(route));
+  }
+
+  /** Brokers that are new are told of this client at once, also over a connection that was there before. */
+  #greetNewBrokers(): void {
+    for (const address of this.#brokerAddresses()) {
+      const known = this.#connections.get(address);
+      const isGreeted = known !== undefined && this.#greeted.has(known);
+      if (!isGreeted && !this.#reconnects.has(address)) void this.#heartbeatTo(address);
+    }
   }
 
   /** Of the brokers that this client tells of itself: masters alone, if it only produces. */
@@ -388,6 +407,7 @@ export class ConnectedCore implements ClientCore {
   async #heartbeatTo(address: string): Promise<void> {
     try {
       const connection = this.#connections.get(address) ?? this.#connect(address);
+      this.#greeted.add(connection);
       const answer = await connection.request(this.#membership.heartbeat(this.timeoutMs));
       if (answer.code !== ResponseCode.SUCCESS)
         throw answerError(answer, `heartbeat to ${address}`);

@@ -11,6 +11,17 @@ import type { Peer } from './peer.ts';
 const OUTPUT_BYTES_START = 8 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
+/** What has gone over a connection, to be compared with the other end's. */
+export interface ConnectionTransfer {
+  /** Which port it came in at. */
+  listener: number;
+  remotePort: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** There are answers that the socket, or the kernel, has not taken. */
+  isWriting: boolean;
+}
+
 export class Connection implements FrameSource {
   readonly id: number;
   readonly listener: number;
@@ -28,6 +39,8 @@ export class Connection implements FrameSource {
   /** Since when `input` begins with a part of a frame, Infinity when it does not. */
   partialSinceMs = Infinity;
   lastReadMs: number;
+  /** In all. */
+  receivedBytes = 0;
   /** Control has been told of this connection. */
   isKnownToControl = false;
   isClosed = false;
@@ -73,6 +86,7 @@ export class Connection implements FrameSource {
 
   /** Takes in what has arrived. */
   addInput(chunk: Buffer): void {
+    this.receivedBytes += chunk.length;
     const leftBytes = this.inputEnd - this.inputStart;
     if (leftBytes === 0) {
       this.input = chunk;
@@ -134,6 +148,12 @@ export class Connection implements FrameSource {
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.output.copy(larger, 0, 0, this.outputBytes);
     this.output = larger;
+  }
+
+  get transfer(): ConnectionTransfer {
+    const { listener, peer, remotePort, receivedBytes: bytesRead } = this;
+    const isWriting = this.pendingBytes > 0 || this.deferredPulls.length > 0;
+    return { listener, remotePort, bytesRead, bytesWritten: peer.bytesWritten, isWriting };
   }
 
   /** Starts a new output buffer: the peer still holds the old one. */

@@ -50,7 +50,7 @@ import {
   emptySendAnswer,
   PULL_HEADER_BYTES_MAX,
 } from './answer-encoder.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionTransfer } from './connection.ts';
 import { InputBuffers } from './input-buffers.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
@@ -114,6 +114,15 @@ export class Reactor implements Agent {
   constructor(options: ReactorOptions) {
     this.#options = options;
     this.#assemblers = options.inbound.map(() => new PartAssembler());
+  }
+
+  /** What has gone over each connection. */
+  *transfers(): Generator<ConnectionTransfer> {
+    for (const connection of this.#connections.values()) yield connection.transfer;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
   }
 
   /** Open connections of one listener. */

@@ -18,7 +18,7 @@ import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { QueuedProducer } from '../ring/queued-producer.ts';
-import { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { type RingMemory, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue.ts';
@@ -101,6 +101,10 @@ export interface ThreadContext {
   logger: Logger;
   /** The calendar's: tests move it. */
   wallClock: WallClock;
+  /** From 0 up to 1: tests seed it. */
+  random: () => number;
+  /** Moves the clock for a client, and says what time it is then; null where it goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }
@@ -189,6 +193,11 @@ export class AgentFactory {
     return pool;
   }
 
+  /** Lets go of what this thread has open of the log, after its agents are closed. */
+  close(): void {
+    this.#segments?.close();
+  }
+
   /** The doorbell of the thread that runs an agent, for rings between other agents. */
   doorbellOf(agent: AgentName): Doorbell {
     return this.#doorbell(this.#threadOf(agent));
@@ -209,7 +218,7 @@ export class AgentFactory {
     return new Doorbell(memory, thread === 'main' ? this.#context.wakeMain : null);
   }
 
-  #ringMemory(name: string): SharedArrayBuffer {
+  #ringMemory(name: string): RingMemory {
     const memory = this.#context.memory.rings[name];
     if (memory === undefined) throw new Error(`there is no ring ${name}`);
     return memory;
@@ -242,7 +251,7 @@ export class AgentFactory {
       timer: settings.control,
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
-      random: Math.random,
+      random: this.#context.random,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -282,7 +291,7 @@ export class AgentFactory {
     const { settings, logger } = this.#context;
     if (this.derived === null) throw new Error('the dispatcher needs the derived files');
     const { consumeQueues, index, position, damage } = this.derived;
-    const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
+    const topics = new TopicStates(consumeQueues, (this.#context.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
     const commits = new PullCommits(this.producer('dispatcher→control'));
     const toWriter = new AppendProxy(
@@ -499,6 +508,7 @@ export class AgentFactory {
         positions: this.positions,
         policy: settings.retention,
         wallClock: this.#context.wallClock,
+        isClockMoved: this.#context.advanceClock !== null,
         logger,
       }),
     });
@@ -564,7 +574,8 @@ export class AgentFactory {
       },
       wallClock: this.#context.wallClock,
       monotonicClock: systemMonotonicClock,
-      random: Math.random,
+      random: this.#context.random,
+      advanceClock: this.#context.advanceClock,
       logger,
       effects: control,
       stored: {

@@ -81,7 +81,8 @@ export class BrokerStatistics {
   #nextLatencyMs: number;
   #latencyBefore: Int32Array;
   /** Totals at the last two midnights. */
-  #morning = { day: '', put: 0, get: 0, putYesterday: 0, getYesterday: 0 };
+  #morning = { put: 0, get: 0, putYesterday: 0, getYesterday: 0 };
+  #nextDayMs: number;
 
   constructor(options: BrokerStatisticsOptions) {
     this.#options = options;
@@ -94,7 +95,7 @@ export class BrokerStatistics {
     this.#rates = new RateHistory(RATE_COUNT, nowMs);
     this.#latencyBefore = options.appendLatency.copy();
     this.#nextLatencyMs = nowMs + LATENCY_INTERVAL_MS;
-    this.#morning.day = this.#today();
+    this.#nextDayMs = this.#midnightAfter();
   }
 
   /** A record was stored. */
@@ -162,11 +163,19 @@ export class BrokerStatistics {
       this.#nextLatencyMs = nowMs + LATENCY_INTERVAL_MS;
       this.#latencyBefore = this.#options.appendLatency.copy();
     }
-    const today = this.#today();
-    if (today === this.#morning.day) return;
+  }
+
+  /** Midnight is over: what was counted until now was counted this morning. */
+  beginDay(): void {
+    this.#nextDayMs = this.#midnightAfter();
     const { put, get } = this.#morning;
     const totals = { put: this.#userPutCount, get: this.#userGetCount };
-    this.#morning = { day: today, ...totals, putYesterday: put, getYesterday: get };
+    this.#morning = { ...totals, putYesterday: put, getYesterday: get };
+  }
+
+  /** By the wall clock. */
+  get nextDayMs(): number {
+    return this.#nextDayMs;
   }
 
   /** Bytes of all records. */
@@ -266,9 +275,9 @@ export class BrokerStatistics {
     return this.#options.monotonicClock.nowMs();
   }
 
-  /** The day by the broker's own time zone. */
-  #today(): string {
-    return new Date(this.#options.wallClock.nowMs()).toDateString();
+  /** The next midnight of the broker's own time zone. */
+  #midnightAfter(): number {
+    return new Date(this.#options.wallClock.nowMs()).setHours(24, 0, 0, 0);
   }
 }
 

@@ -5,6 +5,7 @@
  * are in native byte order; a payload starts at a multiple of 8, so an `f64` stands at a multiple of
  * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
  */
+import type { SerializeType } from '../protocol/remoting-command.ts';
 import { layout } from '../base/layout.ts';
 import type { MetricLines } from '../base/prometheus-text.ts';
 import type { DispatcherQuestion, PublishedSettings } from '../broker/control-effects.ts';
@@ -289,7 +290,7 @@ export interface ResetAssigned {
 export interface AskedQuestion {
   connectionId: number;
   opaque: number;
-  serializeType: 0 | 1;
+  serializeType: SerializeType;
   question: DispatcherQuestion;
 }
 

@@ -39,7 +39,7 @@ import {
 } from '../protocol/message-properties.ts';
 import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
 import { encodeRecord, fieldsOf, type RecordMove } from '../protocol/record-encoder.ts';
-import type { Answer, SerializeType } from '../protocol/remoting-command.ts';
+import { type Answer, serializeTypeOf } from '../protocol/remoting-command.ts';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
@@ -325,7 +325,7 @@ export class TransactionService implements HalfTimers {
 
   #answer(connectionId: number, scanner: RequestScanner, answer: Answer): boolean {
     if (scanner.isOneway) return true;
-    const serializeType = scanner.serializeType === 1 ? 1 : 0;
+    const serializeType = serializeTypeOf(scanner.serializeType);
     return this.#options.toReactor.answer(
       connectionId,
       { opaque: scanner.opaque, serializeType },
@@ -380,7 +380,7 @@ export class TransactionService implements HalfTimers {
   /** Whom an append answers; null where nobody waits. */
   #answerTo(connectionId: number, scanner: RequestScanner): AppendAnswer | null {
     if (scanner.isOneway) return null;
-    const serializeType: SerializeType = scanner.serializeType === 1 ? 1 : 0;
+    const serializeType = serializeTypeOf(scanner.serializeType);
     const request = { code: RequestCode.END_TRANSACTION, opaque: scanner.opaque, serializeType };
     return { connectionId, request };
   }

@@ -26,7 +26,7 @@ export function startTestBroker(
     messageDelayLevel: '1s 2s 3s',
     ...overrides,
   };
-  return startBrokerProcess(config, silentLogger, wallClock);
+  return startBrokerProcess(config, silentLogger, wallClock === undefined ? {} : { wallClock });
 }
 
 export interface ReadMessage {
