@@ -30,6 +30,8 @@ const otherVariables: ReadonlySet<string> = new Set([
   'MILLRACE_LOG_LEVEL',
   'MILLRACE_LOG_FORMAT',
   'MILLRACE_CONFIG',
+  // Of client commands.
+  'MILLRACE_SERVERS',
 ]);
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */

@@ -24,7 +24,8 @@ export interface AllocationInput {
 /** The queues of `input.queues` that this member is to read. Each must fall to exactly one member. */
 export type AllocateStrategy = (input: AllocationInput) => readonly MessageQueue[];
 
-export type StrategyName = 'averagely' | 'averagely-by-circle' | 'consistent-hash';
+/** The others are functions to be imported, so that a page that does not use them does not load them. */
+export type StrategyName = 'averagely' | 'averagely-by-circle';
 
 /** Neighbouring queues to the same member, one more to the first ones. Java's default. */
 export const averagely: AllocateStrategy = ({ clientId, queues, members }) => {
@@ -94,12 +95,10 @@ export function strategyOf(
       return averagely;
     case 'averagely-by-circle':
       return averagelyByCircle;
-    case 'consistent-hash':
-      return consistentHash();
     default:
       throw new ClientError(
         'INVALID_ARGUMENT',
-        `strategy is "averagely", "averagely-by-circle", "consistent-hash" or a function, not ${String(strategy)}`,
+        `strategy is "averagely", "averagely-by-circle" or a function such as consistentHash(), not ${String(strategy)}`,
       );
   }
 }

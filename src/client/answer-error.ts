@@ -3,7 +3,7 @@
  *
  * The ClientError that an answer other than success stands for.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { ClientError, type ClientErrorCode } from './client-error.ts';
 
 const NO_MESSAGE = 208;

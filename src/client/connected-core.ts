@@ -10,7 +10,8 @@
  *   and a lost one is connected again after a jittered time.
  * - Nothing here throws in the background: such trouble goes to `onError`.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { clientActivity } from './client-activity.ts';
 import type {
@@ -84,6 +85,8 @@ export class ConnectedCore implements ClientCore {
   readonly #servers: NameServerList;
   readonly #membership: GroupMembership;
   readonly #connections = new Map<string, RemotingConnection>();
+  /** Connections over which a heartbeat was sent. */
+  readonly #greeted = new WeakSet<RemotingConnection>();
   readonly #routes = new Map<string, CachedRoute>();
   readonly #routesAsked = new Map<string, Promise<TopicRoute>>();
   readonly #masters = new Map<string, string>();
@@ -198,9 +201,10 @@ export class ConnectedCore implements ClientCore {
     return this.connection(address).request({ ...request, timeoutMs });
   }
 
-  // oxlint-disable-next-line typescript/require-await -- what fails at once rejects.
   async tell(address: string, request: CoreRequest): Promise<void> {
-    this.connection(address).tell(request);
+    const connection = this.connection(address);
+    connection.tell(request);
+    if (!connection.isOpen) await connection.opened;
   }
 
   masterAddress(brokerName: string): string {
@@ -366,14 +370,18 @@ export class ConnectedCore implements ClientCore {
     this.#routes.set(route.topic, { route, freshUntilMs, isInherited });
     for (const [name, { masterAddress }] of route.brokers)
       if (masterAddress !== null) this.#masters.set(name, masterAddress);
-    // Brokers that are new are told of this client at once.
-    if (this.#membership.isMember) {
-      for (const address of this.#brokerAddresses())
-        if (!this.#connections.has(address) && !this.#reconnects.has(address) && !this.isClosed)
-          this.connection(address);
-    }
+    if (this.#membership.isMember && !this.isClosed) this.#greetNewBrokers();
     if (former === undefined || isSameRoute(former.route, route)) return;
     for (const listener of this.#routeListeners) this.#guard(() => listener(route));
+  }
+
+  /** Brokers that are new are told of this client at once, also over a connection that was there before. */
+  #greetNewBrokers(): void {
+    for (const address of this.#brokerAddresses()) {
+      const known = this.#connections.get(address);
+      const isGreeted = known !== undefined && this.#greeted.has(known);
+      if (!isGreeted && !this.#reconnects.has(address)) void this.#heartbeatTo(address);
+    }
   }
 
   /** Of the brokers that this client tells of itself: masters alone, if it only produces. */
@@ -399,6 +407,7 @@ export class ConnectedCore implements ClientCore {
   async #heartbeatTo(address: string): Promise<void> {
     try {
       const connection = this.#connections.get(address) ?? this.#connect(address);
+      this.#greeted.add(connection);
       const answer = await connection.request(this.#membership.heartbeat(this.timeoutMs));
       if (answer.code !== ResponseCode.SUCCESS)
         throw answerError(answer, `heartbeat to ${address}`);

@@ -4,7 +4,7 @@
  * Calls a listener with one record that an operator has chosen (CONSUME_MESSAGE_DIRECTLY), outside of
  * any queue: no offset moves, whatever comes of it.
  */
-import type { DirectResult } from './broker-questions.ts';
+import type { ListenerCall } from './broker-questions.ts';
 import { ClientError } from './client-error.ts';
 import { type ConsumedRecord, type MessageHome, readConsumed } from './consumed-message.ts';
 import { RetryLater } from './listener-runner.ts';
@@ -12,13 +12,15 @@ import { ProcessQueue } from './process-queue.ts';
 import { StoredMessage } from './record-reader.ts';
 import { subscriptionOf } from './subscription.ts';
 
+/** CMResult.java. */
+type DirectResult = 'CR_SUCCESS' | 'CR_LATER' | 'CR_THROW_EXCEPTION';
+
 const limits = { openCountMax: 1, openBytesMax: 1, spanMax: 1 };
 
 export async function consumeOnce(
   record: Uint8Array,
   brokerName: string,
-  listener: (messages: ConsumedRecord | ConsumedRecord[]) => unknown,
-  isBatch: boolean,
+  listener: ListenerCall,
 ): Promise<{ result: DirectResult; remark: string | null }> {
   const { queue, queueOffset } = new StoredMessage(record, 0, { brokerName });
   const processQueue = new ProcessQueue<ConsumedRecord>(queue, {
@@ -42,7 +44,7 @@ export async function consumeOnce(
     processQueue.append(messages, queueOffset + 1);
     const [message] = processQueue.take(1);
     try {
-      await listener(isBatch ? [message] : message);
+      await listener.call(listener.isBatch ? [message] : message);
     } finally {
       processQueue.finish(message);
     }

@@ -23,10 +23,22 @@ const SLICE_COUNT = 6;
 
 export class ConsumeStatistics {
   readonly #topics = new Map<string, { slices: Sums[]; failedCount: number }>();
-  #sliceStartMs = performance.now();
-  readonly #startMs = performance.now();
+  readonly #startMs: number;
+  #sliceStartMs: number;
 
-  add(topic: string, messageCount: number, isOk: boolean, tookMs: number): void {
+  constructor(nowMs = performance.now()) {
+    this.#startMs = nowMs;
+    this.#sliceStartMs = nowMs;
+  }
+
+  add(
+    topic: string,
+    messageCount: number,
+    isOk: boolean,
+    tookMs: number,
+    nowMs = performance.now(),
+  ): void {
+    this.#roll(nowMs);
     let of = this.#topics.get(topic);
     if (of === undefined) this.#topics.set(topic, (of = { slices: [emptySums()], failedCount: 0 }));
     const slice = of.slices[0];
@@ -38,15 +50,20 @@ export class ConsumeStatistics {
     }
   }
 
-  /** To be called now and then; begins a new slice when one is over. */
-  roll(nowMs = performance.now()): void {
-    if (nowMs - this.#sliceStartMs < SLICE_MS) return;
-    this.#sliceStartMs = nowMs;
-    for (const of of this.#topics.values())
-      of.slices = [emptySums(), ...of.slices].slice(0, SLICE_COUNT);
+  /** Begins new slices where those at hand are over. */
+  #roll(nowMs: number): void {
+    const overCount = Math.floor((nowMs - this.#sliceStartMs) / SLICE_MS);
+    if (overCount === 0) return;
+    this.#sliceStartMs += overCount * SLICE_MS;
+    const freshCount = Math.min(overCount, SLICE_COUNT);
+    for (const of of this.#topics.values()) {
+      const fresh = Array.from({ length: freshCount }, emptySums);
+      of.slices = [...fresh, ...of.slices].slice(0, SLICE_COUNT);
+    }
   }
 
   status(topic: string, nowMs = performance.now()): ConsumeStatus {
+    this.#roll(nowMs);
     const of = this.#topics.get(topic) ?? { slices: [], failedCount: 0 };
     const seconds = Math.max(1, Math.min(nowMs - this.#startMs, SLICE_MS * SLICE_COUNT) / 1000);
     const total = emptySums();

@@ -34,7 +34,10 @@ export interface ConsumerOptions extends CoreOptions {
   readonly strategy?: StrategyName | AllocateStrategy;
   /** Before a failed message of an ordered queue comes again; 1000. */
   readonly suspendMs?: number;
-  /** After this long a message is delivered again though its listener has not ended; 15 minutes. */
+  /**
+   * After this long a message is delivered again though its listener has not ended; 15 minutes. Not with
+   * `ordered`: the next one would overtake it.
+   */
   readonly consumeTimeoutMs?: number;
   /** What `close` gives calls that run; 5000. */
   readonly closeTimeoutMs?: number;
@@ -48,7 +51,7 @@ export interface ConsumerOptions extends CoreOptions {
   readonly spanMax?: number;
   /** Messages of one pull; 32, and no broker gives more. */
   readonly pullCountMax?: number;
-  /** Where members of a broadcasting group keep their offsets; in memory unless said. */
+  /** Where members of a broadcasting group keep their offsets: the user's home, or the browser's storage. */
   readonly offsetStorage?: OffsetStorage;
 }
 

@@ -16,15 +16,15 @@
  * comes with a higher `deliveryAttempt`. While a broker is away nothing is forgotten here, so that a
  * lost connection alone makes nothing come twice.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
-import { BrokerQuestions, type DirectResult } from './broker-questions.ts';
+import { type ConsumedObserver, type ListenerCall, serveBroker } from './broker-questions.ts';
 import type { ConsumerData } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { ConnectedCore } from './connected-core.ts';
 import { ConcurrentSettlement, type Settlement } from './consume-concurrently.ts';
 import { OrderedSettlement } from './consume-ordered.ts';
-import { ConsumeStatistics } from './consume-statistics.ts';
 import {
   type ConsumedMessage,
   type ConsumedRecord,
@@ -32,7 +32,6 @@ import {
   type MessageHome,
   RecordBatch,
 } from './consumed-message.ts';
-import { consumeOnce } from './consume-once.ts';
 import {
   type ConsumerOptions,
   type ConsumerSettings,
@@ -63,13 +62,17 @@ export type RevokedListener = (queues: readonly MessageQueue[], reason: RevokeRe
 /** Deliveries in a group whose own setting is not known here (16 retries). */
 const ATTEMPTS_MAX = 17;
 
+/** The same trouble is told again after so long. Guesses. */
+const TOLD_AGAIN_MS = 5000;
+const TOLD_COUNT_MAX = 100;
+
 /** What is done with any iterator. */
 interface Stream {
   pump(): void;
   close(): void;
 }
 
-type AnyListener = (messages: ConsumedRecord | ConsumedRecord[]) => unknown;
+type AnyListener = ListenerCall['call'];
 
 const encoder = new TextEncoder();
 
@@ -79,7 +82,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #retrySubscription: Subscription;
   readonly #ready = new ReadyQueues<ConsumedRecord>();
-  readonly #statistics = new ConsumeStatistics();
+  readonly #onConsumed: ConsumedObserver;
   readonly #settlement: Settlement;
   readonly #assignments: QueueAssignments;
   readonly #rebalancer: Rebalancer;
@@ -88,13 +91,14 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
   readonly #streams = new Set<Stream>();
   readonly #pausedQueues = new Set<string>();
   #isPaused = false;
-  #listener: AnyListener | null = null;
-  #isBatchListener = false;
+  #listener: ListenerCall | null = null;
   #runner: ListenerRunner | null = null;
   #starting: Promise<void> | null = null;
   #isJoined = false;
   #closing: Promise<void> | null = null;
   readonly #timers = new Map<string, BackgroundTimer>();
+  /** By message, when it was told last. */
+  readonly #toldMs = new Map<string, number>();
 
   /** Connects when first needed. @throws ClientError INVALID_ARGUMENT */
   constructor(options: ConsumerOptions) {
@@ -104,7 +108,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     this.#core = new ConnectedCore(options);
     const core = this.#core;
     this.#retrySubscription = subscriptionOf(retryTopicOf(group));
-    const onError = (error: ClientError): void => this.#report(error);
+    const onError = (error: ClientError): void => this.#reportOnce(error);
     const onReady = (processQueue: ProcessQueue<ConsumedRecord>): void =>
       this.#onReady(processQueue);
     const retries = new RetrySender({ core, group, maxAttempts: settings.maxAttempts, onError });
@@ -130,6 +134,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       strategy: settings.strategy,
       topics: () => this.#topics(),
       apply: (topic, queues) => this.#assignments.apply(topic, queues),
+      retain: (topics) => this.#assignments.retain(topics),
       onError,
     });
     this.#assignments = new QueueAssignments({
@@ -158,20 +163,19 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onError,
     });
     core.onDisconnected((address) => this.#assignments.distrustLocks(address));
-    new BrokerQuestions({
+    this.#onConsumed = serveBroker({
       core,
       group,
       isOrdered,
       concurrency: settings.concurrency,
       startTimestampMs: Date.now(),
       assignments: this.#assignments,
-      statistics: this.#statistics,
       describe: () => this.#describe(),
       onMembersChanged: () => {
         if (this.#isJoined) this.#rebalancer.trigger();
       },
-      consumeDirectly: (record, brokerName) => this.#consumeDirectly(record, brokerName),
-    }).serve();
+      listener: () => this.#listener,
+    });
   }
 
   /** What brokers and tools know this member by. */
@@ -326,7 +330,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     await this.#rebalancer.round();
     this.#repeat('commit', this.#settings.commitIntervalMs, () => {
       this.#runner?.expire();
-      this.#statistics.roll();
       return this.#assignments.commit({ mustAnswer: false });
     });
     if (this.#settings.isOrdered)
@@ -405,7 +408,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     const tell = async (): Promise<void> => {
       try {
         await this.#core.setConsumer(this.#describe());
-        await this.#assignments.retain(this.#topics());
         await this.#rebalancer.round();
       } catch (error) {
         this.#report(error);
@@ -419,8 +421,7 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       throw new ClientError('INVALID_ARGUMENT', 'this consumer has a listener or an iterator');
     if (typeof listener !== 'function')
       throw new ClientError('INVALID_ARGUMENT', 'a listener is a function');
-    this.#listener = listener;
-    this.#isBatchListener = batchSize !== null;
+    this.#listener = { call: listener, isBatch: batchSize !== null };
     this.#runner = new ListenerRunner({
       ready: this.#ready,
       listener,
@@ -428,9 +429,8 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       concurrency: this.#settings.concurrency,
       policy: this.#settlement,
       onError: (error) => this.#report(error),
-      onConsumed: (topic, messageCount, isOk, tookMs) =>
-        this.#statistics.add(topic, messageCount, isOk, tookMs),
-      consumeTimeoutMs: this.#settings.consumeTimeoutMs,
+      onConsumed: this.#onConsumed,
+      consumeTimeoutMs: this.#settings.isOrdered ? Infinity : this.#settings.consumeTimeoutMs,
     });
     try {
       await this.start();
@@ -480,14 +480,6 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
     for (const stream of this.#streams) stream.pump();
   }
 
-  async #consumeDirectly(
-    record: Uint8Array,
-    brokerName: string,
-  ): Promise<{ result: DirectResult; remark: string | null } | null> {
-    if (this.#listener === null) return null;
-    return consumeOnce(record, brokerName, this.#listener, this.#isBatchListener);
-  }
-
   #tell(
     listeners: readonly RevokedListener[],
     queues: readonly MessageQueue[],
@@ -513,6 +505,17 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
         this.#report(new ClientError('LISTENER_FAILED', text, { cause }));
       }
     }
+  }
+
+  /** What many queues have to tell of one lost broker is told once. */
+  #reportOnce(error: ClientError): void {
+    const nowMs = performance.now();
+    const isListeners = error.code === 'LISTENER_FAILED';
+    if (!isListeners && nowMs - (this.#toldMs.get(error.message) ?? -Infinity) < TOLD_AGAIN_MS)
+      return;
+    if (this.#toldMs.size >= TOLD_COUNT_MAX) this.#toldMs.clear();
+    this.#toldMs.set(error.message, nowMs);
+    this.#report(error);
   }
 
   #report(error: unknown): void {

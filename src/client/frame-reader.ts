@@ -10,6 +10,7 @@ import { ClientError } from './client-error.ts';
 import { CODEC_JSON, CODEC_MESSAGE_PACK, FLAG_RESPONSE } from './frame-codec.ts';
 import { HEADER_ARRAY, MessagePackCursor } from './message-pack.ts';
 import { currentPlatform, type Platform } from './platform.ts';
+import { hexOfByte } from './unique-id.ts';
 
 const FIELD_COUNT_MAX = 1024;
 /** Fields whose places fit; more of them make it parse the header the slow way. */
@@ -17,11 +18,15 @@ const FAST_FIELD_COUNT_MAX = 32;
 /** Places of name start, name end, value start, value end. */
 const PLACES = 4;
 
+/** Of an identifier, taken apart by hexAt. */
+const HEX_TAIL_DIGITS = 8;
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const MINUS = 0x2d;
 const ZERO = 0x30;
 const COLON = 0x3a;
+const UPPER_A = 0x41;
 const BACKSLASH = 0x5c;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
@@ -41,6 +46,10 @@ export class FrameReader {
   readonly #places = new Int32Array(FAST_FIELD_COUNT_MAX * PLACES);
   readonly #cursor = new MessagePackCursor();
   #fieldCount = 0;
+  /** How many of the members that every header has came, code and opaque. */
+  #neededCount = 0;
+  /** The digits before the last ones of the identifier that was read last. */
+  #hexHead = '';
   /** Some value has an escape of JSON: its bytes are not its text. */
   #hasEscapes = false;
   /** The fields, where their places would not do. */
@@ -63,6 +72,7 @@ export class FrameReader {
     this.code = this.flag = this.opaque = this.version = 0;
     this.remark = null;
     this.#fieldCount = 0;
+    this.#neededCount = 0;
     this.#hasEscapes = false;
     this.#parsedFields = null;
     if (this.codec === CODEC_JSON) {
@@ -108,6 +118,30 @@ export class FrameReader {
   asciiAt(index: number): string {
     const valueStart = this.#places[index * PLACES + 2];
     return this.#platform.decodeAscii(this.bytes, valueStart, this.#places[index * PLACES + 3]);
+  }
+
+  /**
+   * A field's hexadecimal digits, such as an offsetMessageId. Those of one broker differ in the last
+   * ones only: these are put together from short texts, which is quicker than a call into the engine.
+   */
+  hexAt(index: number): string {
+    const { bytes } = this;
+    const start = this.#places[index * PLACES + 2];
+    const end = this.#places[index * PLACES + 3];
+    const tailStart = end - HEX_TAIL_DIGITS;
+    if (tailStart < start) return this.asciiAt(index);
+    let tail = '';
+    for (let at = tailStart; at < end; at += 2) {
+      const byte = (hexDigit(bytes[at]) << 4) | hexDigit(bytes[at + 1]);
+      if (byte < 0) return this.asciiAt(index);
+      tail += hexOfByte[byte];
+    }
+    const head = this.#hexHead;
+    let isKnown = head.length === tailStart - start;
+    for (let at = 0; isKnown && at < head.length; at++)
+      isKnown = bytes[start + at] === head.charCodeAt(at);
+    if (!isKnown) this.#hexHead = this.#platform.decodeAscii(bytes, start, tailStart);
+    return this.#hexHead + tail;
   }
 
   get fields(): Map<string, string> {
@@ -163,7 +197,7 @@ export class FrameReader {
       const nameStart = at + 1;
       at = this.#scanMember(nameStart, nameEnd, nameEnd + 2, end);
       if (at < 0) return false;
-      if (bytes[at] === CLOSE) return at + 1 === end;
+      if (bytes[at] === CLOSE) return at + 1 === end && this.#neededCount === 2;
       if (bytes[at++] !== COMMA) return false;
     }
   }
@@ -193,10 +227,14 @@ export class FrameReader {
   }
 
   #setNumber(nameStart: number, nameEnd: number, value: number): void {
-    if (this.#isNamed(nameStart, nameEnd, 'code')) this.code = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'flag')) this.flag = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'opaque')) this.opaque = value;
-    else if (this.#isNamed(nameStart, nameEnd, 'version')) this.version = value;
+    if (this.#isNamed(nameStart, nameEnd, 'code')) {
+      this.code = value;
+      this.#neededCount++;
+    } else if (this.#isNamed(nameStart, nameEnd, 'flag')) this.flag = value;
+    else if (this.#isNamed(nameStart, nameEnd, 'opaque')) {
+      this.opaque = value;
+      this.#neededCount++;
+    } else if (this.#isNamed(nameStart, nameEnd, 'version')) this.version = value;
   }
 
   #scanFields(nameStart: number, nameEnd: number, start: number, end: number): number {
@@ -287,6 +325,14 @@ export class FrameReader {
       throw new ClientError('PROTOCOL_ERROR', 'a header that is no MessagePack header came');
     this.#parsedFields = fields;
   }
+}
+
+/** Negative where it is none, or a small letter, which the table would not give back. */
+function hexDigit(byte: number): number {
+  const digit = byte - ZERO;
+  if (digit >= 0 && digit <= 9) return digit;
+  const letter = byte - UPPER_A;
+  return letter >= 0 && letter < 6 ? letter + 10 : -1;
 }
 
 function integerOf(value: unknown): number {

@@ -4,7 +4,7 @@
  * What this client tells brokers of itself: the groups that it belongs to, in heartbeats (34) and when
  * it leaves (35).
  */
-import { RequestCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
 import type { ConsumerData, CoreRequest } from './client-core.ts';
 import { encodeText } from './text-bytes.ts';
 

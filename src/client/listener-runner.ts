@@ -5,6 +5,7 @@
  * promise costs none. What follows from a failed call is the failure policy's: another delivery by the
  * broker (consume-concurrently.ts), or the same queue once more (consume-ordered.ts).
  */
+import type { ConsumedObserver } from './broker-questions.ts';
 import { ClientError } from './client-error.ts';
 import type { ConsumedRecord } from './consumed-message.ts';
 import { MessageState, type ProcessQueue } from './process-queue.ts';
@@ -40,7 +41,7 @@ export interface ListenerRunnerOptions {
   readonly concurrency: number;
   readonly policy: FailurePolicy;
   readonly onError: (error: ClientError) => void;
-  readonly onConsumed: (topic: string, messageCount: number, isOk: boolean, tookMs: number) => void;
+  readonly onConsumed: ConsumedObserver;
   /** After this long a call's messages are handed to the failure policy; the call keeps its place. */
   readonly consumeTimeoutMs: number;
 }

@@ -11,7 +11,8 @@
  * Source: RemoteBrokerOffsetStore.java, LocalFileOffsetStore.java, RebalancePushImpl.java
  * (computePullFromWhere).
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer } from './client-core.ts';
 import { ClientError } from './client-error.ts';

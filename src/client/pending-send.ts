@@ -4,7 +4,7 @@
  * One send on its way, from the call until its promise is settled: what is written, by which limit,
  * how often it may be tried again. The only object that a send makes besides its promise and result.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientError } from './client-error.ts';
 import type { FrameWriter, HeaderCodec } from './frame-codec.ts';
@@ -29,44 +29,28 @@ export interface SendOwner {
   failed(send: PendingSend, error: ClientError): void;
 }
 
-export interface PendingSendFields {
-  readonly message: OutgoingMessage;
-  readonly isBatch: boolean;
-  readonly body: Uint8Array | string;
-  readonly properties: PropertyTexts;
-  readonly sysFlag: number;
-  readonly flag: number;
-  readonly bornTimestampMs: number;
-  readonly idPrefix: string;
-  readonly idCounter: number;
-  readonly startedMs: number;
-  readonly deadlineMs: number;
-  readonly retryCount: number;
-  readonly owner: SendOwner;
-  readonly resolve: (result: SendResult) => void;
-  readonly reject: (error: ClientError) => void;
-}
-
 export class PendingSend implements FrameWriter, PendingRequest, SendRequest {
   readonly isWork = true;
   readonly message: OutgoingMessage;
-  readonly isBatch: boolean;
   readonly body: Uint8Array | string;
   readonly properties: PropertyTexts;
-  readonly sysFlag: number;
-  readonly flag: number;
-  readonly bornTimestampMs: number;
-  readonly idPrefix: string;
-  readonly idCounter: number;
-  readonly deadlineMs: number;
   readonly resolve: (result: SendResult) => void;
   readonly reject: (error: ClientError) => void;
   readonly #owner: SendOwner;
+  isBatch = false;
+  sysFlag = 0;
+  /** 2 where no answer is wanted. */
+  flag = 0;
+  bornTimestampMs = 0;
+  /** The message's id; the prefix is empty for a batch. */
+  idPrefix = '';
+  idCounter = 0;
+  deadlineMs = 0;
   /** Tries that are left after the present one. */
-  retriesLeft: number;
+  retriesLeft = 0;
   attemptCount = 0;
   /** Of the present attempt. */
-  startedMs: number;
+  startedMs = 0;
   isSettled = false;
   /** Where the present attempt goes; null before the first. */
   target: QueueTarget | null = null;
@@ -77,22 +61,21 @@ export class PendingSend implements FrameWriter, PendingRequest, SendRequest {
   /** Undoes what the call has set up besides, such as listening to its signal. */
   onSettled: (() => void) | null = null;
 
-  constructor(fields: PendingSendFields) {
-    this.message = fields.message;
-    this.isBatch = fields.isBatch;
-    this.body = fields.body;
-    this.properties = fields.properties;
-    this.sysFlag = fields.sysFlag;
-    this.flag = fields.flag;
-    this.bornTimestampMs = fields.bornTimestampMs;
-    this.idPrefix = fields.idPrefix;
-    this.idCounter = fields.idCounter;
-    this.startedMs = fields.startedMs;
-    this.deadlineMs = fields.deadlineMs;
-    this.retriesLeft = fields.retryCount;
-    this.#owner = fields.owner;
-    this.resolve = fields.resolve;
-    this.reject = fields.reject;
+  // Arguments side by side, and fields set after: an object for them would be made for each send.
+  constructor(
+    owner: SendOwner,
+    message: OutgoingMessage,
+    body: Uint8Array | string,
+    properties: PropertyTexts,
+    resolve: (result: SendResult) => void,
+    reject: (error: ClientError) => void,
+  ) {
+    this.#owner = owner;
+    this.message = message;
+    this.body = body;
+    this.properties = properties;
+    this.resolve = resolve;
+    this.reject = reject;
   }
 
   get queueId(): number {
@@ -156,7 +139,7 @@ export class PendingSend implements FrameWriter, PendingRequest, SendRequest {
     let queueId: number;
     let recallHandle: string | undefined;
     if (reader.hasPlaces) {
-      offsetMessageId = textAt(reader, 'msgId') ?? '';
+      offsetMessageId = idAt(reader);
       queueOffset = integerAt(reader, 'queueOffset');
       queueId = integerAt(reader, 'queueId');
       recallHandle = textAt(reader, 'recallHandle');
@@ -180,6 +163,11 @@ export class PendingSend implements FrameWriter, PendingRequest, SendRequest {
 function textAt(reader: FrameReader, name: string): string | undefined {
   const index = reader.findField(name);
   return index < 0 ? undefined : reader.asciiAt(index);
+}
+
+function idAt(reader: FrameReader): string {
+  const index = reader.findField('msgId');
+  return index < 0 ? '' : reader.hexAt(index);
 }
 
 function integerAt(reader: FrameReader, name: string): number {

@@ -3,7 +3,8 @@
  *
  * Sends messages. Starts with the first call; `close` lets finish what is under way.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { type BatchItem, encodeBatchItem, joinItems, splitBatch } from './batch-encoder.ts';
 import { BrokerLatency } from './broker-latency.ts';
@@ -19,7 +20,6 @@ import {
   checkTopic,
   invalid,
   outgoingProperties,
-  type PropertyTexts,
 } from './outgoing-message.ts';
 import { PendingSend } from './pending-send.ts';
 import { currentPlatform } from './platform.ts';
@@ -65,18 +65,6 @@ const COMPRESS_ABOVE_BYTES = 4096;
 const COMPRESSED_ZLIB = 0x1 | 0x300;
 const RETRY_TOPIC_PREFIX = '%RETRY%';
 const noOptions: SendOptions = {};
-
-interface SendCall {
-  readonly message: OutgoingMessage;
-  readonly options: SendOptions;
-  readonly body: Uint8Array | string;
-  readonly properties: PropertyTexts;
-  readonly sysFlag: number;
-  readonly flag: number;
-  readonly isBatch: boolean;
-  readonly resolve: (result: SendResult) => void;
-  readonly reject: (error: ClientError) => void;
-}
 
 export class Producer implements AsyncDisposable {
   readonly #options: ProducerOptions;
@@ -260,17 +248,11 @@ export class Producer implements AsyncDisposable {
           transactionFlag === 0
             ? properties
             : [...properties, 'TRAN_MSG', 'true', 'PGROUP', this.#options.group];
-        this.#submit({
-          message,
-          options,
-          body,
-          properties: ownProperties,
-          sysFlag,
-          flag,
-          isBatch: false,
-          resolve,
-          reject,
-        });
+        const sender = this.#sender(message.topic);
+        const send = new PendingSend(sender, message, body, ownProperties, resolve, reject);
+        send.sysFlag = sysFlag;
+        send.flag = flag;
+        this.#submit(send, sender, options);
       } catch (error) {
         this.#calls.end();
         reject(asClientError(error));
@@ -282,10 +264,10 @@ export class Producer implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       this.#calls.begin();
       try {
-        const properties: PropertyTexts = [];
-        const isBatch = true;
-        const call = { message, options, body, properties, sysFlag: 0, flag: 0, isBatch };
-        this.#submit({ ...call, resolve, reject });
+        const sender = this.#sender(message.topic);
+        const send = new PendingSend(sender, message, body, [], resolve, reject);
+        send.isBatch = true;
+        this.#submit(send, sender, options);
       } catch (error) {
         this.#calls.end();
         reject(asClientError(error));
@@ -294,37 +276,30 @@ export class Producer implements AsyncDisposable {
   }
 
   /** @throws ClientError */
-  #submit(call: SendCall): void {
-    const { message, options } = call;
-    const sender = this.#senders.get(message.topic) ?? this.#makeSender(message.topic);
+  #submit(send: PendingSend, sender: TopicSender, options: SendOptions): void {
     const { signal } = options;
     if (signal?.aborted === true) throw abortedError(signal);
-    const bornTimestampMs = Date.now();
-    const startedMs = performance.now();
-    const retryCount = options.retryTimes ?? (sender.hasFixedQueue(message) ? 0 : this.#retryTimes);
-    const send = new PendingSend({
-      message,
-      isBatch: call.isBatch,
-      body: call.body,
-      properties: call.properties,
-      sysFlag: call.sysFlag,
-      flag: call.flag,
-      bornTimestampMs,
-      idPrefix: call.isBatch ? '' : this.#ids.prefixAt(bornTimestampMs),
-      idCounter: this.#ids.nextCounter(),
-      startedMs,
-      deadlineMs: startedMs + (options.timeoutMs ?? this.#core.timeoutMs),
-      retryCount,
-      owner: sender,
-      resolve: call.resolve,
-      reject: call.reject,
-    });
+    const nowMs = performance.now();
+    send.bornTimestampMs = Date.now();
+    if (!send.isBatch) {
+      send.idPrefix = this.#ids.prefixAt(send.bornTimestampMs);
+      send.idCounter = this.#ids.nextCounter();
+    }
+    send.startedMs = nowMs;
+    send.deadlineMs = nowMs + (options.timeoutMs ?? this.#core.timeoutMs);
+    send.retriesLeft =
+      options.retryTimes ?? (sender.hasFixedQueue(send.message) ? 0 : this.#retryTimes);
     if (signal !== undefined) {
       const onAbort = (): void => sender.abandon(send, abortedError(signal));
       signal.addEventListener('abort', onAbort);
       send.onSettled = () => signal.removeEventListener('abort', onAbort);
     }
     sender.submit(send);
+  }
+
+  /** @throws ClientError INVALID_ARGUMENT */
+  #sender(topic: string): TopicSender {
+    return this.#senders.get(topic) ?? this.#makeSender(topic);
   }
 
   #makeSender(topic: string): TopicSender {

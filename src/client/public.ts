@@ -1,18 +1,13 @@
 /**
  * @agent any
  *
- * What both entry points export.
+ * What both entry points export; administration and rare strategies are apart, so that
+ * a page need not load them.
  */
 export { ClientError, type ClientErrorCode } from './client-error.ts';
 export type { CoreOptions } from './connected-core.ts';
 export type * from './message.ts';
-export {
-  type AllocateStrategy,
-  type AllocationInput,
-  consistentHash,
-  machineRoom,
-  type StrategyName,
-} from './allocate-strategy.ts';
+export type { AllocateStrategy, AllocationInput, StrategyName } from './allocate-strategy.ts';
 export type { ConsumedMessage, MessageBatch, RetryOptions } from './consumed-message.ts';
 export { type AssignedListener, Consumer, type RevokedListener } from './consumer.ts';
 export type { ConsumerOptions } from './consumer-options.ts';

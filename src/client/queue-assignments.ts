@@ -13,7 +13,7 @@
  * A process queue never moves. Whoever still holds messages of an old one changes nothing any more.
  */
 import type { ClientCore } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, type ClientError } from './client-error.ts';
 import { type MessageHome, type ConsumedRecord, readConsumed } from './consumed-message.ts';
 import type { MessageQueue } from './message.ts';
 import { type ConsumeFrom, type OffsetStore, queueKey, type QueueOffset } from './offset-store.ts';
@@ -361,9 +361,4 @@ async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> 
     }),
   ]);
   if (timer !== null) clearTimeout(timer);
-}
-
-function asClientError(error: unknown, what: string): ClientError {
-  if (ClientError.is(error)) return error;
-  return new ClientError('PROTOCOL_ERROR', `${what}: ${String(error)}`, { cause: error });
 }

@@ -7,10 +7,11 @@
  *
  * Source: RebalanceImpl.java (lock, lockAll, unlock), ProcessQueue.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, type ClientError } from './client-error.ts';
 import type { MessageQueue } from './message.ts';
 import { queueKey } from './offset-store.ts';
 
@@ -49,11 +50,9 @@ export class QueueLocks {
     await Promise.all(
       byBroker(queues).map(async ([brokerName, own]) => {
         const answer = await this.#ask(brokerName, RequestCode.LOCK_BATCH_MQ, own);
-        if (answer === null) return;
-        const { lockOKMQSet } = JSON.parse(decoder.decode(answer)) as {
-          lockOKMQSet?: MessageQueue[];
-        };
-        for (const queue of lockOKMQSet ?? []) granted.add(queueKey(queue));
+        const given = answer === null ? null : this.#queuesOf(answer);
+        if (given === null) return;
+        for (const queue of given) granted.add(queueKey(queue));
         for (const queue of own) if (!granted.has(queueKey(queue))) refused.add(queueKey(queue));
       }),
     );
@@ -89,10 +88,21 @@ export class QueueLocks {
       if (answer.code === ResponseCode.SUCCESS) return answer.body;
       this.#onError(answerError(answer, `locks of ${this.#group} at ${brokerName}`));
     } catch (error) {
-      if (!ClientError.is(error)) throw error;
-      if (code === RequestCode.LOCK_BATCH_MQ) this.#onError(error);
+      if (code === RequestCode.LOCK_BATCH_MQ)
+        this.#onError(asClientError(error, `locks of ${this.#group}`));
     }
     return null;
+  }
+
+  /** Of LockBatchResponseBody; null where it is none. */
+  #queuesOf(body: Uint8Array): MessageQueue[] | null {
+    try {
+      const { lockOKMQSet } = JSON.parse(decoder.decode(body)) as { lockOKMQSet?: MessageQueue[] };
+      return lockOKMQSet ?? [];
+    } catch (error) {
+      this.#onError(asClientError(error, `locks of ${this.#group}`));
+      return null;
+    }
   }
 }
 

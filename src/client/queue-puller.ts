@@ -12,10 +12,11 @@
  * ```
  * Source: DefaultMQPushConsumerImpl.java (pullMessage), PullAPIWrapper.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, CoreAnswer } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, ClientError } from './client-error.ts';
 import type { MessageQueue } from './message.ts';
 import type { ProcessQueue, TrackedMessage } from './process-queue.ts';
 import type { Subscription } from './subscription.ts';
@@ -71,7 +72,11 @@ export class QueuePuller<Message extends TrackedMessage> {
   readonly #options: QueuePullerOptions<Message>;
   readonly #processQueue: ProcessQueue<Message>;
   #isStopped = false;
+  /** Since the last pull that went well. */
   #failureCount = 0;
+  /** Of these, those that did not know the group. */
+  #unknownCount = 0;
+  #toldKind = '';
   /** What was last said along with a pull that was answered, or by `commit`. */
   committedOffset = -1;
   #wake: (() => void) | null = null;
@@ -130,7 +135,7 @@ export class QueuePuller<Message extends TrackedMessage> {
           return await this.#take(answer, subscription, offset, next);
         case ResponseCode.PULL_RETRY_IMMEDIATELY:
         case ResponseCode.PULL_NOT_FOUND: {
-          this.#failureCount = 0;
+          this.#succeeded();
           if (next > offset) processQueue.append([], next);
           const isHeld =
             answer.code === ResponseCode.PULL_RETRY_IMMEDIATELY ||
@@ -139,21 +144,17 @@ export class QueuePuller<Message extends TrackedMessage> {
           return isHeld ? 0 : NOT_HELD_PAUSE_MS;
         }
         case ResponseCode.PULL_OFFSET_MOVED:
+          // An offset that is none, and no other instead: an empty queue that says so too often.
+          if (!Number.isSafeInteger(next) || next === offset) return this.#retryMs();
           this.#isStopped = true;
-          this.#options.onMoved(processQueue, Number.isSafeInteger(next) ? next : offset);
+          this.#options.onMoved(processQueue, next);
           return 0;
         default:
           return await this.#refused(answer);
       }
     } catch (error) {
       if (this.#isStopped) return 0;
-      this.#tell(
-        ClientError.is(error)
-          ? error
-          : new ClientError('PROTOCOL_ERROR', `a pull of ${this.#name} failed: ${String(error)}`, {
-              cause: error,
-            }),
-      );
+      this.#tell(asClientError(error, `a pull of ${this.#name} failed`));
       return this.#retryMs();
     }
   }
@@ -222,7 +223,7 @@ export class QueuePuller<Message extends TrackedMessage> {
     const found = this.#options.read(answer.body, processQueue.queue, subscription);
     const messages = Array.isArray(found) ? found : await found;
     if (this.#isStopped) return 0;
-    this.#failureCount = 0;
+    this.#succeeded();
     processQueue.append(messages, next);
     if (this.#mayPull) this.#ahead = this.#start();
     if (messages.length > 0) this.#options.onMessages(processQueue);
@@ -241,7 +242,7 @@ export class QueuePuller<Message extends TrackedMessage> {
       case ResponseCode.FILTER_DATA_NOT_EXIST:
       case ResponseCode.FILTER_DATA_NOT_LATEST: {
         // The first time it is only late: a broker that was started again knows nobody.
-        if (this.#failureCount > 0) this.#tell(error);
+        if (this.#unknownCount++ > 0) this.#tell(error);
         const pauseMs = this.#retryMs();
         await this.#options.onUnknown();
         return pauseMs;
@@ -256,9 +257,18 @@ export class QueuePuller<Message extends TrackedMessage> {
     }
   }
 
-  /** The first failure of a row is told. */
+  /** Of a row of the same failures the first is told. */
   #tell(error: ClientError): void {
-    if (this.#failureCount <= 1) this.#options.onError(error);
+    const kind = `${error.code} ${error.responseCode ?? ''}`;
+    if (kind === this.#toldKind) return;
+    this.#toldKind = kind;
+    this.#options.onError(error);
+  }
+
+  #succeeded(): void {
+    this.#failureCount = 0;
+    this.#unknownCount = 0;
+    this.#toldKind = '';
   }
 
   #retryMs(): number {

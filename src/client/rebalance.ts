@@ -15,7 +15,8 @@
  *
  * Source: RebalanceImpl.java, RebalanceService.java.
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { type AllocateStrategy, compareQueues } from './allocate-strategy.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore, TopicRoute } from './client-core.ts';
@@ -33,6 +34,8 @@ export interface RebalancerOptions {
   readonly topics: () => readonly string[];
   /** Takes what this member has to read of a topic. False where not all of it could be had yet. */
   readonly apply: (topic: string, queues: readonly MessageQueue[]) => Promise<boolean>;
+  /** What is none of these topics is not to be read any more. */
+  readonly retain: (topics: readonly string[]) => Promise<void>;
   readonly onError: (error: ClientError) => void;
 }
 
@@ -40,6 +43,9 @@ const INTERVAL_MS = 20_000;
 /** Where something is missing: doubles from the first to the last (Java: 1 s). */
 const UNBALANCED_MS_MIN = 100;
 const UNBALANCED_MS_MAX = 1000;
+/** What is missing for that many rounds is not expected at any moment: then so seldom. Guesses. */
+const PATIENT_ROUND_COUNT = 60;
+const PATIENT_MS = 5000;
 const decoder = new TextDecoder();
 
 export class Rebalancer {
@@ -105,14 +111,17 @@ export class Rebalancer {
         if (this.#isClosed) break;
         isBalanced = (await this.#divide(topic)) && isBalanced;
       }
+      // Also a topic that was taken back while it was divided.
+      await this.#options.retain(this.#options.topics());
     }
     this.#running = null;
     this.#failedRoundCount = isBalanced ? 0 : this.#failedRoundCount + 1;
-    this.#schedule(
-      isBalanced && !this.#isHeartbeatDue
-        ? INTERVAL_MS
-        : Math.min(UNBALANCED_MS_MIN * 2 ** this.#failedRoundCount, UNBALANCED_MS_MAX),
-    );
+    this.#schedule(isBalanced && !this.#isHeartbeatDue ? INTERVAL_MS : this.#unbalancedMs);
+  }
+
+  get #unbalancedMs(): number {
+    if (this.#failedRoundCount > PATIENT_ROUND_COUNT) return PATIENT_MS;
+    return Math.min(UNBALANCED_MS_MIN * 2 ** this.#failedRoundCount, UNBALANCED_MS_MAX);
   }
 
   #schedule(delayMs: number): void {

@@ -71,6 +71,8 @@ export interface RemotingConnectionOptions {
 
 export class RemotingConnection {
   readonly address: string;
+  /** When it is open; rejects with ClientError where it never is. */
+  readonly opened: Promise<void>;
   /** Of the frames that are posted from now on; answers are read in any. */
   codec: HeaderCodec;
   readonly #options: RemotingConnectionOptions;
@@ -97,7 +99,9 @@ export class RemotingConnection {
     this.address = options.address;
     this.codec = options.codec;
     this.#output = this.#platform.allocate(OUTPUT_BYTES_MIN);
-    void this.#open();
+    this.opened = this.#open();
+    // Who waits for nothing else is told by `onClosed`.
+    this.opened.catch(() => {});
   }
 
   get isClosed(): boolean {
@@ -179,7 +183,8 @@ export class RemotingConnection {
   }
 
   failure(what: string, cause?: unknown): ClientError {
-    return new ClientError('CONNECTION_FAILED', `${this.address}: ${what}`, { cause });
+    const options = cause === undefined ? {} : { cause };
+    return new ClientError('CONNECTION_FAILED', `${this.address}: ${what}`, options);
   }
 
   async #open(): Promise<void> {
@@ -192,14 +197,16 @@ export class RemotingConnection {
         },
         CONNECT_TIMEOUT_MS,
       );
+      this.#stream = stream;
       if (this.#isClosed) {
         stream.close();
-        return;
+        throw this.failure('it was left before it was open');
       }
-      this.#stream = stream;
       this.#flush();
-    } catch (error) {
-      this.#end(ClientError.is(error) ? error : this.failure('can not be reached', error));
+    } catch (cause) {
+      const error = ClientError.is(cause) ? cause : this.failure('can not be reached', cause);
+      this.#end(error);
+      throw error;
     }
   }
 

@@ -8,11 +8,11 @@
  * Source: DefaultMQPushConsumerImpl.java (sendMessageBack), ConsumeMessageOrderlyService.java
  * (sendMessageBack).
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
-import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import type { ClientCore } from './client-core.ts';
-import { ClientError } from './client-error.ts';
+import { asClientError, ClientError } from './client-error.ts';
 import type { ConsumedRecord } from './consumed-message.ts';
 import type { MessageQueue } from './message.ts';
 import { retryTopicOf } from './subscription.ts';
@@ -26,25 +26,11 @@ const RECONSUME_TIMES_MAX = 16;
  * Properties that would make the broker treat the copy as a timed or half message, or that say where
  * the original was.
  */
-const leftOut: ReadonlySet<string> = new Set([
-  PropertyName.DELAY,
-  PropertyName.REAL_TOPIC,
-  PropertyName.REAL_QUEUE_ID,
-  PropertyName.TRANSACTION_PREPARED,
-  PropertyName.TRANSACTION_PREPARED_OFFSET,
-  PropertyName.TRANSACTION_CHECK_TIMES,
-  PropertyName.TIMER_DELIVER_MS,
-  PropertyName.TIMER_DELAY_MS,
-  PropertyName.TIMER_DELAY_SEC,
-  PropertyName.TIMER_OUT_MS,
-  PropertyName.TIMER_ENQUEUE_MS,
-  PropertyName.TIMER_DEQUEUE_MS,
-  PropertyName.TIMER_DELETE_UNIQUE_KEY,
-  PropertyName.RECORD_CRC,
-  PropertyName.CLUSTER,
-  PropertyName.MSG_REGION,
-  PropertyName.TRACE_ON,
-]);
+const leftOut: ReadonlySet<string> = new Set(
+  'DELAY REAL_TOPIC REAL_QID TRAN_MSG TRAN_PREPARED_QUEUE_OFFSET TRANSACTION_CHECK_TIMES TIMER_DELIVER_MS TIMER_DELAY_MS TIMER_DELAY_SEC TIMER_OUT_MS TIMER_ENQUEUE_MS TIMER_DEQUEUE_MS TIMER_DEL_UNIQKEY __CRC32# CLUSTER MSG_REGION TRACE_ON'.split(
+    ' ',
+  ),
+);
 
 export interface RetrySenderOptions {
   readonly core: ClientCore;
@@ -80,8 +66,7 @@ export class RetrySender {
       if (answer.code === ResponseCode.SUCCESS) return true;
       onError(answerError(answer, `giving back a message of ${message.topic}`));
     } catch (error) {
-      if (!ClientError.is(error)) throw error;
-      onError(error);
+      onError(asClientError(error, `giving back a message of ${message.topic}`));
     }
     return this.#sendCopy(message, {
       reconsumeTimes: message.reconsumeTimes + 1,
@@ -123,8 +108,7 @@ export class RetrySender {
       if (isStored) return true;
       onError(answerError(answer, `a send to ${queue.topic}`));
     } catch (error) {
-      if (!ClientError.is(error)) throw error;
-      onError(error);
+      onError(asClientError(error, `a send to the retry topic of ${group}`));
     }
     return false;
   }
@@ -139,10 +123,10 @@ export class RetrySender {
     for (const [name, value] of Object.entries(message.properties)) {
       if (value !== undefined && !leftOut.has(name)) properties.set(name, value);
     }
-    properties.set(PropertyName.RETRY_TOPIC, message.topic);
-    properties.set(PropertyName.DELAY, String(retry.delayLevel));
-    if (!properties.has(PropertyName.ORIGIN_MESSAGE_ID))
-      properties.set(PropertyName.ORIGIN_MESSAGE_ID, message.offsetMessageId);
+    properties.set('RETRY_TOPIC', message.topic);
+    properties.set('DELAY', String(retry.delayLevel));
+    if (!properties.has('ORIGIN_MESSAGE_ID'))
+      properties.set('ORIGIN_MESSAGE_ID', message.offsetMessageId);
     return {
       a: this.#options.group,
       b: queue.topic,
@@ -152,7 +136,7 @@ export class RetrySender {
       f: 0,
       g: message.bornTimestampMs,
       h: 0,
-      i: encodeProperties(properties),
+      i: Array.from(properties, ([name, value]) => `${name}\x01${value}\x02`).join(''),
       j: retry.reconsumeTimes,
       k: false,
       l: retry.reconsumeTimesMax,

@@ -3,9 +3,9 @@
  *
  * What name servers say of topics, as queues; and which brokers are known from it.
  */
-import { parseFastjson } from '../protocol/fastjson.ts';
 import type { TopicRoute } from './client-core.ts';
 import { ClientError } from './client-error.ts';
+import { parseLooseJson } from './loose-json.ts';
 import type { MessageQueue } from './message.ts';
 
 /** PermName.java. */
@@ -28,7 +28,7 @@ export interface BrokerAddresses {
 export function decodeRoute(topic: string, text: string, addressInstead?: string): TopicRoute {
   let parsed: Record<string, unknown>;
   try {
-    parsed = objectOf(parseFastjson(text));
+    parsed = objectOf(parseLooseJson(text));
   } catch (cause) {
     throw new ClientError('PROTOCOL_ERROR', `the route of ${topic} is no JSON`, { cause });
   }

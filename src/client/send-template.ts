@@ -7,7 +7,8 @@
  *
  * Source of the one-letter names: SendMessageRequestHeaderV2.java.
  */
-import { MILLRACE_PROTOCOL_VERSION, RequestCode } from '../protocol/codes.ts';
+import { MILLRACE_PROTOCOL_VERSION } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
 import { CODEC_JSON, FRAME_HEAD_BYTES, type HeaderCodec, writeFrameHead } from './frame-codec.ts';
 import {
   HEADER_ARRAY,

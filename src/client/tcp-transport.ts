@@ -20,7 +20,8 @@ export class TcpTransport implements Transport {
       const socket = net.connect({ host, port, noDelay: true, keepAlive: true });
       let isOpen = false;
       const fail = (what: string, cause?: unknown): void => {
-        reject(new ClientError('CONNECTION_FAILED', `${address} ${what}`, { cause }));
+        const options = cause === undefined ? {} : { cause };
+        reject(new ClientError('CONNECTION_FAILED', `${address} ${what}`, options));
       };
       const timer = setTimeout(() => {
         fail(`did not accept a connection within ${timeoutMs} ms`);

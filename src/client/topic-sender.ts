@@ -11,7 +11,7 @@
  * A send whose queue is its caller's choice, or an order key's, is tried again only where its call says
  * so: what was sent to that queue after it would overtake it.
  */
-import { ResponseCode } from '../protocol/codes.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { javaTextHash } from '../protocol/java-string-hash.ts';
 import type { BrokerLatency } from './broker-latency.ts';
 import type { TopicRoute } from './client-core.ts';
@@ -182,12 +182,23 @@ export class TopicSender implements SendOwner {
         return;
       }
       connection.post(send, null);
-      const result = send.onewayResult();
-      this.#settle(send);
-      send.resolve(result);
+      if (connection.isOpen) this.#handedOver(send);
+      else
+        connection.opened.then(
+          () => this.#handedOver(send),
+          (error: unknown) => send.onFailure(ClientError.is(error) ? error : failedInside(error)),
+        );
     } catch (error) {
       this.#reject(send, ClientError.is(error) ? error : failedInside(error));
     }
+  }
+
+  /** Of one without an answer. */
+  #handedOver(send: PendingSend): void {
+    if (send.isSettled) return;
+    const result = send.onewayResult();
+    this.#settle(send);
+    send.resolve(result);
   }
 
   /** @throws ClientError INVALID_ARGUMENT where the queue that is wanted is none */
@@ -237,7 +248,8 @@ export class TopicSender implements SendOwner {
         const error = new ClientError('TIMEOUT', `${send.what}: no route to it came in time`);
         this.#reject(send, send.lastError ?? error);
       },
-      Math.max(send.deadlineMs - performance.now(), 0),
+      // A timer may fire a little early by the clock that limits are compared with.
+      Math.max(Math.ceil(send.deadlineMs - performance.now()) + 1, 0),
     );
     const formerly = send.onSettled;
     send.onSettled = () => {

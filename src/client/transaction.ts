@@ -4,7 +4,8 @@
  * The second half of transactions: what became of a half message is said to its broker (37), after the
  * local part has run or when the broker asks (39).
  */
-import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import * as RequestCode from '../protocol/request-code.ts';
+import * as ResponseCode from '../protocol/response-code.ts';
 import { answerError } from './answer-error.ts';
 import { ClientError } from './client-error.ts';
 import type { ConnectedCore } from './connected-core.ts';

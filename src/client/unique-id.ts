@@ -9,7 +9,8 @@
  */
 import { currentPlatform } from './platform.ts';
 
-const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => hex(byte, 2));
+/** Two digits of each byte. */
+export const hexOfByte: readonly string[] = Array.from({ length: 256 }, (_, byte) => hex(byte, 2));
 /** Character codes of `0` to `F`. */
 const digitOf = Uint8Array.from('0123456789ABCDEF', (digit) => digit.charCodeAt(0));
 

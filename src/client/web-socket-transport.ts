@@ -41,8 +41,8 @@ export class WebSocketTransport implements Transport {
     if (webSocketClass === null)
       throw new ClientError('NOT_SUPPORTED', 'there is no WebSocket here: install the package ws');
     return new Promise((resolve, reject) => {
-      const fail = (what: string, cause?: unknown): void => {
-        reject(new ClientError('CONNECTION_FAILED', `${address} ${what}`, { cause }));
+      const fail = (what: string): void => {
+        reject(new ClientError('CONNECTION_FAILED', `${address} ${what}`));
       };
       let socket: WebSocketLike;
       try {

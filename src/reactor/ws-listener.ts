@@ -4,9 +4,10 @@
  * The web listener on node:http and ws. A socket that is not to be read is paused, as a TCP one is.
  */
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { WebSocket, WebSocketServer } from 'ws';
 import { listenFailed } from '../base/errors.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import type { CloseReason, Peer } from './peer.ts';
@@ -38,8 +39,10 @@ class WsPeer implements Peer {
   readonly localAddress: string;
   readonly #webSocket: WebSocket;
   readonly #socket: Socket;
+  readonly #output: OutputBlock;
 
-  constructor(webSocket: WebSocket, socket: Socket) {
+  constructor(webSocket: WebSocket, socket: Socket, output: OutputBlock) {
+    this.#output = output;
     this.#webSocket = webSocket;
     this.#socket = socket;
     this.remoteAddress = socket.remoteAddress ?? '0.0.0.0';
@@ -56,8 +59,20 @@ class WsPeer implements Peer {
     return this.#socket.bytesWritten;
   }
 
+  /**
+   * Writes the message itself, head and bytes in one piece: ws would write them in two, which costs more
+   * than to copy some KiB. Its own frames, pongs and closes, stand before or behind, each whole.
+   */
   write(bytes: Buffer, onWritten: () => void): void {
-    this.#webSocket.send(bytes, BINARY, onWritten);
+    const socket = this.#socket;
+    if (this.#webSocket.readyState !== OPEN) return;
+    const block = this.#output.take(bytes);
+    if (block === null) {
+      this.#webSocket.send(bytes, BINARY, onWritten);
+      return;
+    }
+    socket.write(block, onWritten);
+    if (socket.writableLength > 0) this.#output.give();
   }
 
   pause(): void {
@@ -86,9 +101,42 @@ class WsPeer implements Peer {
 }
 
 const BINARY = { binary: true };
+const OPEN = 1;
+const BINARY_AND_FINAL = 0x82;
+const HEAD_BYTES_MAX = 4;
+/** Messages up to this long are copied behind their head. */
+const COPIED_BYTES_MAX = 32 * 1024;
+
+/** Memory in which messages stand with their heads; used again unless a socket has kept it. */
+class OutputBlock {
+  #block = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + COPIED_BYTES_MAX);
+
+  /** The message, whole; null where it is too long. */
+  take(bytes: Buffer): Buffer | null {
+    const { length } = bytes;
+    if (length > COPIED_BYTES_MAX) return null;
+    const block = this.#block;
+    block[0] = BINARY_AND_FINAL;
+    if (length < 126) block[1] = length;
+    else {
+      block[1] = 126;
+      block[2] = length >> 8;
+      block[3] = length & 0xff;
+    }
+    const headBytes = length < 126 ? 2 : HEAD_BYTES_MAX;
+    bytes.copy(block, headBytes);
+    return block.subarray(0, headBytes + length);
+  }
+
+  /** What was taken last belongs to a socket now. */
+  give(): void {
+    this.#block = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + COPIED_BYTES_MAX);
+  }
+}
 
 /** @throws BrokerError LISTEN_FAILED */
 export async function openWsListener(options: WebListenerOptions): Promise<WebListener> {
+  let webSockets: WebSocketServer | null = null;
   const settings = {
     noServer: true,
     perMessageDeflate: false,
@@ -98,7 +146,6 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     // Not in its types yet.
     closeTimeout: CLOSE_TIMEOUT_MS,
   };
-  const webSockets = new WebSocketServer(settings);
   const server = http.createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
     (request, response) => {
@@ -122,11 +169,16 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
       refuseUpgrade(socket, refusal);
       return;
     }
+    // Loaded for the first WebSocket: 3 MB that a broker without them does not need.
+    webSockets ??= new (
+      createRequire(import.meta.url)('ws') as typeof import('ws')
+    ).WebSocketServer(settings);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket));
   });
 
+  const output = new OutputBlock();
   const open = (webSocket: WebSocket, socket: Duplex): void => {
-    const peer = new WsPeer(webSocket, socket as Socket);
+    const peer = new WsPeer(webSocket, socket as Socket, output);
     const reactor = options.reactor();
     const connection = reactor?.accept(peer, Listener.WEB) ?? null;
     // ws closes by itself what breaks its protocol, and tells here why.
@@ -158,7 +210,7 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     close: async () => {
       const ended = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
-      const clients = [...webSockets.clients];
+      const clients = [...(webSockets?.clients ?? [])];
       const allGone = Promise.all(
         clients.map((client) => new Promise((resolve) => client.once('close', resolve))),
       );

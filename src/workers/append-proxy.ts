@@ -71,7 +71,7 @@ export class AppendProxy {
   /** Where the record goes that was claimed last. */
   #target: Buffer = Buffer.alloc(0);
   #targetStart = 0;
-  #claimed = { offset: 0, payloadBytes: 0, extraBytes: 0 };
+  readonly #claimed = { offset: 0, payloadBytes: 0, extraBytes: 0 };
 
   #claim(recordBytes: number, answerTo: AppendAnswer | null): boolean {
     const { ring } = this;

@@ -411,8 +411,12 @@ export class Control implements Agent, ControlEffects {
     const snapshot: Snapshot = { kind: 'settings', ...settings };
     toDispatcher?.offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(snapshot)));
     if (fileReservedTimeMs === undefined && deleteHours === undefined) return;
-    const task = { kind: 'retention', fileReservedTimeMs, deleteHours };
-    toFlusher?.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
+    const task: FlusherTask = {
+      kind: 'retention',
+      ...(fileReservedTimeMs === undefined ? {} : { fileReservedTimeMs }),
+      ...(deleteHours === undefined ? {} : { deleteHours }),
+    };
+    toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 
   persist(file: PersistedFile, text: string): void {

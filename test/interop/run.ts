@@ -33,6 +33,7 @@ import { goClient } from './go-client.ts';
 import { java49Client } from './java-client-4.9.ts';
 import { killRounds } from './kill-rounds.ts';
 import { compareConversations } from './both-conversations.ts';
+import { commandOutputs, compareCommands } from './cli-commands.ts';
 import { adminOutputs, compareOutputs } from './admin-tools.ts';
 import { groupChurn } from './group-churn.ts';
 import { manyTopics } from './many-topics.ts';
@@ -493,6 +494,33 @@ async function main(): Promise<void> {
     await stopAll();
     await startServer(directory, smallSegments(directory));
     await step(directory, NAME_SERVER, ...secondBrokerSteps);
+  });
+
+  await scenario('command line of millrace, beside the stock broker', async (directory) => {
+    const state = { nameServer: NAME_SERVER, brokerName: 'broker-t' };
+    own(
+      await startApacheNameServer({
+        port: NAME_SERVER_PORT,
+        directory: path.join(directory, 'ns'),
+      }),
+    );
+    own(
+      await startApacheBroker({
+        brokerPort: BROKER_PORT,
+        nameServerAddress: NAME_SERVER,
+        storeDirectory: path.join(directory, 'apache-store'),
+        directory: path.join(directory, 'broker'),
+        brokerName: state.brokerName,
+        properties: { enablePropertyFilter: true },
+      }),
+    );
+    const theirs = await commandOutputs(state);
+    await stopAll();
+    const file = path.join(directory, 'broker.conf');
+    fs.writeFileSync(file, 'enablePropertyFilter=true\n');
+    await startServer(directory, ['--broker-name', state.brokerName, '--config', file]);
+    const ours = await commandOutputs(state);
+    console.log(`        ${compareCommands(theirs, ours)}`);
   });
 
   await scenario('mqadmin, beside the stock broker', async (directory) => {
