@@ -270,6 +270,8 @@ export async function moveClocks(context: AdminContext, ms: number): Promise<{ w
       code: ADVANCE_CLOCK,
       fields: { millis: ms },
       timeoutMs: Math.max(context.timeoutMs, ADVANCE_TIMEOUT_MS),
+      // The clock waits for the work of this process; it must not wait for the one who moves it.
+      mayBeHeld: true,
     });
     if (answer.code === ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
       throw answerError({ ...answer, remark: 'it runs on real time' }, what);
