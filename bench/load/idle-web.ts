@@ -48,8 +48,16 @@ function anonymousMib(): number {
 async function sendP99(): Promise<number> {
   const { stdout } = await promisify(execFile)(process.execPath, [
     new URL('main.ts', import.meta.url).pathname,
-    ...['paced', '--json', '--address', options.address, '--rate', String(options.rate)],
-    ...['--seconds', String(options.seconds), '--warmup', '2'],
+    'paced',
+    '--json',
+    '--address',
+    options.address,
+    '--rate',
+    String(options.rate),
+    '--seconds',
+    String(options.seconds),
+    '--warmup',
+    '2',
   ]);
   const result = JSON.parse(stdout) as { sendLatency: { p99Ms: number } };
   return result.sendLatency.p99Ms;
