@@ -10,7 +10,6 @@ import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Command } from 'commander';
 import { encodeRequest } from '../../src/protocol/remoting-command.ts';
 import { parseAddress } from './broker-setup.ts';
@@ -46,12 +45,22 @@ function anonymousMib(): number {
 }
 
 async function sendP99(): Promise<number> {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    new URL('main.ts', import.meta.url).pathname,
-    ...['paced', '--json', '--address', options.address, '--rate', String(options.rate)],
-    ...['--seconds', String(options.seconds), '--warmup', '2'],
-  ]);
-  const result = JSON.parse(stdout) as { sendLatency: { p99Ms: number } };
+  const flags = {
+    address: options.address,
+    rate: options.rate,
+    seconds: options.seconds,
+    warmup: 2,
+  };
+  const asked = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const main = new URL('main.ts', import.meta.url).pathname;
+  const stdout = await new Promise<string>((resolve) => {
+    // Exit code 1 says that the run has marks, which are printed.
+    execFile(process.execPath, [main, 'paced', '--json', ...asked], (_error, text) =>
+      resolve(text),
+    );
+  });
+  const result = JSON.parse(stdout) as { sendLatency: { p99Ms: number }; marks: string[] };
+  if (result.marks.length > 0) console.log(`  marks of the run: ${result.marks.join(', ')}`);
   return result.sendLatency.p99Ms;
 }
 

@@ -270,6 +270,8 @@ export async function moveClocks(context: AdminContext, ms: number): Promise<{ w
       // The clock of a broker in this process waits for all other work of its clients, not for this.
       mayBeHeld: true,
       timeoutMs: Math.max(context.timeoutMs, ADVANCE_TIMEOUT_MS),
+      // The clock waits for the work of this process; it must not wait for the one who moves it.
+      mayBeHeld: true,
     });
     if (answer.code === ResponseCode.REQUEST_CODE_NOT_SUPPORTED)
       throw answerError({ ...answer, remark: 'it runs on real time' }, what);

@@ -23,6 +23,8 @@ export interface ListenerCall {
 export interface ConsumerInside {
   readonly core: ClientCore;
   readonly group: string;
+  /** As the program has named them. */
+  readonly servers: string | readonly string[];
   readonly isOrdered: boolean;
   readonly concurrency: number;
   readonly startTimestampMs: number;
@@ -77,10 +79,9 @@ function offsetTableOf(text: string): { queue: MessageQueue; offset: number }[] 
     const { offsetTable } = parseLooseJson(text) as { offsetTable?: object };
     const items: unknown[] = Array.isArray(offsetTable)
       ? offsetTable
-      : Object.entries(offsetTable ?? {}).map(([key, offset]): unknown => ({
-          ...(JSON.parse(key) as object),
-          offset: offset as unknown,
-        }));
+      : Object.entries(offsetTable ?? {}).map(([key, offset]): unknown =>
+          Object.assign(JSON.parse(key) as object, { offset: offset as unknown }),
+        );
     return items.flatMap((item) => {
       const { topic, brokerName, queueId, offset } = Object(item) as Record<string, unknown>;
       const isEntry =

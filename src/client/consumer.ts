@@ -162,10 +162,11 @@ export class Consumer<Properties extends MessageProperties = MessageProperties> 
       onUnbalanced: () => this.#rebalancer.reconnect(),
       onError,
     });
-    core.onDisconnected((address) => this.#assignments.distrustLocks(address));
+    core.onDisconnected((address) => this.#assignments.onDisconnected(address));
     this.#onConsumed = serveBroker({
       core,
       group,
+      servers: options.servers,
       isOrdered,
       concurrency: settings.concurrency,
       startTimestampMs: Date.now(),

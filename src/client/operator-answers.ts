@@ -84,14 +84,15 @@ class OperatorAnswers {
 
   #runningInfo(): Answer {
     const { statistics } = this;
-    const { describe, assignments, isOrdered, concurrency, startTimestampMs } = this.#options;
+    const { describe, servers, assignments, isOrdered, concurrency, startTimestampMs } =
+      this.#options;
     const { subscriptionDataSet, consumeType } = describe();
     const properties = {
       PROP_CLIENT_VERSION: 'V5_3_3',
       PROP_CONSUMEORDERLY: String(isOrdered),
       PROP_CONSUMER_START_TIMESTAMP: String(startTimestampMs),
       PROP_CONSUME_TYPE: consumeType,
-      PROP_NAMESERVER_ADDR: '',
+      PROP_NAMESERVER_ADDR: [servers].flat().join(';'),
       PROP_THREADPOOL_CORE_SIZE: String(concurrency),
       PROP_PROTOCOL_VERSION: String(MILLRACE_PROTOCOL_VERSION),
     };

@@ -173,11 +173,15 @@ export class QueueAssignments {
     if (lost.length > 0) this.#lose(lost);
   }
 
-  /** A broker that was started again has forgotten its locks: nothing is handed out before they are back. */
-  distrustLocks(address: string): void {
-    if (this.#options.locks === null) return;
-    for (const { queue, processQueue } of this.#assignments.values()) {
-      if (this.#addressOf(queue) === address) processQueue.lockedUntilMs = 0;
+  /**
+   * A broker that was started again has forgotten its locks, and offsets of the last seconds: those are
+   * said anew, and nothing is handed out in order before the locks are back.
+   */
+  onDisconnected(address: string): void {
+    for (const { queue, processQueue, puller } of this.#assignments.values()) {
+      if (this.#addressOf(queue) !== address) continue;
+      puller.committedOffset = -1;
+      if (this.#options.locks !== null) processQueue.lockedUntilMs = 0;
     }
   }
 

@@ -85,6 +85,9 @@ const callsWithoutSync = {
     try {
       fileCalls.truncate(descriptor, 0);
       fileCalls.writeAt(descriptor, content, 0, content.length, 0);
+    } catch (error) {
+      fs.rmSync(`${file}.tmp`, { force: true });
+      throw error;
     } finally {
       fileCalls.closeDescriptor(descriptor);
     }
@@ -173,9 +176,9 @@ class PlainSegment implements Segment {
   }
 
   sync(from: number, to: number): void {
-    // All that was appended has been published before.
+    // Not `publish`: the file is as old as what was appended, whenever that is flushed.
+    fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
     if (this.#isTemporary) return;
-    this.publish(from, to);
     try {
       fs.fdatasyncSync(this.#file.descriptor);
     } catch (cause) {

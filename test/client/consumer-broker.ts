@@ -35,24 +35,35 @@ export class ConsumerBroker {
     this.raw = raw;
   }
 
-  static async start(overrides: Partial<BrokerConfig> = {}): Promise<ConsumerBroker> {
+  /** `transport` is what consumers reach it by. */
+  static async start(
+    overrides: Partial<BrokerConfig> = {},
+    transport: 'TCP' | 'WebSocket' = 'TCP',
+  ): Promise<ConsumerBroker> {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
     // A machine that is busy with other things is no reason to refuse a send.
     const config: Partial<BrokerConfig> = {
       threads: 'inline',
       waitTimeMillsInSendQueue: 20_000,
+      ...(transport === 'WebSocket' ? { webPort: 0 } : {}),
       ...overrides,
     };
     const broker = await startTestBroker(root, config);
-    const { brokerPort, nameServerPort } = broker.ready;
+    const { brokerPort, nameServerPort, webPort } = broker.ready;
     const raw = await RawClient.connect(brokerPort);
     // The same ports after a restart: clients know no others.
-    const fixed = { ...config, brokerPort, nameServerPort: nameServerPort ?? 0 };
+    const fixed = {
+      ...config,
+      brokerPort,
+      nameServerPort: nameServerPort ?? 0,
+      webPort: webPort ?? -1,
+    };
     return new ConsumerBroker(root, fixed, broker, raw);
   }
 
   get servers(): string {
-    return `127.0.0.1:${this.broker.ready.nameServerPort}`;
+    const { nameServerPort, webPort } = this.broker.ready;
+    return webPort === null ? `127.0.0.1:${nameServerPort}` : `ws://127.0.0.1:${webPort}`;
   }
 
   /** A consumer that is closed with the broker. */
@@ -118,6 +129,12 @@ export class ConsumerBroker {
   async stop(): Promise<void> {
     this.raw.close();
     await this.broker.close();
+  }
+
+  /** What a kill can do to a broker: offsets that it has not written yet are gone. Of one that is stopped. */
+  forgetOffsets(): void {
+    fs.rmSync(path.join(this.#root, 'config', 'consumerOffset.json'));
+    fs.rmSync(path.join(this.#root, 'config', 'consumerOffset.json.bak'), { force: true });
   }
 
   async restart(): Promise<void> {

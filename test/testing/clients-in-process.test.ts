@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Consumer, Producer, RetryLater } from '../../src/client/index.ts';
+import { Admin, Consumer, Producer, RetryLater } from '../../src/client/index.ts';
 import { startBroker, VirtualWallClock } from '../../src/testing/index.ts';
 
 const secondsSince = (clock: VirtualWallClock): (() => number) => {
@@ -130,4 +130,19 @@ test('consumers that take messages by hand count until they acknowledge', async 
   await value?.ack();
   await clock.advance('1m');
   await messages.return?.();
+});
+
+test('an administrator in the same process moves the clock as one elsewhere does', async () => {
+  const clock = new VirtualWallClock(0);
+  await using broker = await startBroker({ clock, topics: ['work'] });
+  const servers = broker.nameServer;
+  await using producer = new Producer({ servers, group: 'boss' });
+  await using consumer = new Consumer({ servers, group: 'workers', from: 'first' });
+  await using admin = new Admin({ servers });
+  const received: string[] = [];
+  consumer.subscribe('work');
+  await consumer.run((message) => void received.push(message.text()));
+  await producer.send({ topic: 'work', body: 'due', delayMs: 60_000 });
+  expect(await admin.advanceClock(60_000)).toEqual({ wallMs: 60_000 });
+  expect(received).toEqual(['due']);
 });

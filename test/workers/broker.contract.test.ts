@@ -528,6 +528,18 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     const garbled = await RawClient.connect(broker.ready.brokerPort);
     garbled.socket.write(Buffer.from([0, 0, 0, 8, 0, 0, 0, 99, 1, 2, 3, 4]));
     await garbled.closed;
+    // Headers whose code can be read, and no more: of what worker, dispatcher and control serve.
+    for (const code of [310, 11, 34]) {
+      for (const serializeType of [1, 2] as const) {
+        const broken = await RawClient.connect(broker.ready.brokerPort);
+        const frame = client.encode({ code, serializeType, fields: { a: 'b' } }, 1);
+        // A declared length, of the value or of all fields, that is too long.
+        const from = frame.indexOf('a');
+        frame[from + 1] = serializeType === 1 ? 0x7f : 0xbf;
+        broken.socket.write(frame);
+        await broken.closed;
+      }
+    }
     expect((await client.request(sendRequest({ topic: 'TopicA', body: 'fine' }))).code).toBe(0);
   });
 
