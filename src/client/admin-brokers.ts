@@ -267,8 +267,6 @@ export async function moveClocks(context: AdminContext, ms: number): Promise<{ w
     const answer = await context.core.ask(address, {
       code: RequestCode.ADVANCE_CLOCK,
       fields: { millis: ms },
-      // The clock of a broker in this process waits for all other work of its clients, not for this.
-      mayBeHeld: true,
       timeoutMs: Math.max(context.timeoutMs, ADVANCE_TIMEOUT_MS),
       // The clock waits for the work of this process; it must not wait for the one who moves it.
       mayBeHeld: true,
