@@ -255,8 +255,6 @@ export async function setWritePermission(
   return { topicCount: numberField(first, field, what) };
 }
 
-/** Code of Millrace alone: moves a clock that is virtual, and answers when all has settled. */
-const ADVANCE_CLOCK = 28_001;
 /** Half an hour of deliveries may take a while in real time. */
 const ADVANCE_TIMEOUT_MS = 120_000;
 
@@ -267,7 +265,7 @@ export async function moveClocks(context: AdminContext, ms: number): Promise<{ w
   for (const { brokerName, address } of await mastersOf(context)) {
     const what = `the clock of broker ${brokerName} can not be moved`;
     const answer = await context.core.ask(address, {
-      code: ADVANCE_CLOCK,
+      code: RequestCode.ADVANCE_CLOCK,
       fields: { millis: ms },
       timeoutMs: Math.max(context.timeoutMs, ADVANCE_TIMEOUT_MS),
       // The clock waits for the work of this process; it must not wait for the one who moves it.

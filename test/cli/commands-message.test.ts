@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { startBroker, VirtualWallClock } from '../../src/testing/index.ts';
 import { CommandBench, jsonLines } from './command-run.ts';
 
 // Each command is a process of its own.
@@ -246,6 +247,21 @@ describe('millrace query', () => {
       expect([commandLine, exitCode, output]).toEqual([commandLine, expectedCode, '']);
     }
   });
+});
+
+test('a broker is asked over WebSocket, and its clock is moved where it stands', async () => {
+  const clock = new VirtualWallClock();
+  await using broker = await startBroker({ clock, webPort: 0, topics: ['reminders'] });
+  const flags = ['--servers', broker.webUrl ?? ''];
+  await bench.prints(['send', 'reminders', 'pay', '--delay', '30m', ...flags]);
+  const startMs = clock.nowMs();
+  expect(await bench.json(['clock', 'advance', '30m', ...flags])).toEqual([
+    { advancedMs: 1_800_000, wallMs: startMs + 1_800_000 },
+  ]);
+  const seen = await bench.json(['tail', 'reminders', '--from', 'first', '--count', '1', ...flags]);
+  expect(bodies(seen)).toEqual(['pay']);
+  const consume = ['consume', 'reminders', '--group', 'web', '--from', 'first', '--count', '1'];
+  expect(bodies(await bench.json([...consume, ...flags]))).toEqual(['pay']);
 });
 
 test('a clock that is real can not be moved', async () => {
