@@ -31,6 +31,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'reactor',
     'client',
   ],
+  // A broker in a test is put together as the command line does it.
+  testing: ['base', 'protocol', 'cli', 'client'],
 };
 const doors = ['workers/frame-proxy.ts', 'workers/reactor-proxy.ts', 'workers/ring-messages.ts'];
 const views = ['store/commit-log-segments.ts', 'store/store-positions.ts'];
@@ -128,7 +130,14 @@ describe.each(Object.entries(rules))('%s', (_name, { rule, planted }) => {
 
 test('every source file is imported by another, or is an entry', () => {
   const files = sources();
-  const entries = new Set(['cli/main.ts', 'workers/thread-main.ts']);
+  const entries = new Set([
+    'cli/main.ts',
+    'workers/thread-main.ts',
+    'client/index.ts',
+    'client/browser.ts',
+    'client/browser-admin.ts',
+    'testing/index.ts',
+  ]);
   const imported = new Set(
     files.flatMap(([file, text]) =>
       [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, specifier = '']) =>
@@ -141,8 +150,32 @@ test('every source file is imported by another, or is an entry', () => {
   ).toEqual([]);
 });
 
+/** A relative import with the file that it names, from all forms of `import` and `export`. */
+const importsOf = (file: string, text: string): string[] =>
+  [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, specifier = '']) =>
+    path.posix.normalize(path.posix.join(path.posix.dirname(file), specifier)),
+  );
+
+/** What a page would have to load, in words of Node. */
+const nodeIn = (file: string, text: string): string[] =>
+  [...withoutComments(text).matchAll(/'node:[\w/]+'|\b(Buffer|process|require)\b[.(]/g)].map(
+    ([found]) => `${file} uses ${found}`,
+  );
+
+test('nothing that a page loads is of Node', () => {
+  expect(nodeIn('x.ts', "import a from 'node:zlib';\nBuffer.from(''); process.pid;")).toHaveLength(
+    3,
+  );
+  const files = new Map(sources());
+  const reachable = new Set(['client/browser.ts', 'client/browser-admin.ts']);
+  for (const file of reachable)
+    for (const imported of importsOf(file, files.get(file) ?? '')) reachable.add(imported);
+  expect(reachable.size).toBeGreaterThan(5);
+  expect([...reachable].flatMap((file) => nodeIn(file, files.get(file) ?? ''))).toEqual([]);
+});
+
 test('nothing in the tree names a registry or a machine', () => {
-  const folders = ['bench', 'docs', 'test', '.ci'];
+  const folders = ['bench', 'docs', 'examples', 'test', '.ci'];
   const texts = folders
     .flatMap((folder) =>
       fs
@@ -151,14 +184,18 @@ test('nothing in the tree names a registry or a machine', () => {
     )
     .concat(fs.readdirSync(root).filter((file) => /\.(md|json|ts)$/.test(file)))
     .filter((file) => /(\.(md|ts|java|xml|json)|^\.ci\/run)$/.test(file))
-    // What Maven makes is not part of the tree; this file names what it looks for.
-    .filter((file) => !/\/target\/|tidy\.test\.ts$/.test(file));
+    // What Maven and npm make is not part of the tree; this file names what it looks for.
+    .filter((file) => !/\/(target|node_modules)\/|tidy\.test\.ts$/.test(file));
   expect(texts.length).toBeGreaterThan(50);
   expect(
     texts.flatMap((file) => namesNoPlace(file, fs.readFileSync(path.join(root, file), 'utf8'))),
   ).toEqual([]);
 });
 
-test('the lock file says nothing of where packages came from', () => {
-  expect(fs.readFileSync(path.join(root, 'package-lock.json'), 'utf8')).not.toContain('"resolved"');
+test.each([
+  'package-lock.json',
+  'bench/client/other-clients/package-lock.json',
+  'test/interop/ali-ons/package-lock.json',
+])('%s says nothing of where packages came from', (file) => {
+  expect(fs.readFileSync(path.join(root, file), 'utf8')).not.toContain('"resolved"');
 });

@@ -143,5 +143,5 @@ function requireSuccess(answer: RemotingCommand, what: string): void {
 export function parseAddress(address: string): Endpoint {
   const [, host = '', port = ''] = /^\[?([^\]]+?)\]?:(\d+)$/.exec(address) ?? [];
   if (host === '') throw new Error(`${address} is not host:port`);
-  return { host, port: Number(port) };
+  return { host, port: Number(port), isWeb: false };
 }

@@ -11,7 +11,7 @@ import { apache, commandContender, type Contender } from './contenders.ts';
 import { quickDurations, standardDurations, workloads } from './workloads.ts';
 
 /** Millrace of this checkout; {…} is filled in for each start. */
-const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --flush {flush}`;
+const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
 
 const examples = `
 Examples:
@@ -19,7 +19,7 @@ Examples:
   node bench/load/compare.ts --json figures.json
   node bench/load/compare.ts --only apache --workloads send,sync
   node bench/load/compare.ts --baseline "node ../before/src/cli/main.ts start --store-dir {store}
-    --broker-port {brokerPort} --name-server-port {nameServerPort} --flush {flush}"`;
+    --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}"`;
 
 interface Flags {
   quick?: true;

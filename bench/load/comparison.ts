@@ -8,15 +8,13 @@ import type { Contender, Flush, RunningBroker } from './contenders.ts';
 import type { LoadOptions } from './load-options.ts';
 import type { LoadResult } from './load-result.ts';
 import { runLoad } from './load-run.ts';
-import { readMachineCpuUs } from './process-usage.ts';
+import { type QuietOptions, waitForQuiet } from './quiet-machine.ts';
 import { type Durations, heatOptions, type Workload } from './workloads.ts';
 
-/** A second with less CPU than this, of one core, counts as quiet. */
-const QUIET_CORES = 0.3;
 /** Between the first send and the reading of memory. */
 const SETTLE_MS = 3000;
 
-export interface ComparisonOptions {
+export interface ComparisonOptions extends QuietOptions {
   readonly contenders: readonly Contender[];
   readonly workloads: readonly Workload[];
   readonly durations: Durations;
@@ -25,9 +23,6 @@ export interface ComparisonOptions {
   readonly directory: string;
   readonly brokerPort: number;
   readonly nameServerPort: number;
-  /** Longest wait for a quiet machine. */
-  readonly quietTimeoutMs: number;
-  readonly log: (line: string) => void;
 }
 
 /** One broker process: how it started, and what its workloads came to. */
@@ -144,20 +139,4 @@ function runOn(
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** Until the whole machine has used little CPU for a second, or the patience ends. */
-async function waitForQuiet(options: ComparisonOptions): Promise<void> {
-  const startedMs = performance.now();
-  for (;;) {
-    const beforeUs = readMachineCpuUs();
-    const beforeMs = performance.now();
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    const cores = (readMachineCpuUs() - beforeUs) / 1000 / (performance.now() - beforeMs);
-    if (cores < QUIET_CORES) return;
-    if (performance.now() - startedMs > options.quietTimeoutMs) {
-      options.log(`the machine does not get quiet: ${cores.toFixed(2)} cores in use`);
-      return;
-    }
-  }
 }

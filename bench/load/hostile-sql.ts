@@ -21,7 +21,7 @@ import type { LoadResult } from './load-result.ts';
 import { runLoad } from './load-run.ts';
 
 /** Millrace of this checkout; {…} is filled in. */
-const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --flush {flush}`;
+const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
 
 const TOPIC = 'HostileSql';
 const GROUP = 'hostile-sql';

@@ -5,6 +5,7 @@
 import net from 'node:net';
 import { AnswerReader, type FrameSink } from './answer-reader.ts';
 import type { Endpoint } from './load-options.ts';
+import { HEAD_BYTES_MAX, upgradeRequest, WebReader, writeHead } from './web-framing.ts';
 
 /** Holds several hundred sends of 128 bytes, or some hundred pull answers; a guess. */
 const BLOCK_BYTES = 256 * 1024;
@@ -18,7 +19,7 @@ export class BlockPool {
 
   /** @param frameBytesMax longest frame that will be sent */
   constructor(frameBytesMax: number) {
-    this.blockBytes = Math.max(BLOCK_BYTES, frameBytesMax);
+    this.blockBytes = Math.max(BLOCK_BYTES, frameBytesMax + HEAD_BYTES_MAX);
     this.inputBlock = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   }
 
@@ -42,12 +43,16 @@ export class LoadConnection {
   output: Buffer;
   readonly #socket: net.Socket;
   readonly #pool: BlockPool;
-  #outputBytes = 0;
+  /** Room for the head of a message, where there is one. */
+  readonly #startBytes: number;
+  #outputBytes: number;
   #isClosing = false;
 
-  private constructor(socket: net.Socket, pool: BlockPool) {
+  private constructor(socket: net.Socket, pool: BlockPool, isWeb: boolean) {
     this.#socket = socket;
     this.#pool = pool;
+    this.#startBytes = isWeb ? HEAD_BYTES_MAX : 0;
+    this.#outputBytes = this.#startBytes;
     this.output = pool.take();
   }
 
@@ -58,6 +63,16 @@ export class LoadConnection {
   ): Promise<LoadConnection> {
     return new Promise((resolve, reject) => {
       const reader = new AnswerReader();
+      const onInput = (bytes: Buffer, length: number): void => {
+        reader.feed(bytes, length, owner);
+        owner.onTurnEnd();
+      };
+      const web = endpoint.isWeb
+        ? new WebReader(
+            () => resolve(connection),
+            (bytes) => onInput(bytes, bytes.length),
+          )
+        : null;
       const socket = net.connect({
         host: endpoint.host,
         port: endpoint.port,
@@ -66,8 +81,8 @@ export class LoadConnection {
           buffer: pool.inputBlock,
           callback: (length: number): boolean => {
             try {
-              reader.feed(pool.inputBlock, length, owner);
-              owner.onTurnEnd();
+              if (web === null) onInput(pool.inputBlock, length);
+              else web.feed(pool.inputBlock.subarray(0, length));
             } catch (error) {
               // Thrown from here it would be an event of the socket's; the run must end with it.
               connection.close();
@@ -77,8 +92,11 @@ export class LoadConnection {
           },
         },
       });
-      const connection = new LoadConnection(socket, pool);
-      socket.once('connect', () => resolve(connection));
+      const connection = new LoadConnection(socket, pool, endpoint.isWeb);
+      socket.once('connect', () => {
+        if (endpoint.isWeb) socket.write(upgradeRequest(endpoint));
+        else resolve(connection);
+      });
       socket.once('error', (error) => {
         reject(error);
         connection.#onEnd(owner, error.message);
@@ -102,11 +120,13 @@ export class LoadConnection {
 
   /** Hands all committed frames to the socket in one write. */
   flush(): void {
-    if (this.#outputBytes === 0) return;
+    const payloadBytes = this.#outputBytes - this.#startBytes;
+    if (payloadBytes === 0) return;
     const block = this.output;
-    this.#socket.write(block.subarray(0, this.#outputBytes), () => this.#pool.give(block));
+    const start = this.#startBytes === 0 ? 0 : writeHead(block, payloadBytes);
+    this.#socket.write(block.subarray(start, this.#outputBytes), () => this.#pool.give(block));
     this.output = this.#pool.take();
-    this.#outputBytes = 0;
+    this.#outputBytes = this.#startBytes;
   }
 
   close(): void {

@@ -17,6 +17,8 @@ export type Codec = 'json' | 'rocketmq';
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
+  /** Frames travel in WebSocket messages. */
+  readonly isWeb: boolean;
 }
 
 export interface LoadOptions {
@@ -24,6 +26,8 @@ export interface LoadOptions {
   /** The broker. Null: the first one that the name server knows. */
   readonly address: string | null;
   readonly nameServer: string | null;
+  /** Port for WebSockets of the broker's host, for all sends and pulls; null: TCP. */
+  readonly webPort: number | null;
   readonly topic: string;
   readonly queueCount: number;
   /** Connections that send. */
@@ -61,6 +65,7 @@ export const defaultOptions: LoadOptions = {
   mode: 'send',
   address: null,
   nameServer: null,
+  webPort: null,
   topic: 'LoadTopic',
   queueCount: 8,
   connectionCount: 8,

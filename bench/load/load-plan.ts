@@ -3,7 +3,13 @@
  */
 import type { BrokerSetup } from './broker-setup.ts';
 import type { DuePlan } from './due-schedule.ts';
-import type { ConsumerPlan, CounterName, LoadOptions, QueueRange } from './load-options.ts';
+import type {
+  ConsumerPlan,
+  CounterName,
+  Endpoint,
+  LoadOptions,
+  QueueRange,
+} from './load-options.ts';
 import type { StageThread } from './load-stage.ts';
 
 export interface Progress {
@@ -65,7 +71,7 @@ export function threadsOf(
       connectionIndex,
     })).filter(isMine);
     return {
-      broker: setup.target.endpoint,
+      broker: endpointOf(options, setup.target.endpoint),
       brokerName: setup.target.name,
       topic: options.topic,
       queueCount: options.queueCount,
@@ -97,4 +103,11 @@ function shareOf(total: number, index: number, count: number): number {
 /** Where that part begins. */
 function firstOf(total: number, index: number, count: number): number {
   return Math.floor((total * index) / count);
+}
+
+/** Where the generator's connections go; the topic is made by TCP all the same. */
+function endpointOf(options: LoadOptions, endpoint: Endpoint): Endpoint {
+  return options.webPort === null
+    ? endpoint
+    : { host: endpoint.host, port: options.webPort, isWeb: true };
 }

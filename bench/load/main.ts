@@ -111,6 +111,11 @@ function program(): Command {
     )
     .option('--filter <SQL>', 'SQL92 expression of the consumers; every message must match it')
     .option('--threads <N>', 'threads of the generator', integer(1), standard.threadCount)
+    .option(
+      '--web-port <N>',
+      'send and pull by WebSocket to this port of the broker, not by TCP',
+      integer(1),
+    )
     .option('--pid <PID>', 'broker process, for its CPU and memory', integer(1))
     .addOption(
       new Option('--codec <CODEC>', 'header serialization')
@@ -130,6 +135,7 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
     mode,
     address: flags['address'] ?? null,
     nameServer: flags['nameServer'] ?? null,
+    webPort: flags['webPort'] ?? null,
     topic: flags['topic'],
     queueCount: flags['queues'],
     connectionCount: flags['connections'],

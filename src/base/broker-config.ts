@@ -19,6 +19,14 @@ export interface BrokerConfig {
   /** Other name servers to register with (namesrvAddr, ";" between them). */
   readonly nameServerAddresses: readonly string[];
   readonly embeddedNameServer: boolean;
+  /** Port for browsers: WebSocket and HTTP. 0 picks a free port, -1 opens none. */
+  readonly webPort: number;
+  /** Origins of pages that may connect, besides those of this machine and of this port itself; `*` for all. */
+  readonly webAllowedOrigins: readonly string[];
+  /** Library that carries the web port; auto: uWebSockets.js where it loads, else ws. */
+  readonly webLibrary: 'auto' | 'uws' | 'ws';
+  /** Lines of one answer of /metrics, beyond which lines of single groups, topics and queues are left out. */
+  readonly metricsLineCountMax: number;
   /** flushDiskType */
   readonly flush: 'async' | 'sync';
   readonly threads: 'auto' | 'pipelined' | 'inline';
@@ -90,6 +98,10 @@ export function defaultBrokerConfig(): BrokerConfig {
     nameServerPort: 9876,
     nameServerAddresses: [],
     embeddedNameServer: true,
+    webPort: 8088,
+    webAllowedOrigins: [],
+    webLibrary: 'auto',
+    metricsLineCountMax: 100_000,
     flush: 'async',
     threads: 'auto',
     advertise: null,

@@ -27,6 +27,8 @@ export const errorCatalogue = {
   STORE_IO: { category: 'fatal', canRetry: false },
   /** A port is taken or an address can't be bound. */
   LISTEN_FAILED: { category: 'fatal', canRetry: false },
+  /** The library that was asked for is not installed, or its binary does not load on this system. */
+  WEB_LIBRARY_MISSING: { category: 'fatal', canRetry: false },
   /** A frame breaks the remoting protocol; the connection is closed. */
   FRAME_INVALID: { category: 'warn', canRetry: false },
   /** A request to a peer found no connection, no answer in time, or a lost connection. */
@@ -57,4 +59,17 @@ export class BrokerError extends Error {
   static is(value: unknown): value is BrokerError {
     return typeof value === 'object' && value !== null && brand in value;
   }
+}
+
+/** What is thrown where a port can not be opened; it names the flag that changes it. */
+export function listenFailed(
+  where: { readonly address: string; readonly port: number },
+  flag: string,
+  cause: Error & { readonly code?: string | undefined },
+): BrokerError {
+  const why =
+    cause.code === 'EADDRINUSE'
+      ? `is taken; stop what listens there, or choose another port with ${flag}`
+      : `can not be opened: ${cause.message}`;
+  return new BrokerError('LISTEN_FAILED', `${where.address}:${where.port} ${why}`, { cause });
 }

@@ -60,6 +60,12 @@ function bucketEndMs(index: number): number {
   return ((SUB_COUNT + (index % SUB_COUNT) + 1) * 2 ** shift) / 1000;
 }
 
+/** The middle of a bucket of `copy`, in ms. */
+export function bucketMidMs(index: number): number {
+  const startMs = index === 0 ? 0 : bucketEndMs(index - 1);
+  return (startMs + bucketEndMs(index)) / 2;
+}
+
 /** What was counted between two copies. */
 export class LatencyCounts {
   readonly #counts: number[];

@@ -25,6 +25,7 @@ import type { PersistedFile, TopicEntry } from './control-effects.ts';
 import { type Connection, ControlState, type ControlStateOptions } from './control-state.ts';
 import { objectOf } from './json-value.ts';
 import { readChange, type SettingChange } from './live-settings.ts';
+import { MetricsPages } from './metrics-pages.ts';
 import { RequestFault } from './request-fields.ts';
 import { requestHandlers } from './request-handlers.ts';
 import { groupOfRetryTopic } from './resource-name.ts';
@@ -59,6 +60,7 @@ export class BrokerControl {
   readonly #state: ControlState;
   readonly #monotonicClock: MonotonicClock;
   readonly #connections = new Map<number, Connection>();
+  #metrics: MetricsPages | null = null;
   #nextScanMs: number;
   #nextOffsetPersistMs: number;
   #nextTablePersistMs: number;
@@ -220,6 +222,14 @@ export class BrokerControl {
     const persistMs = mustPersist ? this.#nextTablePersistMs : Infinity;
     const callMs = clientCalls.nextDeadlineMs;
     return Math.min(this.#nextScanMs, this.#nextOffsetPersistMs, persistMs, callMs);
+  }
+
+  /** Has a page of metrics answered to a connection. */
+  askMetrics(connectionId: number, page: number): void {
+    this.#metrics ??= new MetricsPages(this.#state);
+    const metrics = this.#metrics.next(page);
+    const request = { opaque: page, serializeType: 0 } as const;
+    this.#state.effects.askDispatcher(connectionId, request, { kind: 'metrics', metrics });
   }
 
   /** Undefined where there is no such topic (any more). */

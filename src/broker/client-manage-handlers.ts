@@ -59,6 +59,8 @@ const heartbeat: RequestHandler = (state, request, connection) => {
     extFields: [
       ['IS_SUPPORT_HEART_BEAT_V2', 'true'],
       ['IS_SUB_CHANGE', String(mustSendAll)],
+      // Of Millrace alone: its clients change to headers that are read faster.
+      ['IS_SUPPORT_MSGPACK_HEADER', 'true'],
     ],
   };
 };

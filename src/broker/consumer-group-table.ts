@@ -71,6 +71,10 @@ export class ConsumerGroupTable {
     return this.#groups.get(group);
   }
 
+  groups(): Iterable<ConsumerGroup> {
+    return this.#groups.values();
+  }
+
   /** The distinct client ids of a group: one that reconnects counts once. */
   clientIds(group: string): string[] {
     const members = this.#groups.get(group)?.members.values() ?? [];

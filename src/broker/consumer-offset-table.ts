@@ -86,6 +86,18 @@ export class ConsumerOffsetTable {
     return this.#resets.get(key)?.get(queueId) ?? this.#offsets.get(key)?.get(queueId) ?? null;
   }
 
+  /** How far every group is in every topic, for a walk that may pause. */
+  *progress(): Generator<{
+    topic: string;
+    group: string;
+    queues: Iterable<[queueId: number, offset: number]>;
+  }> {
+    for (const [key, progress] of this.#offsets) {
+      const at = key.indexOf(SEPARATOR);
+      yield { topic: key.slice(0, at), group: key.slice(at + 1), queues: progress.entries() };
+    }
+  }
+
   /** Topics of which the group has committed anything. */
   topicsOf(group: string): string[] {
     const end = SEPARATOR + group;

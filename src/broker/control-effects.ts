@@ -5,6 +5,7 @@
  * The agent that wraps `BrokerControl` implements `ControlEffects`; tests implement it with lists.
  * Effects take place in the order asked, and none of them calls back into the control logic.
  */
+import type { ControlMetrics } from './metrics-pages.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
 import type { RemotingCommand } from '../protocol/remoting-command.ts';
 import type { TopicConfig } from '../protocol/topic-config.ts';
@@ -102,6 +103,8 @@ export type DispatcherQuestion =
       count: number;
       rest: Record<string, unknown>;
     }
+  /** A page of a scrape. */
+  | { kind: 'metrics'; metrics: ControlMetrics }
   /** Codes 306 and 316: what nothing points to any more goes. */
   | { kind: 'clean' };
 
@@ -157,7 +160,11 @@ export interface ControlEffects {
   /** A topic is new, changed or gone: name servers must hear of it at once. */
   topicChanged(topic: string): void;
   /** Has the dispatcher answer a request, of which it must know what only control does. */
-  askDispatcher(connectionId: number, request: RemotingCommand, question: DispatcherQuestion): void;
+  askDispatcher(
+    connectionId: number,
+    request: Pick<RemotingCommand, 'opaque' | 'serializeType'>,
+    question: DispatcherQuestion,
+  ): void;
   /** The whole record at this place of the log; null where there is none (any more). */
   readRecord(physicalOffset: number): Buffer | null;
   /**

@@ -54,6 +54,8 @@ export interface ControlStateOptions {
   wallClock: WallClock;
   monotonicClock: MonotonicClock;
   random: () => number;
+  /** Moves the clock, and says what time it is then; absent or null where it goes by itself. */
+  advanceClock?: ((millis: number) => Promise<number>) | null;
   logger: Logger;
   effects: ControlEffects;
 }
@@ -63,6 +65,7 @@ export class ControlState {
   readonly wallClock: WallClock;
   readonly monotonicClock: MonotonicClock;
   readonly random: () => number;
+  readonly advanceClock: ((millis: number) => Promise<number>) | null;
   readonly logger: Logger;
   readonly effects: ControlEffects;
   readonly levels: DelayLevels;
@@ -92,6 +95,7 @@ export class ControlState {
     this.monotonicClock = options.monotonicClock;
     this.sendBacks = new StatsTable(options.monotonicClock.nowMs());
     this.random = options.random;
+    this.advanceClock = options.advanceClock ?? null;
     this.logger = logger;
     this.effects = effects;
     this.levels = new DelayLevels(config.messageDelayLevel);

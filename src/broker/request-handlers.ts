@@ -7,6 +7,7 @@ import { brokerAdminHandlers } from './broker-admin-handlers.ts';
 import { clientAdminHandlers } from './client-admin-handlers.ts';
 import { clientManageHandlers } from './client-manage-handlers.ts';
 import { clientRelayHandlers } from './client-relay-handlers.ts';
+import { clockHandlers } from './clock-handlers.ts';
 import { consumerManageHandlers } from './consumer-manage-handlers.ts';
 import type { RequestHandler } from './control-state.ts';
 import { groupAdminHandlers } from './group-admin-handlers.ts';
@@ -32,4 +33,5 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...clientRelayHandlers,
   ...recallHandlers,
   ...transactionHandlers,
+  ...clockHandlers,
 ]);

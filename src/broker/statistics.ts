@@ -80,6 +80,10 @@ export class StatsTable {
     return item;
   }
 
+  entries(): Iterable<[name: string, item: StatsItem]> {
+    return this.#items;
+  }
+
   deleteWhere(matches: (name: string) => boolean): void {
     for (const name of this.#items.keys()) if (matches(name)) this.#items.delete(name);
   }

@@ -10,6 +10,8 @@
  *         ─▶ stop threads, the flusher last (flush, checkpoint) ─▶ clean ─▶ unlock
  * ```
  */
+import type net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
@@ -21,12 +23,15 @@ import { BrokerRegistration } from '../client/broker-registration.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
+import { acceptSocket } from '../reactor/tcp-peer.ts';
 import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
+import { createPlainFiles } from '../store/plain-files.ts';
+import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
@@ -38,11 +43,15 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
+import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
+import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
 
 export interface ReadyInfo {
   brokerPort: number;
   /** null without an embedded name server. */
   nameServerPort: number | null;
+  /** null where there is no port for browsers. */
+  webPort: number | null;
   /** What clients are told, and records carry. */
   clientAddress: string;
   storeDirectory: string;
@@ -55,6 +64,18 @@ export interface BrokerProcess {
   close(): Promise<void>;
   /** Resolves with the cause when the broker can't go on. */
   failed: Promise<Error>;
+  timekeeping: Timekeeping;
+}
+
+/** What a broker takes from outside: a test brings its own. All but the usual needs threads inline. */
+export interface Surroundings {
+  wallClock: WallClock;
+  /** From 0 up to 1. */
+  random: () => number;
+  /** Nobody wants the store after the process: nothing is synced. Needs storeKind plain. */
+  isStoreTemporary: boolean;
+  /** Serves ADVANCE_CLOCK: moves the clock, and says what time it is then. Null: the clock goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
 }
 
 /** Without the functions, which do not cross threads. */
@@ -63,41 +84,73 @@ const { visibleConfig: _visible, ...plainControlConfig } = defaultControlConfig;
 /** Request workers; a connection always has the same one. More pay only with more cores. */
 const WORKER_COUNT = 1;
 
-/** Time in which clients are told to go elsewhere before their requests are no longer read. */
+/** Time in which clients that are there are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
 const SETTLE_TIMEOUT_MS = 10_000;
 
 export async function startBrokerProcess(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock = systemWallClock,
+  surroundings: Partial<Surroundings> = {},
 ): Promise<BrokerProcess> {
-  if (wallClock !== systemWallClock && config.threads !== 'inline')
-    throw new BrokerError('CONFIG_INVALID', 'a clock of its own needs threads inline');
-  const files = storeFilesOf(config.storeKind);
+  if (Object.keys(surroundings).length > 0 && config.threads !== 'inline')
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      'a clock of its own, and the like, needs threads inline',
+    );
+  const { isStoreTemporary = false, wallClock } = surroundings;
+  if (isStoreTemporary && config.storeKind !== 'plain')
+    throw new BrokerError('CONFIG_INVALID', 'a temporary store needs storeKind plain');
+  const files =
+    config.storeKind === 'plain'
+      ? createPlainFiles({ isTemporary: isStoreTemporary, wallClock })
+      : storeFilesOf(config.storeKind);
   const directory = new StoreDirectory(files, config.storeDirectory);
   directory.acquire();
-  const sockets = await openListeners(config).catch((error: unknown) => {
-    directory.release();
-    throw error;
-  });
+  const sockets: OpenListener[] = [];
+  let web: WebPort | null = null;
+  const running: { broker: WebPortBroker | null } = { broker: null };
   try {
-    return await start(config, logger, wallClock, directory, sockets);
+    await openListeners(config, sockets);
+    if (config.webPort >= 0)
+      web = await openWebPort({ config, logger, broker: () => running.broker });
+    const onServing = (broker: WebPortBroker): void => {
+      running.broker = broker;
+    };
+    const { random = Math.random, advanceClock = null } = surroundings;
+    return await start(
+      config,
+      logger,
+      { wallClock: wallClock ?? systemWallClock, random, advanceClock },
+      files,
+      directory,
+      { sockets, web, onServing },
+    );
   } catch (error) {
     for (const { server } of sockets) server.close();
+    await web?.listener.close();
     directory.release();
     throw error;
   }
 }
 
+interface OpenPorts {
+  readonly sockets: readonly OpenListener[];
+  readonly web: WebPort | null;
+  /** The web port serves from now on. */
+  readonly onServing: (broker: WebPortBroker) => void;
+}
+
 async function start(
   config: BrokerConfig,
   logger: Logger,
-  wallClock: WallClock,
+  surroundings: Omit<Surroundings, 'isStoreTemporary'>,
+  files: StoreFiles,
   directory: StoreDirectory,
-  listeners: readonly OpenListener[],
+  ports: OpenPorts,
 ): Promise<BrokerProcess> {
-  const files = storeFilesOf(config.storeKind);
+  const { wallClock, random } = surroundings;
+  const { sockets: listeners, web } = ports;
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -162,7 +215,8 @@ async function start(
     visibleConfig: configurationTexts(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
-    embeddedNameServer: config.embeddedNameServer,
+    // Also for clients that come by WebSocket, which find their broker there.
+    answersRoutes: config.embeddedNameServer || web !== null,
     orderMessageEnable: config.orderMessageEnable,
     advertisedAddress: clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
@@ -176,6 +230,15 @@ async function start(
     settings,
     logger,
     wallClock,
+    random,
+    advanceClock:
+      surroundings.advanceClock === null
+        ? null
+        : (millis: number) =>
+            (surroundings.advanceClock as (millis: number) => Promise<number>)(millis).finally(() =>
+              // The answer is handed on with the next turn.
+              runner.schedule(),
+            ),
     wakeMain: () => {},
   };
   const factory = new AgentFactory(mainContext, files);
@@ -274,6 +337,7 @@ async function start(
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
+    onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
     agents.push(name === 'reactor' ? reactor : factory.make(name));
@@ -317,9 +381,17 @@ async function start(
   });
   await settle();
   for (const open of listeners) {
-    open.onSocket = (socket) => reactor.accept(socket, open.listener);
+    open.onSocket = (socket) => acceptSocket(reactor, socket, open.listener);
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
+  ports.onServing({
+    reactor,
+    toControl,
+    positions: factory.positions,
+    schedule: () => runner.schedule(),
+    isRegistered: () => registration?.isRegistered ?? null,
+    isStopping: () => isStopping,
+  });
   const hasNameServer = listeners.some(({ listener }) => listener === Listener.NAME_SERVER);
 
   const close = async (): Promise<void> => {
@@ -330,8 +402,11 @@ async function start(
       return;
     }
     reactor.goAway();
-    await Promise.all([delay(GO_AWAY_MS), registration?.close()]);
-    for (const { server } of listeners) server.close();
+    // Who asks by HTTP is seen only while it asks.
+    const isAlone = waitUntil(() => web === null && reactor.connectionCount === 0, GO_AWAY_MS);
+    await Promise.all([isAlone, registration?.close()]);
+    const closings = listeners.map(({ server }) => closed(server));
+    web?.listener.stopAccepting();
     reactor.stopReading();
     await settle();
     for (const [thread, cell] of Object.entries(memory.lifecycles))
@@ -343,6 +418,8 @@ async function start(
       return reactor.isDrained;
     });
     runner.close();
+    factory.close();
+    await web?.listener.close();
     for (const [thread, worker] of threads) {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
@@ -350,6 +427,7 @@ async function start(
     }
     directory.markClean();
     directory.release();
+    await Promise.all(closings);
   };
   /** After a failure nothing is promised to be on disk: the store stays marked as not closed. */
   const abandon = async (): Promise<void> => {
@@ -359,6 +437,8 @@ async function start(
     await Promise.all([...threads.values()].map((worker) => worker.terminate()));
     runner.abandon();
     reactor.close();
+    factory.close();
+    await web?.listener.close();
     directory.release();
   };
   const setLifecycle = (thread: string, cell: SharedArrayBuffer, value: number): void => {
@@ -370,6 +450,7 @@ async function start(
     ready: {
       brokerPort,
       nameServerPort: hasNameServer ? portOf(listeners, Listener.NAME_SERVER) : null,
+      webPort: web?.listener.port ?? null,
       clientAddress:
         settings.advertisedAddress ?? `the address that a client connects to, port ${brokerPort}`,
       storeDirectory: directory.root,
@@ -377,25 +458,24 @@ async function start(
     },
     close,
     failed,
+    timekeeping: {
+      wake: () => runner.schedule(),
+      nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),
+      pending: () => pendingIn(rings, runner, factory.positions),
+      connections: () => transfersOf(reactor, listeners),
+    },
   };
 }
 
-/** Opens every port, or none. */
-async function openListeners(config: BrokerConfig): Promise<OpenListener[]> {
-  const opened: OpenListener[] = [];
+/** Opens the TCP ports; those that are open stand in `opened` also where one can not be. */
+async function openListeners(config: BrokerConfig, opened: OpenListener[]): Promise<void> {
   const open = async (port: number, listener: number, flag: string): Promise<void> => {
     opened.push(await openListener(config.listenAddress, port, listener, flag));
   };
-  try {
-    await open(config.brokerPort, Listener.BROKER, '--broker-port');
-    if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
-    if (config.embeddedNameServer)
-      await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
-  } catch (error) {
-    for (const { server } of opened) server.close();
-    throw error;
-  }
-  return opened;
+  await open(config.brokerPort, Listener.BROKER, '--broker-port');
+  if (config.brokerPort > 2) await open(config.brokerPort - 2, Listener.VIP, '--broker-port');
+  if (config.embeddedNameServer)
+    await open(config.nameServerPort, Listener.NAME_SERVER, '--name-server-port');
 }
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {
@@ -442,10 +522,17 @@ async function startThreads(
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const closed = (server: net.Server): Promise<void> =>
+  new Promise((resolve) => server.close(() => resolve()));
+
+/** Looks at a condition before time is given to other threads: agents of this one need none. */
+const HASTY_LOOKS = 20;
+
 /** Waits for a condition that other agents bring about; gives up quietly after a bound. */
-async function waitUntil(condition: () => boolean): Promise<void> {
-  const deadlineMs = systemMonotonicClock.nowMs() + SETTLE_TIMEOUT_MS;
-  while (!condition() && systemMonotonicClock.nowMs() < deadlineMs) await delay(2);
+async function waitUntil(condition: () => boolean, timeoutMs = SETTLE_TIMEOUT_MS): Promise<void> {
+  const deadlineMs = systemMonotonicClock.nowMs() + timeoutMs;
+  for (let looks = 0; !condition() && systemMonotonicClock.nowMs() < deadlineMs; looks++)
+    await (looks < HASTY_LOOKS ? setImmediate() : delay(2));
 }
 
 /** Waits until all rings have been empty for two looks in a row. */

@@ -5,10 +5,13 @@
  * only a running broker needs is loaded when one starts.
  */
 import fs from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { addClientCommands } from './client-commands.ts';
+import { ExitCode } from './command-errors.ts';
+import { endQuietlyWithoutReader } from './command-output.ts';
 import { loadConfiguration } from './configuration.ts';
 import { environmentName, settingKeys } from './configuration-keys.ts';
 import type { LogOptions } from './pino-logger.ts';
@@ -28,13 +31,35 @@ Examples:
 
 Flags win over environment variables, those over the file, that over defaults.`;
 
+const programExamples = `
+Examples:
+  millrace start                                  a broker, with a name server beside it
+  millrace topic create orders --queues 4
+  millrace send orders '{"id":42}' --key order-42 --tag created
+  millrace consume orders --group stock --follow
+  millrace tail orders --from -5m                 looks on; no group is touched
+  millrace group progress stock --watch
+  millrace offset reset stock orders --to first
+  millrace query key orders order-42 --json
+  source <(millrace completion bash)
+
+Client commands ask --servers (MILLRACE_SERVERS), 127.0.0.1:9876 unless said, and take --json.
+They exit with 0 when done, 1 when that failed, 2 when they were called wrongly.`;
+
+/** What they write is a log, with rules of its own. */
+const servers: ReadonlySet<string> = new Set(['start', 'nameserver']);
+
 /** @throws BrokerError where what was asked for can not be done */
 export async function runCommand(): Promise<void> {
+  const commandLine = process.argv.slice(2);
   const program = new Command('millrace')
     .description(
       'A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.',
     )
-    .version(version());
+    .version(version())
+    .addHelpText('after', programExamples)
+    .showHelpAfterError('(--help tells how it is called)')
+    .exitOverride();
   const start = withLogOptions(program.command('start'))
     .description('run a broker, with a name server beside it')
     .option('--config <FILE>', 'read settings from a broker.conf')
@@ -65,7 +90,19 @@ export async function runCommand(): Promise<void> {
       'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
     )
     .action(async (options: Record<string, unknown>) => startNameServer(options));
-  await program.parseAsync();
+  if (!servers.has(commandLine[0])) endQuietlyWithoutReader();
+  await addClientCommands(program, commandLine);
+  if (commandLine[0] === '__complete') {
+    const { printCandidates } = await import('./completion-command.ts');
+    await printCandidates(program, commandLine.slice(commandLine[1] === '--' ? 2 : 1));
+    return;
+  }
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+  }
 }
 
 /** Every setting with its variable, its key in a broker.conf, and what it is where nothing is said. */

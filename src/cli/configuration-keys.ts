@@ -7,6 +7,7 @@
 import os from 'node:os';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
+import { isOriginPattern } from '../reactor/web-origin.ts';
 import { parseHostAndPort } from './client-address.ts';
 import {
   integer,
@@ -35,6 +36,14 @@ export interface SettingKey {
 const DAY_MS = 86_400_000;
 
 const port = integer('a port, 0 to 65535', { minimum: 0, maximum: 65535 });
+/** -1 is how `off` is kept. */
+const portOrOff: SettingValue = {
+  allowed: 'a port, 0 to 65535, or off',
+  parse: (text) => {
+    const word = text.trim();
+    return word === 'off' || word === '-1' ? -1 : port.parse(word);
+  },
+};
 const percent = integer('percent, 1 to 100', { minimum: 1, maximum: 100 });
 const millis = integer('milliseconds, 1 to 86400000', { minimum: 1, maximum: DAY_MS });
 /** What RocketMQ allows in resource names; they become parts of paths and of JSON. */
@@ -76,6 +85,37 @@ export const settingKeys: readonly SettingKey[] = [
     names: ['nameServerPort'],
     kind: port,
     help: 'port of the name server in this process',
+  },
+  {
+    key: 'webPort',
+    flag: 'web-port',
+    value: 'N|off',
+    names: ['webPort'],
+    kind: portOrOff,
+    help: 'port for browsers: WebSocket, /healthz, /readyz, /metrics; off for none',
+  },
+  {
+    key: 'webAllowedOrigins',
+    flag: 'web-allowed-origins',
+    value: 'ORIGIN;…',
+    names: ['webAllowedOrigins'],
+    kind: listOf(
+      'origins like https://app.example.com, with ";" between them, or *',
+      isOriginPattern,
+    ),
+    help: 'pages that may connect, besides those of this machine',
+  },
+  {
+    key: 'webLibrary',
+    names: ['webLibrary'],
+    kind: oneOf('auto, uws or ws', ['auto', 'uws', 'ws']),
+    help: 'what carries the web port; auto: uWebSockets.js where it loads, else ws',
+  },
+  {
+    key: 'metricsLineCountMax',
+    names: ['metricsLineCountMax'],
+    kind: integer('lines, 100 to 10000000', { minimum: 100, maximum: 10_000_000 }),
+    help: 'lines of one answer of /metrics, beyond which single queues are left out',
   },
   {
     key: 'flush',

@@ -30,6 +30,8 @@ const otherVariables: ReadonlySet<string> = new Set([
   'MILLRACE_LOG_LEVEL',
   'MILLRACE_LOG_FORMAT',
   'MILLRACE_CONFIG',
+  // Of client commands.
+  'MILLRACE_SERVERS',
 ]);
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */
@@ -117,6 +119,16 @@ function contradictions(config: BrokerConfig): string[] {
     ] as const) {
       if (port === config.nameServerPort)
         problems.push(`port ${port} can not be that of the name server: it is ${what}`);
+    }
+  }
+  if (config.webPort > 0) {
+    for (const [port, what] of [
+      [config.brokerPort, 'the port of the broker'],
+      [config.brokerPort - 2, 'the VIP port of the broker, two below its port'],
+      [config.embeddedNameServer ? config.nameServerPort : -1, 'the port of the name server'],
+    ] as const) {
+      if (port === config.webPort)
+        problems.push(`port ${port} can not be the web port: it is ${what}`);
     }
   }
   if (config.diskSpaceCleanForciblyRatio > config.diskSpaceWarningLevelRatio) {

@@ -5,7 +5,7 @@
  * client that connects early waits instead of being refused.
  */
 import net from 'node:net';
-import { BrokerError } from '../base/errors.ts';
+import { listenFailed } from '../base/errors.ts';
 
 export interface OpenListener {
   readonly server: net.Server;
@@ -28,13 +28,9 @@ export async function openListener(
   const server = net.createServer({ pauseOnConnect: true, noDelay: true });
   const early: net.Socket[] = [];
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why =
-        cause.code === 'EADDRINUSE'
-          ? `is taken; stop what listens there, or choose another port with ${flag}`
-          : `can not be opened: ${cause.message}`;
-      reject(new BrokerError('LISTEN_FAILED', `${address}:${port} ${why}`, { cause }));
-    });
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(listenFailed({ address, port }, flag, cause)),
+    );
     server.listen({ port, host: address, backlog: BACKLOG }, resolve);
   });
   const bound = server.address();

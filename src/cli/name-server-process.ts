@@ -10,6 +10,7 @@ import { NameServer } from '../nameserver/name-server.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
+import { acceptSocket } from '../reactor/tcp-peer.ts';
 import { EventLoopRunner } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -105,7 +106,7 @@ export async function startNameServerProcess(
     Listener.NAME_SERVER,
     '--port',
   );
-  listener.onSocket = (socket) => reactor.accept(socket, Listener.NAME_SERVER);
+  listener.onSocket = (socket) => acceptSocket(reactor, socket, Listener.NAME_SERVER);
   runner.schedule();
   return {
     ready: { nameServerPort: listener.port },

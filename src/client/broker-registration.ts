@@ -68,6 +68,11 @@ export class BrokerRegistration {
     );
   }
 
+  /** Whether any name server knows this broker. */
+  get isRegistered(): boolean {
+    return this.#links.some((link) => link.isRegistered);
+  }
+
   /** Takes what changed, all topics at first, and tells every name server. */
   update(changes: TopicChanges, dataVersion: DataVersion): void {
     for (const topic of changes.deleted) this.#topics.delete(topic);
@@ -167,6 +172,10 @@ class NameServerLink {
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
     this.#retryMs = Math.min(options.retryMs ?? RETRY_MS, this.#intervalMs);
     this.#tell = tell;
+  }
+
+  get isRegistered(): boolean {
+    return this.#isRegistered === true;
   }
 
   trigger(changedTopics: readonly string[] = []): void {

@@ -36,10 +36,14 @@ export const clientErrorCatalogue = {
   BROKER_STOPPING: { canRetry: true },
   /** What was asked for is not there (22, 206, 604 …). */
   NOT_FOUND: { canRetry: false },
+  /** What was to be made is there already. */
+  ALREADY_EXISTS: { canRetry: false },
   /** The broker does not serve this request (3). */
   NOT_SUPPORTED: { canRetry: false },
   /** Any other answer; `responseCode` and the message say which. */
   BROKER_ERROR: { canRetry: true },
+  /** The program's listener has thrown; the message comes again. `cause` is what it threw. */
+  LISTENER_FAILED: { canRetry: true },
   /** What came is no remoting protocol, or contradicts it. */
   PROTOCOL_ERROR: { canRetry: false },
 } as const satisfies Record<string, CatalogueEntry>;
@@ -71,4 +75,10 @@ export class ClientError extends Error {
   static is(value: unknown): value is ClientError {
     return typeof value === 'object' && value !== null && brand in value;
   }
+}
+
+/** What was thrown, where anything may have been: a fault of the client itself is told like all trouble. */
+export function asClientError(error: unknown, what: string): ClientError {
+  if (ClientError.is(error)) return error;
+  return new ClientError('PROTOCOL_ERROR', `${what}: ${String(error)}`, { cause: error });
 }

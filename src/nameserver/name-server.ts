@@ -31,11 +31,12 @@ import {
   type AddressFor,
   clusterInfoBody,
   memberGroupBody,
+  type OnlyBroker,
   routeBody,
   systemTopicsBody,
   topicListBody,
 } from './route-body.ts';
-import { type LiveBroker, RouteTable } from './route-table.ts';
+import { type LiveBroker, type QueueData, RouteTable } from './route-table.ts';
 
 export interface NameServerConnection {
   readonly id: number;
@@ -84,6 +85,15 @@ const NO_VERSION: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
 /** Names remembered so that a line is logged once for each; forgotten beyond. */
 const WARNED_COUNT_MAX = 1000;
 
+/** What a broker asks, and no client. */
+const brokerCodes: ReadonlySet<number> = new Set([
+  RequestCode.REGISTER_BROKER,
+  RequestCode.UNREGISTER_BROKER,
+  RequestCode.BROKER_HEARTBEAT,
+  RequestCode.QUERY_DATA_VERSION,
+]);
+const NO_BROKER = { brokerName: '', brokerId: -1 };
+
 type Handler = (request: RemotingCommand, connection: NameServerConnection) => Answer;
 
 export class NameServer {
@@ -92,6 +102,8 @@ export class NameServer {
   readonly #kv: KvConfig;
   readonly #handlers: ReadonlyMap<number, Handler>;
   #embedded: EmbeddedRegistration | null = null;
+  /** The one broker that the request at hand may be told of; null for all. */
+  #only: OnlyBroker = null;
   /** Addresses of brokers whose registration was ignored. */
   readonly #warned = new Set<string>();
   #nextScanMs: number;
@@ -128,7 +140,7 @@ export class NameServer {
       [RequestCode.ADD_WRITE_PERM_OF_BROKER, (request) => this.#setWritePermission(request, true)],
       [
         RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER,
-        () => success(topicListBody(this.#routes.topics.keys())),
+        () => success(topicListBody(this.#topics().map(([topic]) => topic))),
       ],
       [RequestCode.GET_TOPICS_BY_CLUSTER, (request) => this.#topicsByCluster(request)],
       [
@@ -162,6 +174,26 @@ export class NameServer {
   onRequest(request: RemotingCommand, connection: NameServerConnection): Answer | null {
     const answer = this.#answer(request, connection);
     return (request.flag & FLAG_ONEWAY) === 0 ? answer : null;
+  }
+
+  /** Whether a code is a name server's: those of brokers are others. */
+  serves(code: number): boolean {
+    return this.#handlers.has(code);
+  }
+
+  /**
+   * Handles a request that came by WebSocket, where one connection is one broker: answers name that
+   * broker alone, and other brokers do not register there.
+   */
+  onWebRequest(request: RemotingCommand, connection: NameServerConnection): Answer | null {
+    if (brokerCodes.has(request.code)) {
+      return { code: ResponseCode.NO_PERMISSION, remark: 'brokers register by TCP' };
+    }
+    // Without it nothing may be named: the broker is on its way out.
+    this.#only = this.#embedded ?? NO_BROKER;
+    const answer = this.onRequest(request, connection);
+    this.#only = null;
+    return answer;
   }
 
   /** Whether this topic has an order configuration. */
@@ -359,7 +391,7 @@ export class NameServer {
       this.#options.onMissingRetryTopic?.(topic);
     const order =
       this.#options.orderMessageEnable === true ? this.#kv.get(ORDER_NAMESPACE, topic) : undefined;
-    const body = routeBody(this.#routes, topic, order, this.#addressFor(connection));
+    const body = routeBody(this.#routes, topic, order, this.#addressFor(connection), this.#only);
     if (body !== null) return success(body);
     return {
       code: ResponseCode.TOPIC_NOT_EXIST,
@@ -376,35 +408,41 @@ export class NameServer {
   }
 
   #clusterInfo(connection: NameServerConnection): Answer {
-    return success(clusterInfoBody(this.#routes, this.#addressFor(connection)));
+    return success(clusterInfoBody(this.#routes, this.#addressFor(connection), this.#only));
   }
 
   #memberGroup(request: RemotingCommand, connection: NameServerConnection): Answer {
     const cluster = required(request, 'clusterName');
     const brokerName = required(request, 'brokerName');
     return success(
-      memberGroupBody(this.#routes, cluster, brokerName, this.#addressFor(connection)),
+      memberGroupBody(this.#routes, cluster, brokerName, this.#addressFor(connection), this.#only),
     );
   }
 
   // Topics
 
+  #topics(): [topic: string, queues: ReadonlyMap<string, QueueData>][] {
+    const only = this.#only;
+    const all = [...this.#routes.topics];
+    return only === null ? all : all.filter(([, queues]) => queues.has(only.brokerName));
+  }
+
   #topicsByCluster(request: RemotingCommand): Answer {
     const names = this.#routes.clusters.get(required(request, 'cluster')) ?? new Set<string>();
     const topics: string[] = [];
-    for (const [topic, queues] of this.#routes.topics) {
+    for (const [topic, queues] of this.#topics()) {
       if ([...queues.keys()].some((brokerName) => names.has(brokerName))) topics.push(topic);
     }
     return success(topicListBody(topics));
   }
 
   #systemTopics(connection: NameServerConnection): Answer {
-    return success(systemTopicsBody(this.#routes, this.#addressFor(connection)));
+    return success(systemTopicsBody(this.#routes, this.#addressFor(connection), this.#only));
   }
 
   #unitTopics(matches: (topicSysFlag: number) => boolean): Answer {
     const topics: string[] = [];
-    for (const [topic, queues] of this.#routes.topics) {
+    for (const [topic, queues] of this.#topics()) {
       const [first] = queues.values();
       if (first !== undefined && matches(first.topicSysFlag)) topics.push(topic);
     }

@@ -5,6 +5,8 @@
  * bytes, without making a string. Tags and index keys are compared by it.
  */
 
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Hash of `bytes[start, end)`; goes on from `seed`, the hash of what stands before it. */
 export function javaStringHash(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   let hash = seed;
@@ -57,7 +59,7 @@ function decodeCodePoint(bytes: Uint8Array, at: number, end: number): number {
 
 /** Text with U+FFFD for what is no UTF-8, as a decoder of strings makes it. */
 function decodeLossy(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
+  return decoder.decode(bytes.subarray(start, end));
 }
 
 /** The hash under which IndexFile keeps a key: never negative. Source: IndexFile.java (indexKeyHashMethod). */

@@ -18,6 +18,7 @@ import {
   recordHead,
   type RecordView,
   SysFlag,
+  writeInt32,
   writeLong,
 } from './message-record.ts';
 import { PROPERTIES_BYTES_MAX } from './message-properties.ts';
@@ -105,6 +106,62 @@ export function fieldsOf(view: RecordView): RecordFields {
       propertiesStart + view.propertiesBytes - checksumBytes,
     ),
   };
+}
+
+/** What changes of a stored record when it is stored once more, on another topic. */
+export interface RecordMove {
+  /** The topic's name, `topicSource[topicStart, topicEnd)`. */
+  topicSource: Uint8Array;
+  topicStart: number;
+  topicEnd: number;
+  queueId: number;
+  sysFlag: number;
+  preparedTransactionOffset: number;
+}
+
+/** Length of the record that `view` has read, moved to a topic whose name has so many bytes. */
+export function movedRecordBytes(view: RecordView, topicBytes: number): number {
+  const checksumBytes = hasPropertyCrc(view) ? PROPERTY_CRC_BYTES : 0;
+  return recordBytes(
+    view.sysFlag,
+    view.bodyBytes,
+    topicBytes,
+    view.propertiesBytes - checksumBytes,
+  );
+}
+
+/**
+ * Writes the moved record to `target` at `start`: its bytes as they are, but for the topic and what
+ * else a move changes. The checksum of the body stays what it was; one of the record is left out.
+ */
+export function writeMovedRecord(
+  target: Buffer,
+  start: number,
+  view: RecordView,
+  move: Readonly<RecordMove>,
+): void {
+  const { buffer, topicStart } = view;
+  const topicBytes = move.topicEnd - move.topicStart;
+  const isV1 = topicBytes <= TOPIC_V1_BYTES_MAX;
+  const bytes = movedRecordBytes(view, topicBytes);
+  const headBytes = topicStart - (view.magic === MAGIC_V1 ? 1 : 2) - view.start;
+  buffer.copy(target, start, view.start, view.start + headBytes);
+  writeInt32(target, bytes, start + recordHead.totalSize);
+  writeInt32(target, isV1 ? MAGIC_V1 : MAGIC_V2, start + recordHead.magic);
+  writeInt32(target, move.queueId, start + recordHead.queueId);
+  writeInt32(target, move.sysFlag, start + recordHead.sysFlag);
+  const preparedAt = start + view.reconsumeTimesStart + 4 - view.start;
+  writeLong(target, move.preparedTransactionOffset, preparedAt);
+  let at = start + headBytes;
+  if (!isV1) target[at++] = topicBytes >> 8;
+  target[at++] = topicBytes & 0xff;
+  for (let index = 0; index < topicBytes; index++)
+    target[at + index] = move.topicSource[move.topicStart + index];
+  at += topicBytes;
+  const propertiesBytes = start + bytes - at - 2;
+  target[at++] = propertiesBytes >> 8;
+  target[at++] = propertiesBytes & 0xff;
+  buffer.copy(target, at, view.propertiesStart, view.propertiesStart + propertiesBytes);
 }
 
 /**

@@ -8,15 +8,26 @@
  * 0        4         5           8                 8+headerLength
  * | length | type(1) | header(3) | header          | body        |
  * ```
- * `length` counts every byte after itself; type 0 is a JSON header, 1 the ROCKETMQ binary one.
+ * `length` counts every byte after itself; type 0 is a JSON header, 1 the ROCKETMQ binary one, 2 Millrace's
+ * own in MessagePack (`msgpack-header.ts`).
  * All integers are big-endian. Source: RemotingCommand.java, RocketMQSerializable.java.
  */
 import { BrokerError } from '../base/errors.ts';
 import { languages, LANGUAGE_OTHER, MILLRACE_PROTOCOL_VERSION } from './codes.ts';
+import { decodeMsgpackHeader, encodeMsgpackHeader } from './msgpack-header.ts';
 
 export const SERIALIZE_JSON = 0;
 export const SERIALIZE_ROCKETMQ = 1;
-export type SerializeType = typeof SERIALIZE_JSON | typeof SERIALIZE_ROCKETMQ;
+export const SERIALIZE_MSGPACK = 2;
+export type SerializeType =
+  | typeof SERIALIZE_JSON
+  | typeof SERIALIZE_ROCKETMQ
+  | typeof SERIALIZE_MSGPACK;
+
+/** A header's type as it came through a scanner or a ring; JSON for what is none. */
+export function serializeTypeOf(type: number): SerializeType {
+  return type === SERIALIZE_ROCKETMQ || type === SERIALIZE_MSGPACK ? type : SERIALIZE_JSON;
+}
 
 /** Largest value of the length word, com.rocketmq.remoting.frameMaxLength of RocketMQ. */
 export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
@@ -66,6 +77,12 @@ export function decodeFrame(frame: Buffer): RemotingCommand {
   const body = frame.subarray(4 + headerBytes);
   if (type === SERIALIZE_JSON) return decodeJsonHeader(header, body);
   if (type === SERIALIZE_ROCKETMQ) return decodeBinaryHeader(header, body);
+  if (type === SERIALIZE_MSGPACK) {
+    const decoded = decodeMsgpackHeader(header, MAXIMUM_EXT_FIELDS);
+    if (decoded === null)
+      throw new BrokerError('FRAME_INVALID', 'header is not a MessagePack header');
+    return { ...decoded, language: languages[LANGUAGE_OTHER], body, serializeType: type };
+  }
   throw new BrokerError('FRAME_INVALID', `unknown header serialization ${type}`);
 }
 
@@ -119,8 +136,7 @@ interface FrameParts {
 }
 
 function encodeFrame(parts: FrameParts, serializeType: SerializeType): Buffer {
-  const header =
-    serializeType === SERIALIZE_JSON ? encodeJsonHeader(parts) : encodeBinaryHeader(parts);
+  const header = encodeHeader(parts, serializeType);
   const bodyBytes = parts.body?.length ?? 0;
   const frame = Buffer.allocUnsafe(8 + header.length + bodyBytes);
   frame.writeInt32BE(4 + header.length + bodyBytes, 0);
@@ -129,6 +145,20 @@ function encodeFrame(parts: FrameParts, serializeType: SerializeType): Buffer {
   header.copy(frame, 8);
   if (parts.body !== undefined) frame.set(parts.body, 8 + header.length);
   return frame;
+}
+
+function encodeHeader(parts: FrameParts, serializeType: SerializeType): Buffer {
+  if (serializeType === SERIALIZE_JSON) return encodeJsonHeader(parts);
+  if (serializeType === SERIALIZE_ROCKETMQ) return encodeBinaryHeader(parts);
+  const { code, flag, opaque, remark, extFields } = parts;
+  return encodeMsgpackHeader({
+    code,
+    flag,
+    opaque,
+    version: MILLRACE_PROTOCOL_VERSION,
+    remark: remark ?? null,
+    extFields: new Map(extFields),
+  });
 }
 
 function encodeJsonHeader(parts: FrameParts): Buffer {

@@ -3,13 +3,19 @@
  *
  * Reads the header of a request without making a string: one walk over its bytes leaves the start
  * and end of every name and value in preallocated arrays. Each agent that decodes has one of its
- * own. Both header codecs end in the same arrays; a JSON value that holds escapes is marked and is
+ * own. All three header codecs end in the same arrays; a JSON value that holds escapes is marked and is
  * unescaped only where it is copied. Never throws on input: `scan` says false, and the frame is bad.
  *
  * Source: RemotingCommand.java, RocketMQSerializable.java; SendMessageRequestHeaderV2.java for the
  * one-letter names.
  */
-import { FLAG_ONEWAY, SERIALIZE_JSON, SERIALIZE_ROCKETMQ } from './remoting-command.ts';
+import { MsgpackReader } from './msgpack-header.ts';
+import {
+  FLAG_ONEWAY,
+  SERIALIZE_JSON,
+  SERIALIZE_MSGPACK,
+  SERIALIZE_ROCKETMQ,
+} from './remoting-command.ts';
 
 /** Most extFields of a request on the hot path; Apache's own clients send up to about 25. */
 const FIELD_COUNT_MAX = 128;
@@ -26,6 +32,9 @@ const MINUS = 0x2d;
 const ZERO = 0x30;
 const NINE = 0x39;
 const LETTER_A = 0x61;
+/** A MessagePack array of six, and an integer in two bytes. */
+const MSGPACK_OPEN = 0x96;
+const MSGPACK_UINT16 = 0xcd;
 
 export class RequestScanner {
   code = 0;
@@ -46,6 +55,7 @@ export class RequestScanner {
   readonly valueEscaped = new Uint8Array(FIELD_COUNT_MAX);
   /** Field index by one-letter name, -1 where absent. */
   readonly letter = new Int32Array(26);
+  readonly #msgpack = new MsgpackReader();
 
   get isOneway(): boolean {
     return (this.flag & FLAG_ONEWAY) !== 0;
@@ -71,6 +81,7 @@ export class RequestScanner {
     this.serializeType = type;
     if (type === SERIALIZE_JSON) return this.#scanJson(headerStart, headerEnd);
     if (type === SERIALIZE_ROCKETMQ) return this.#scanBinary(headerStart, headerEnd);
+    if (type === SERIALIZE_MSGPACK) return this.#scanMsgpack(headerStart, headerEnd);
     return false;
   }
 
@@ -338,6 +349,26 @@ export class RequestScanner {
     }
     return true;
   }
+
+  #scanMsgpack(start: number, end: number): boolean {
+    const reader = this.#msgpack;
+    reader.begin(this.bytes, start, end);
+    this.code = reader.integer();
+    this.flag = reader.integer();
+    this.opaque = reader.integer();
+    this.version = reader.integer();
+    if (!reader.nil()) reader.text();
+    const count = reader.mapCount();
+    if (count > FIELD_COUNT_MAX) return false;
+    for (let index = 0; index < count; index++) {
+      reader.text();
+      const { textStart: nameStart, textEnd: nameEnd } = reader;
+      reader.text();
+      if (reader.isBad) return false;
+      this.#addField(nameStart, nameEnd, reader.textStart, reader.textEnd, 0);
+    }
+    return reader.isWhole;
+  }
 }
 
 function skipSpace(bytes: Buffer, at: number, end: number): number {
@@ -391,7 +422,8 @@ function skipWord(bytes: Buffer, at: number, end: number): number {
 
 /**
  * The request code of a frame (bytes after the length word), or -1 where the frame is bad. Quick
- * where `code` is the first JSON member, as every official client sends it.
+ * where `code` is the first JSON member, as every official client sends it, and in a MessagePack header
+ * in the short forms of an integer; whoever serves the frame finds out whether the rest is right.
  */
 export function peekRequestCode(
   bytes: Buffer,
@@ -400,6 +432,11 @@ export function peekRequestCode(
   scanner: RequestScanner,
 ): number {
   if (end - start >= 6 && bytes[start] === SERIALIZE_ROCKETMQ) return bytes.readInt16BE(start + 4);
+  if (end - start > 8 && bytes[start] === SERIALIZE_MSGPACK && bytes[start + 4] === MSGPACK_OPEN) {
+    const first = bytes[start + 5];
+    if (first < 0x80) return first;
+    if (first === MSGPACK_UINT16) return (bytes[start + 6] << 8) | bytes[start + 7];
+  }
   let at = start + 12;
   if (
     end - start > 16 &&

@@ -2,13 +2,17 @@
  * @agent reactor
  *
  * Writes the two answers of the hot path, to sends and to pulls, straight into a connection's
- * output: constant bytes with digits in between, in either header codec. No strings, no objects.
+ * output: constant bytes with digits in between, in each header codec. No strings, no objects.
  *
  * Source: SendMessageResponseHeader.java, PullMessageResponseHeader.java.
  */
 import { MILLRACE_PROTOCOL_VERSION, LANGUAGE_OTHER, ResponseCode } from '../protocol/codes.ts';
 import { writeInt32 } from '../protocol/message-record.ts';
-import { FLAG_RESPONSE, SERIALIZE_ROCKETMQ } from '../protocol/remoting-command.ts';
+import {
+  FLAG_RESPONSE,
+  SERIALIZE_MSGPACK,
+  SERIALIZE_ROCKETMQ,
+} from '../protocol/remoting-command.ts';
 
 const ZERO = 0x30;
 const HEX_DIGITS = Buffer.from('0123456789ABCDEF');
@@ -73,6 +77,8 @@ export interface SendAnswer {
   opaque: number;
   serializeType: number;
   code: number;
+  /** Code and remark only. */
+  isPlain: boolean;
   queueId: number;
   queueOffset: number;
   /** Physical offsets of the records: `offsets[first, first + count)`. */
@@ -93,11 +99,40 @@ export interface PullAnswer {
   bodyBytes: number;
 }
 
+/** To be filled again and again: one of a kind keeps its shape. */
+export function emptySendAnswer(): SendAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    isPlain: false,
+    queueId: 0,
+    queueOffset: 0,
+    offsets: new Float64Array(0),
+    first: 0,
+    count: 0,
+    extras: null,
+  };
+}
+
+export function emptyPullAnswer(): PullAnswer {
+  return {
+    opaque: 0,
+    serializeType: 0,
+    code: 0,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    bodyBytes: 0,
+  };
+}
+
 /** Longest header of a pull's answer. */
 export const PULL_HEADER_BYTES_MAX = 512;
 
 export class AnswerEncoder {
   readonly #sendFields: Buffer;
+  readonly #msgpackSendFields: Buffer;
   readonly #hostHex: Buffer;
   readonly #regionId: Buffer;
   readonly #traceOn: Buffer;
@@ -107,6 +142,9 @@ export class AnswerEncoder {
     this.#hostHex = ascii(Buffer.from(storeHost).toString('hex').toUpperCase());
     this.#regionId = Buffer.from(regionId);
     this.#traceOn = ascii(String(traceOn));
+    this.#msgpackSendFields = Buffer.concat(
+      ['MSG_REGION', this.#regionId, 'TRACE_ON', this.#traceOn, 'msgId'].map(msgpackText),
+    );
     this.#sendFields = Buffer.from(
       `"MSG_REGION":${JSON.stringify(regionId)},"TRACE_ON":"${String(traceOn)}","msgId":"`,
     );
@@ -121,11 +159,14 @@ export class AnswerEncoder {
   writeSend(target: Buffer, start: number, answer: SendAnswer): number {
     const headerStart = start + 8;
     const hasHeader =
-      answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT;
-    const end =
-      answer.serializeType === SERIALIZE_ROCKETMQ
-        ? this.#writeBinarySend(target, headerStart, answer, hasHeader)
-        : this.#writeJsonSend(target, headerStart, answer, hasHeader);
+      !answer.isPlain &&
+      (answer.code === ResponseCode.SUCCESS || answer.code === ResponseCode.FLUSH_DISK_TIMEOUT);
+    let end = headerStart;
+    if (answer.serializeType === SERIALIZE_ROCKETMQ)
+      end = this.#writeBinarySend(target, headerStart, answer, hasHeader);
+    else if (answer.serializeType === SERIALIZE_MSGPACK)
+      end = this.#writeMsgpackSend(target, headerStart, answer, hasHeader);
+    else end = this.#writeJsonSend(target, headerStart, answer, hasHeader);
     writeLengths(target, start, answer.serializeType, end - headerStart, 0);
     return end;
   }
@@ -133,10 +174,12 @@ export class AnswerEncoder {
   /** Writes length words and header at `start`; the body, `bodyBytes`, follows. Returns where. */
   writePull(target: Buffer, start: number, answer: PullAnswer): number {
     const headerStart = start + 8;
-    const end =
-      answer.serializeType === SERIALIZE_ROCKETMQ
-        ? writeBinaryPull(target, headerStart, answer)
-        : writeJsonPull(target, headerStart, answer);
+    let end = headerStart;
+    if (answer.serializeType === SERIALIZE_ROCKETMQ)
+      end = writeBinaryPull(target, headerStart, answer);
+    else if (answer.serializeType === SERIALIZE_MSGPACK)
+      end = writeMsgpackPull(target, headerStart, answer);
+    else end = writeJsonPull(target, headerStart, answer);
     writeLengths(target, start, answer.serializeType, end - headerStart, answer.bodyBytes);
     return end;
   }
@@ -153,9 +196,12 @@ export class AnswerEncoder {
       at = put(target, at, jsonQueueOffset);
       at = putNumber(target, at, answer.queueOffset);
       target[at++] = 0x22;
-      if (answer.extras !== null) {
-        for (const [name, value] of answer.extras)
-          at += target.write(`,${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
+    }
+    if (answer.extras !== null) {
+      let comma = hasHeader ? ',' : '';
+      for (const [name, value] of answer.extras) {
+        at += target.write(`${comma}${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
+        comma = ',';
       }
     }
     at = put(target, at, jsonOpaque);
@@ -192,14 +238,67 @@ export class AnswerEncoder {
       valueAt = putFieldName(target, at, nameQueueOffset);
       at = putNumber(target, valueAt, answer.queueOffset);
       writeInt32(target, at - valueAt, valueAt - 4);
-      if (answer.extras !== null) {
-        for (const [name, value] of answer.extras)
-          at = putField(target, at, Buffer.from(name), Buffer.from(value));
-      }
+    }
+    if (answer.extras !== null) {
+      for (const [name, value] of answer.extras)
+        at = putField(target, at, Buffer.from(name), Buffer.from(value));
     }
     writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
     return at;
   }
+
+  #writeMsgpackSend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
+    const remark = answer.code === ResponseCode.SUCCESS ? null : appendRemark(answer.code);
+    let at = writeMsgpackHead(target, start, answer.code, answer.opaque, remark);
+    const { extras } = answer;
+    target[at++] = MSGPACK_MAP16;
+    target.writeUInt16BE((hasHeader ? SEND_FIELD_COUNT : 0) + (extras?.length ?? 0), at);
+    at += 2;
+    if (hasHeader) {
+      at = put(target, at, this.#msgpackSendFields);
+      // Length before content in five bytes, whatever it is: batches have long ids.
+      const valueAt = at + 5;
+      at = this.#putIds(target, valueAt, answer);
+      target[valueAt - 5] = MSGPACK_STR32;
+      writeInt32(target, at - valueAt, valueAt - 4);
+      at = putMsgpackNumber(target, put(target, at, msgpackQueueId), answer.queueId);
+      at = putMsgpackNumber(target, put(target, at, msgpackQueueOffset), answer.queueOffset);
+    }
+    if (extras === null) return at;
+    for (const pair of extras) {
+      for (const text of pair) {
+        const valueAt = at + 5;
+        const length = target.write(text, valueAt);
+        target[at] = MSGPACK_STR32;
+        writeInt32(target, length, at + 1);
+        at = valueAt + length;
+      }
+    }
+    return at;
+  }
+}
+
+const MSGPACK_FIXMAP = 0x80;
+const MSGPACK_ARRAY_OF_6 = 0x96;
+const MSGPACK_NIL = 0xc0;
+const MSGPACK_UINT16 = 0xcd;
+const MSGPACK_INT32 = 0xd2;
+const MSGPACK_STR8 = 0xd9;
+const MSGPACK_STR16 = 0xda;
+const MSGPACK_STR32 = 0xdb;
+const MSGPACK_MAP16 = 0xde;
+/** MSG_REGION, TRACE_ON, msgId, queueId, queueOffset. */
+const SEND_FIELD_COUNT = 5;
+
+/** A text of up to 65,535 bytes. */
+function msgpackText(text: Buffer | string): Buffer {
+  const bytes = Buffer.from(text);
+  const { length } = bytes;
+  const head =
+    length < 256
+      ? Buffer.of(MSGPACK_STR8, length)
+      : Buffer.of(MSGPACK_STR16, length >> 8, length & 255);
+  return Buffer.concat([head, bytes]);
 }
 
 const empty = Buffer.alloc(0);
@@ -252,6 +351,54 @@ function writeBinaryPull(target: Buffer, start: number, answer: PullAnswer): num
   at = putField(target, at, nameSuggest, valueZero);
   writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
   return at;
+}
+
+const msgpackQueueId = msgpackText('queueId');
+const msgpackQueueOffset = msgpackText('queueOffset');
+const msgpackMaxOffset = Buffer.concat([Buffer.of(MSGPACK_FIXMAP + 4), msgpackText('maxOffset')]);
+const msgpackMinOffset = msgpackText('minOffset');
+const msgpackNextBegin = msgpackText('nextBeginOffset');
+const msgpackSuggest = Buffer.concat([msgpackText('suggestWhichBrokerId'), msgpackText('0')]);
+
+function writeMsgpackPull(target: Buffer, start: number, answer: PullAnswer): number {
+  let at = writeMsgpackHead(target, start, answer.code, answer.opaque, pullRemark(answer));
+  at = putMsgpackNumber(target, put(target, at, msgpackMaxOffset), answer.maxOffset);
+  at = putMsgpackNumber(target, put(target, at, msgpackMinOffset), answer.minOffset);
+  at = putMsgpackNumber(target, put(target, at, msgpackNextBegin), answer.nextBeginOffset);
+  return put(target, at, msgpackSuggest);
+}
+
+/** Writes all of a MessagePack header but its fields; returns where their map goes. */
+function writeMsgpackHead(
+  target: Buffer,
+  start: number,
+  code: number,
+  opaque: number,
+  remark: Buffer | null,
+): number {
+  target[start] = MSGPACK_ARRAY_OF_6;
+  target[start + 1] = MSGPACK_UINT16;
+  target.writeUInt16BE(code, start + 2);
+  target[start + 4] = FLAG_RESPONSE;
+  target[start + 5] = MSGPACK_INT32;
+  writeInt32(target, opaque, start + 6);
+  target[start + 10] = MSGPACK_UINT16;
+  target.writeUInt16BE(MILLRACE_PROTOCOL_VERSION, start + 11);
+  if (remark === null) {
+    target[start + 13] = MSGPACK_NIL;
+    return start + 14;
+  }
+  target[start + 13] = MSGPACK_STR8;
+  target[start + 14] = remark.length;
+  return put(target, start + 15, remark);
+}
+
+/** A number as a text. */
+function putMsgpackNumber(target: Buffer, at: number, value: number): number {
+  const end = putNumber(target, at + 2, value);
+  target[at] = MSGPACK_STR8;
+  target[at + 1] = end - at - 2;
+  return end;
 }
 
 function writeLengths(

@@ -4,17 +4,28 @@
  * One accepted connection: what has arrived of its next frame, and what waits to be written. Holds
  * no more of a frame than has arrived, whatever length was announced.
  */
-import type { Socket } from 'node:net';
 import type { FrameSource } from '../workers/frame-proxy.ts';
 import type { InputBuffers } from './input-buffers.ts';
+import type { Peer } from './peer.ts';
 
 const OUTPUT_BYTES_START = 8 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
+/** What has gone over a connection, to be compared with the other end's. */
+export interface ConnectionTransfer {
+  /** Which port it came in at. */
+  listener: number;
+  remotePort: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** There are answers that the socket, or the kernel, has not taken. */
+  isWriting: boolean;
+}
+
 export class Connection implements FrameSource {
   readonly id: number;
   readonly listener: number;
-  readonly socket: Socket;
+  readonly peer: Peer;
   readonly hostBytes: Uint8Array;
   readonly remotePort: number;
   readonly remoteAddress: string;
@@ -28,12 +39,14 @@ export class Connection implements FrameSource {
   /** Since when `input` begins with a part of a frame, Infinity when it does not. */
   partialSinceMs = Infinity;
   lastReadMs: number;
+  /** In all. */
+  receivedBytes = 0;
   /** Control has been told of this connection. */
   isKnownToControl = false;
   isClosed = false;
   closesAfterWrite = false;
-  /** Answers not yet given to the socket: `output[0, outputBytes)`. */
-  output: Buffer = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
+  /** Answers not yet given to the peer: `output[0, outputBytes)`. One that is silent has no buffer. */
+  output: Buffer = NO_BYTES;
   outputBytes = 0;
   isDirty = false;
   /** Pull answers that wait until the peer has read what was written before: copies of PULL_ANSWER payloads. */
@@ -41,7 +54,7 @@ export class Connection implements FrameSource {
   /** Reading is paused because the peer does not read, since then; Infinity when it is not. */
   stalledSinceMs = Infinity;
   stalledBytes = 0;
-  /** Called by the socket when it has taken a write. */
+  /** Called by the peer when it has taken a write. */
   onWritten: () => void = () => {};
 
   readonly #inputBuffers: InputBuffers;
@@ -49,25 +62,31 @@ export class Connection implements FrameSource {
   constructor(options: {
     id: number;
     listener: number;
-    socket: Socket;
+    peer: Peer;
     nowMs: number;
     inputBuffers: InputBuffers;
   }) {
-    const { socket, nowMs } = options;
+    const { peer, nowMs } = options;
     this.id = options.id;
     this.listener = options.listener;
-    this.socket = socket;
+    this.peer = peer;
     this.#inputBuffers = options.inputBuffers;
-    const remote = plainAddress(socket.remoteAddress ?? '0.0.0.0');
+    const remote = plainAddress(peer.remoteAddress);
     this.hostBytes = addressBytes(remote);
-    this.remotePort = socket.remotePort ?? 0;
+    this.remotePort = peer.remotePort;
     this.remoteAddress = `${remote}:${this.remotePort}`;
-    this.localAddress = plainAddress(socket.localAddress ?? '127.0.0.1');
+    this.localAddress = plainAddress(peer.localAddress);
     this.lastReadMs = nowMs;
+  }
+
+  /** Answers that the network has not taken, here and at the peer. */
+  get pendingBytes(): number {
+    return this.outputBytes + this.peer.pendingBytes;
   }
 
   /** Takes in what has arrived. */
   addInput(chunk: Buffer): void {
+    this.receivedBytes += chunk.length;
     const leftBytes = this.inputEnd - this.inputStart;
     if (leftBytes === 0) {
       this.input = chunk;
@@ -91,6 +110,18 @@ export class Connection implements FrameSource {
     this.inputEnd = neededBytes;
   }
 
+  /** Copies what is left of the input, where the chunk it stands in is not ours for longer. */
+  ownInput(): void {
+    if (this.#ownsInput || this.inputEnd === this.inputStart) return;
+    const leftBytes = this.inputEnd - this.inputStart;
+    const own = this.#inputBuffers.take(leftBytes);
+    this.input.copy(own, 0, this.inputStart, this.inputEnd);
+    this.input = own;
+    this.#ownsInput = true;
+    this.inputStart = 0;
+    this.inputEnd = leftBytes;
+  }
+
   /** True once `input` is a buffer of `#inputBuffers`, which may be appended to. */
   #ownsInput = false;
 
@@ -112,17 +143,28 @@ export class Connection implements FrameSource {
   reserveOutput(bytes: number): void {
     const neededBytes = this.outputBytes + bytes;
     if (neededBytes <= this.output.length) return;
-    let capacity = this.output.length;
+    let capacity = Math.max(this.output.length, OUTPUT_BYTES_START);
     while (capacity < neededBytes) capacity *= 2;
     const larger = Buffer.allocUnsafeSlow(capacity);
     this.output.copy(larger, 0, 0, this.outputBytes);
     this.output = larger;
   }
 
-  /** Starts a new output buffer: the socket still holds the old one. */
+  get transfer(): ConnectionTransfer {
+    const { listener, peer, remotePort, receivedBytes: bytesRead } = this;
+    const isWriting = this.pendingBytes > 0 || this.deferredPulls.length > 0;
+    return { listener, remotePort, bytesRead, bytesWritten: peer.bytesWritten, isWriting };
+  }
+
+  /** Starts a new output buffer: the peer still holds the old one. */
   replaceOutput(): void {
     this.output = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
     this.outputBytes = 0;
+  }
+
+  /** Lets go of an empty output buffer: thousands of silent connections have none. */
+  releaseOutput(): void {
+    if (this.outputBytes === 0) this.output = NO_BYTES;
   }
 }
 

@@ -13,7 +13,6 @@
  * A ring without room blocks the connection: it is not read until the frame has gone. A socket that
  * takes no bytes never blocks a ring: answers collect in the connection, up to a limit.
  */
-import type { Socket } from 'node:net';
 import type { Logger } from '../base/logging.ts';
 import { ResponseCode, Version } from '../protocol/codes.ts';
 import { readInt32 } from '../protocol/message-record.ts';
@@ -40,18 +39,21 @@ import {
   connectionMessage,
   logRange,
   MessageType,
+  METRICS_CONNECTION_ID,
   pullAnswerMessage,
   readExtras,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
 import {
   type AnswerEncoder,
-  appendRemark,
+  emptyPullAnswer,
+  emptySendAnswer,
   PULL_HEADER_BYTES_MAX,
-  type SendAnswer,
 } from './answer-encoder.ts';
-import { Connection } from './connection.ts';
+import { Connection, type ConnectionTransfer } from './connection.ts';
 import { InputBuffers } from './input-buffers.ts';
+import type { CloseReason, Peer } from './peer.ts';
+import { ReactorCounts } from './reactor-counts.ts';
 import { serverOf } from './request-route.ts';
 
 export interface ReactorOptions {
@@ -71,6 +73,8 @@ export interface ReactorOptions {
   connectionCountMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
+  /** The answer to METRICS_ASKED; it may not be kept. */
+  onMetrics?: (frame: Buffer) => void;
 }
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -84,9 +88,12 @@ const FRAME_DEADLINE_MS = 30_000;
 const SWEEP_INTERVAL_MS = 1000;
 /** Output buffers above this are given up after a burst. */
 const OUTPUT_KEEP_BYTES_MAX = 256 * 1024;
+/** Silence after which a connection has no output buffer. */
+const OUTPUT_KEEP_MS = 5000;
 
 export class Reactor implements Agent {
   readonly name = 'reactor';
+  readonly counts = new ReactorCounts();
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #scanner = new RequestScanner();
@@ -101,70 +108,80 @@ export class Reactor implements Agent {
   #isGoingAway = false;
   #isReading = true;
   #badFrameLoggedMs = -Infinity;
-  readonly #send: SendAnswer = {
-    opaque: 0,
-    serializeType: 0,
-    code: 0,
-    queueId: 0,
-    queueOffset: 0,
-    offsets: new Float64Array(0),
-    first: 0,
-    count: 0,
-    extras: null,
-  };
-  readonly #pull = {
-    opaque: 0,
-    serializeType: 0,
-    code: 0,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    bodyBytes: 0,
-  };
+  readonly #send = emptySendAnswer();
+  readonly #pull = emptyPullAnswer();
 
   constructor(options: ReactorOptions) {
     this.#options = options;
     this.#assemblers = options.inbound.map(() => new PartAssembler());
   }
 
+  /** What has gone over each connection. */
+  *transfers(): Generator<ConnectionTransfer> {
+    for (const connection of this.#connections.values()) yield connection.transfer;
+  }
+
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** Takes an accepted socket. */
-  accept(socket: Socket, listener: number): void {
-    const { connectionCountMax, logger, nowMs, schedule } = this.#options;
+  /** Open connections of one listener. */
+  countOf(listener: number): number {
+    let count = 0;
+    for (const connection of this.#connections.values())
+      if (connection.listener === listener) count++;
+    return count;
+  }
+
+  /** Takes an accepted connection, which does not read yet; null where there are too many, or the broker stops. */
+  accept(peer: Peer, listener: number): Connection | null {
+    const { connectionCountMax, logger, nowMs } = this.#options;
     if (!this.#isReading || this.#connections.size >= connectionCountMax) {
+      this.counts.refused++;
       if (this.#isReading)
         logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
-      socket.destroy();
-      return;
+      return null;
     }
     const connection = new Connection({
       id: this.#nextId++,
       listener,
-      socket,
+      peer,
       nowMs: nowMs(),
       inputBuffers: this.#inputBuffers,
     });
-    this.#connections.set(connection.id, connection);
-    socket.on('data', (chunk: Buffer) => {
-      connection.lastReadMs = nowMs();
-      connection.addInput(chunk);
-      if (!connection.isBlocked) this.#readFrames(connection);
-      schedule();
-    });
     connection.onWritten = () => {
-      if (connection.outputBytes === 0 && connection.deferredPulls.length === 0) return;
+      const isWaiting = connection.outputBytes > 0 || connection.deferredPulls.length > 0;
+      if (!isWaiting && connection.stalledSinceMs === Infinity) return;
       this.#onWritten(connection);
-      schedule();
+      this.#options.schedule();
     };
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      this.#onClose(connection);
-      schedule();
-    });
-    socket.resume();
+    this.counts.accepted++;
+    this.#connections.set(connection.id, connection);
+    return connection;
+  }
+
+  /** Bytes of a connection have arrived; the reactor keeps the chunk until its frames have gone. */
+  onInput(connection: Connection, chunk: Buffer): void {
+    const { nowMs, schedule } = this.#options;
+    connection.lastReadMs = nowMs();
+    this.counts.bytesIn += chunk.length;
+    connection.addInput(chunk);
+    if (!connection.isBlocked) this.#readFrames(connection);
+    schedule();
+  }
+
+  /** A connection has ended, whoever ended it. */
+  onClosed(connection: Connection): void {
+    this.#onClose(connection);
+    this.#options.schedule();
+  }
+
+  /** Ends a connection from this side. */
+  end(connection: Connection, reason: CloseReason): void {
+    if (connection.isClosed) return;
+    this.counts.onClosed(reason);
+    connection.peer.destroy(reason);
+    this.#onClose(connection);
   }
 
   /** From now on requests are answered GO_AWAY where the client knows that answer (newer than 5.3.1). */
@@ -175,13 +192,13 @@ export class Reactor implements Agent {
   /** Reads no further requests; what was read is served. */
   stopReading(): void {
     this.#isReading = false;
-    for (const connection of this.#connections.values()) connection.socket.pause();
+    for (const connection of this.#connections.values()) connection.peer.pause();
   }
 
   /** True when every answer has been taken by its socket. */
   get isDrained(): boolean {
     for (const connection of this.#connections.values()) {
-      if (connection.outputBytes > 0 || connection.socket.writableLength > 0) return false;
+      if (connection.pendingBytes > 0) return false;
     }
     return true;
   }
@@ -204,7 +221,7 @@ export class Reactor implements Agent {
   }
 
   close(): void {
-    for (const connection of this.#connections.values()) connection.socket.destroy();
+    for (const connection of this.#connections.values()) connection.peer.destroy('stopping');
   }
 
   #publish(): void {
@@ -230,7 +247,7 @@ export class Reactor implements Agent {
       const start = connection.inputStart + 4;
       if (!this.#route(connection, start, start + frameBytes)) {
         connection.isBlocked = true;
-        connection.socket.pause();
+        connection.peer.pause();
         this.#blocked.push(connection);
         return;
       }
@@ -309,8 +326,7 @@ export class Reactor implements Agent {
         'closed a connection: bad frame',
       );
     }
-    connection.socket.destroy();
-    this.#onClose(connection);
+    this.end(connection, 'bad-frame');
   }
 
   #retryBlocked(): number {
@@ -334,7 +350,7 @@ export class Reactor implements Agent {
 
   #resume(connection: Connection): void {
     if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity)
-      connection.socket.resume();
+      connection.peer.resume();
   }
 
   #onClose(connection: Connection): void {
@@ -394,19 +410,7 @@ export class Reactor implements Agent {
     answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
     const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
     answer.extras = extraBytes === 0 ? null : readExtras(ring, extraBytes);
-    if (int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN) {
-      const remark =
-        answer.code === ResponseCode.SUCCESS ? undefined : appendRemark(answer.code).toString();
-      const serializeType = answer.serializeType === 1 ? 1 : 0;
-      this.#write(
-        connection,
-        encodeAnswer(
-          { opaque: answer.opaque, serializeType },
-          { code: answer.code, remark, extFields: answer.extras ?? [] },
-        ),
-      );
-      return;
-    }
+    answer.isPlain = int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN;
     answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2];
     answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3];
     answer.offsets = ring.float64;
@@ -425,7 +429,7 @@ export class Reactor implements Agent {
       ring.int32[(offset + pullAnswerMessage.connectionId) >> 2],
     );
     if (connection === undefined) return;
-    if (connection.deferredPulls.length > 0 || pendingBytes(connection) > PULL_OUTPUT_BYTES_MAX) {
+    if (connection.deferredPulls.length > 0 || connection.pendingBytes > PULL_OUTPUT_BYTES_MAX) {
       // An aligned copy, to be read as the ring would be.
       const copy = Buffer.from(new ArrayBuffer(ring.payloadBytes));
       ring.bytes.copy(copy, 0, offset, offset + ring.payloadBytes);
@@ -462,8 +466,7 @@ export class Reactor implements Agent {
       const segment = segments.segmentAt(physicalOffset);
       if (segment === null) {
         // Deleted between the answer and here: retention waits longer than that, so the peer was very slow.
-        connection.socket.destroy();
-        this.#onClose(connection);
+        this.end(connection, 'expired-data');
         return;
       }
       const from = physicalOffset % segments.segmentBytes;
@@ -481,8 +484,9 @@ export class Reactor implements Agent {
       if (whole === null) return;
       const connectionId = whole.readInt32LE(answerBytesMessage.connectionId);
       const connection = this.#connections.get(connectionId);
-      if (connection !== undefined)
-        this.#write(connection, whole.subarray(answerBytesMessage.totalBytes));
+      const frame = whole.subarray(answerBytesMessage.totalBytes);
+      if (connection !== undefined) this.#write(connection, frame);
+      else if (connectionId === METRICS_CONNECTION_ID) this.#options.onMetrics?.(frame);
       return;
     }
     const payload = assembler.take(ring);
@@ -521,21 +525,22 @@ export class Reactor implements Agent {
   #flushConnection(connection: Connection): void {
     connection.isDirty = false;
     if (connection.isClosed) return;
-    const socket = connection.socket;
-    if (connection.outputBytes > 0 && socket.writableLength === 0) {
-      socket.write(connection.output.subarray(0, connection.outputBytes), connection.onWritten);
-      // The kernel has taken all of it unless the stream still counts bytes as waiting.
-      if (socket.writableLength === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
+    const { peer } = connection;
+    if (connection.outputBytes > 0 && peer.pendingBytes === 0) {
+      this.counts.bytesOut += connection.outputBytes;
+      peer.write(connection.output.subarray(0, connection.outputBytes), connection.onWritten);
+      // The kernel has taken all of it unless bytes are still counted as waiting.
+      if (peer.pendingBytes === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
         connection.outputBytes = 0;
       else connection.replaceOutput();
     }
-    const isStalled = pendingBytes(connection) > OUTPUT_BYTES_MAX;
+    const isStalled = connection.pendingBytes > OUTPUT_BYTES_MAX;
     if (isStalled && connection.stalledSinceMs === Infinity) {
       connection.stalledSinceMs = this.#options.nowMs();
-      connection.stalledBytes = socket.bytesWritten;
-      socket.pause();
+      connection.stalledBytes = peer.bytesWritten;
+      peer.pause();
     }
-    if (connection.closesAfterWrite && connection.outputBytes === 0) socket.end();
+    if (connection.closesAfterWrite && connection.outputBytes === 0) peer.end();
   }
 
   /** The peer has read what was written: the next answers go. */
@@ -543,13 +548,13 @@ export class Reactor implements Agent {
     if (connection.isClosed) return;
     while (
       connection.deferredPulls.length > 0 &&
-      pendingBytes(connection) <= PULL_OUTPUT_BYTES_MAX
+      connection.pendingBytes <= PULL_OUTPUT_BYTES_MAX
     ) {
       const copy = connection.deferredPulls.shift() as Buffer;
       this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
     }
     if (connection.outputBytes > 0) this.#markDirty(connection);
-    if (connection.stalledSinceMs !== Infinity && pendingBytes(connection) <= OUTPUT_BYTES_MAX) {
+    if (connection.stalledSinceMs !== Infinity && connection.pendingBytes <= OUTPUT_BYTES_MAX) {
       connection.stalledSinceMs = Infinity;
       this.#resume(connection);
     }
@@ -561,25 +566,19 @@ export class Reactor implements Agent {
     const { idleCloseMs, logger, segments, positions } = this.#options;
     if (positions !== null) segments?.forgetBelow(positions.load(PositionSlot.MINIMUM));
     for (const connection of this.#connections.values()) {
-      let reason = '';
+      let reason: CloseReason | null = null;
       if (nowMs - connection.lastReadMs > idleCloseMs) reason = 'idle';
-      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS)
-        reason = 'its frame did not arrive in time';
+      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS) reason = 'late-frame';
       else if (connection.stalledSinceMs !== Infinity) {
-        if (connection.socket.bytesWritten !== connection.stalledBytes) {
-          connection.stalledBytes = connection.socket.bytesWritten;
+        if (connection.peer.bytesWritten !== connection.stalledBytes) {
+          connection.stalledBytes = connection.peer.bytesWritten;
           connection.stalledSinceMs = nowMs;
-        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS)
-          reason = 'the peer does not read';
+        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS) reason = 'not-reading';
       }
-      if (reason === '') continue;
+      if (nowMs - connection.lastReadMs > OUTPUT_KEEP_MS) connection.releaseOutput();
+      if (reason === null) continue;
       logger.info({ remoteAddress: connection.remoteAddress, reason }, 'closed a connection');
-      connection.socket.destroy();
-      this.#onClose(connection);
+      this.end(connection, reason);
     }
   }
-}
-
-function pendingBytes(connection: Connection): number {
-  return connection.outputBytes + connection.socket.writableLength;
 }

@@ -109,6 +109,7 @@ export class EventLoopRunner {
   readonly #onFailure: (error: unknown) => void;
   #scheduled = false;
   #closed = false;
+  #isIdle = false;
   #timer: NodeJS.Timeout | null = null;
   #timerAtMs = Infinity;
 
@@ -132,6 +133,19 @@ export class EventLoopRunner {
     setImmediate(this.#turn);
   }
 
+  /** No agent had anything to do in the last turn, and no other turn is coming at once. */
+  get isIdle(): boolean {
+    return this.#isIdle && !this.#scheduled;
+  }
+
+  /** By the wall clock: when an agent has something to do; Infinity for never. */
+  nextWallDeadlineMs(): number {
+    let earliest = Infinity;
+    for (const agent of this.#agents)
+      earliest = Math.min(earliest, agent.nextWallDeadlineMs?.() ?? Infinity);
+    return earliest;
+  }
+
   /** Has the agents hand on what they hold; turns go on. */
   prepareClose(): void {
     for (const agent of this.#agents) agent.prepareClose?.();
@@ -153,6 +167,7 @@ export class EventLoopRunner {
   readonly #turn = (): void => {
     this.#scheduled = false;
     if (this.#closed) return;
+    this.#isIdle = false;
     try {
       this.#doorbell.stayAwake();
       let cycle = 0;
@@ -167,7 +182,9 @@ export class EventLoopRunner {
         this.schedule();
         return;
       }
-      const retryMs = failedClaimCount() === failedBefore ? Infinity : this.#nowMs() + RETRY_MS;
+      const hasRoom = failedClaimCount() === failedBefore;
+      this.#isIdle = hasRoom;
+      const retryMs = hasRoom ? Infinity : this.#nowMs() + RETRY_MS;
       this.#armTimer(Math.min(retryMs, earliestDeadline(this.#agents)));
     } catch (error) {
       this.#closed = true;

@@ -13,6 +13,11 @@ export interface Agent {
   doWork(nowMs: number): number;
   /** Monotonic time at which the agent wants to run even if nobody wakes it; Infinity for never. */
   nextDeadlineMs(): number;
+  /**
+   * Wall-clock time at which the agent has something to do; Infinity for never, absent where it does
+   * nothing by the calendar. For a clock that is moved by hand: it stops at these times.
+   */
+  nextWallDeadlineMs?(): number;
   /** The broker is stopping: hands on what the agent still holds. Turns go on until nothing is left. */
   prepareClose?(): void;
   /** Called once, on the agent's own thread, after its last turn. Talks to nobody any more. */

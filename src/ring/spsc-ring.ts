@@ -20,6 +20,7 @@
  * Payloads start at multiples of 8, so fixed fields are read and written through `int32` and
  * `float64` (native byte order) and bytes through `bytes`.
  */
+import { FRESH_BYTES_MIN } from '../base/fresh-memory.ts';
 import { layout } from '../base/layout.ts';
 import { BACK_PRESSURED } from './agent.ts';
 import type { Doorbell } from './doorbell.ts';
@@ -30,6 +31,7 @@ const ringLayout = layout({ tail: CURSOR_BYTES, head: CURSOR_BYTES });
 const TAIL_INDEX = ringLayout.tail / 4;
 const HEAD_INDEX = ringLayout.head / 4;
 const DATA_OFFSET = ringLayout.totalBytes;
+const PAGE_BYTES = 4096;
 
 const recordLayout = layout({ payloadBytes: 'i32', type: 'i32' }, 8);
 const RECORD_HEADER_BYTES = recordLayout.totalBytes;
@@ -48,6 +50,25 @@ const align8 = (bytes: number): number => (bytes + 7) & ~7;
 
 /** Memory of a ring with `capacityBytes` of data, a power of two between 1 KiB and 4 MiB. */
 export function allocateRing(capacityBytes: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(ringBytes(capacityBytes));
+}
+
+/** Memory of several rings in one piece, each on pages of its own; a page counts once it is touched. */
+export function allocateRings(
+  capacities: readonly (readonly [name: string, capacityBytes: number])[],
+): [name: string, memory: Uint8Array<SharedArrayBuffer>][] {
+  let totalBytes = 0;
+  const places = capacities.map(([name, capacityBytes]) => {
+    const bytes = ringBytes(capacityBytes);
+    const start = totalBytes;
+    totalBytes += Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+    return { name, start, bytes };
+  });
+  const memory = new SharedArrayBuffer(Math.max(totalBytes, FRESH_BYTES_MIN));
+  return places.map(({ name, start, bytes }) => [name, new Uint8Array(memory, start, bytes)]);
+}
+
+function ringBytes(capacityBytes: number): number {
   if (
     capacityBytes < 1024 ||
     capacityBytes > 4 << 20 ||
@@ -55,7 +76,26 @@ export function allocateRing(capacityBytes: number): SharedArrayBuffer {
   ) {
     throw new Error(`ring capacity ${capacityBytes} is not a power of two from 1 KiB to 4 MiB`);
   }
-  return new SharedArrayBuffer(DATA_OFFSET + capacityBytes);
+  return DATA_OFFSET + capacityBytes;
+}
+
+/** Memory of one ring, alone or a part of what several share. */
+export type RingMemory = SharedArrayBuffer | Uint8Array<SharedArrayBuffer>;
+
+interface RingViews {
+  bytes: Buffer;
+  int32: Int32Array;
+  float64: Float64Array;
+}
+
+function viewsOf(memory: RingMemory): RingViews {
+  const whole = memory instanceof SharedArrayBuffer ? new Uint8Array(memory) : memory;
+  const { buffer, byteOffset, byteLength } = whole;
+  return {
+    bytes: Buffer.from(buffer, byteOffset, byteLength),
+    int32: new Int32Array(buffer, byteOffset, byteLength >> 2),
+    float64: new Float64Array(buffer, byteOffset, byteLength >> 3),
+  };
 }
 
 export class SpscRingProducer {
@@ -74,10 +114,11 @@ export class SpscRingProducer {
   #claimedRecord = 0;
   #backPressureCount = 0;
 
-  constructor(memory: SharedArrayBuffer, doorbell: Doorbell | null) {
-    this.bytes = Buffer.from(memory);
-    this.int32 = new Int32Array(memory);
-    this.float64 = new Float64Array(memory);
+  constructor(memory: RingMemory, doorbell: Doorbell | null) {
+    const { bytes, int32, float64 } = viewsOf(memory);
+    this.bytes = bytes;
+    this.int32 = int32;
+    this.float64 = float64;
     this.capacityBytes = memory.byteLength - DATA_OFFSET;
     this.payloadBytesMax = this.capacityBytes / 2 - RECORD_HEADER_BYTES;
     this.#mask = this.capacityBytes - 1;
@@ -171,10 +212,11 @@ export class SpscRingConsumer {
   #plainHead = 0;
   #releasedHead = 0;
 
-  constructor(memory: SharedArrayBuffer) {
-    this.bytes = Buffer.from(memory);
-    this.int32 = new Int32Array(memory);
-    this.float64 = new Float64Array(memory);
+  constructor(memory: RingMemory) {
+    const { bytes, int32, float64 } = viewsOf(memory);
+    this.bytes = bytes;
+    this.int32 = int32;
+    this.float64 = float64;
     this.#capacityBytes = memory.byteLength - DATA_OFFSET;
     this.#mask = this.#capacityBytes - 1;
     this.#plainHead = Atomics.load(this.int32, HEAD_INDEX);

@@ -4,6 +4,7 @@
  * The slot table of an IndexFile in memory: big-endian int32, as it is stored, in pages of 4 KiB that
  * are read when first touched and written when they have changed. Untouched pages take no memory.
  */
+import { freshBuffer } from '../base/fresh-memory.ts';
 import { writeInt32 } from '../protocol/message-record.ts';
 export const SLOT_BYTES = 4;
 const PAGE_SLOTS = 1024;
@@ -30,8 +31,7 @@ export class IndexSlots {
     const pageCount = Math.ceil(slotCount / PAGE_SLOTS);
     this.#file = file;
     this.#byteCount = slotCount * SLOT_BYTES;
-    // The system gives memory to the pages of a fresh ArrayBuffer when they are first written.
-    this.#bytes = Buffer.from(new ArrayBuffer(pageCount * PAGE_BYTES));
+    this.#bytes = freshBuffer(pageCount * PAGE_BYTES);
     this.#isLoaded = new Uint8Array(pageCount).fill(isLoaded ? 1 : 0);
     this.#isChanged = new Uint8Array(pageCount);
   }

@@ -4,20 +4,34 @@
  * Segments as ordinary memory that is written to a file: no native code, for embedded use and for
  * platforms without maps. `publish` writes, `sync` writes and syncs. Whoever opens a file on the
  * same thread gets the same memory; threads do not share it, so all agents must be on one thread.
+ *
+ * A temporary store is one that nobody wants to have after the process: what is written is written, but
+ * nothing waits for a disk. Its segments may be dated by a clock of their own, for retention goes by that.
  */
 import fs from 'node:fs';
 import { dirname } from 'node:path';
+import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
+import { freshBuffer } from '../base/fresh-memory.ts';
 import { fileCalls, storeError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 /** Open files of this thread by path: its agents must see each other's appends. */
 const openFiles = new Map<string, PlainFile>();
 
-export function createPlainFiles(): StoreFiles {
+export interface PlainFilesOptions {
+  isTemporary?: boolean;
+  /** Dates segments; absent: the file system does. */
+  wallClock?: WallClock | undefined;
+}
+
+export function createPlainFiles(options: PlainFilesOptions = {}): StoreFiles {
+  const { isTemporary = false, wallClock } = options;
   return {
     ...fileCalls,
+    ...(isTemporary ? callsWithoutSync : {}),
     kind: 'plain',
+    modifiedMs: (path) => openFiles.get(path)?.modifiedMs ?? fileCalls.modifiedMs(path),
     createSegment(path, capacityBytes) {
       let descriptor = -1;
       try {
@@ -26,8 +40,10 @@ export function createPlainFiles(): StoreFiles {
         if (availableBytes < capacityBytes) throw storeError({ code: 'ENOSPC' }, `create ${path}`);
         descriptor = fs.openSync(path, 'wx+', 0o644);
         fs.ftruncateSync(descriptor, capacityBytes);
-        fs.fsyncSync(descriptor);
-        fileCalls.syncDirectory(dirname(path));
+        if (!isTemporary) {
+          fs.fsyncSync(descriptor);
+          fileCalls.syncDirectory(dirname(path));
+        }
       } catch (cause) {
         if (descriptor >= 0) {
           fs.closeSync(descriptor);
@@ -36,9 +52,10 @@ export function createPlainFiles(): StoreFiles {
         throw BrokerError.is(cause) ? cause : storeError(cause, `create ${path}`);
       }
       // A file that was deleted while somebody still reads it may stand under this path: it stays theirs.
-      const file = new PlainFile(descriptor, path, capacityBytes);
+      const file = new PlainFile(descriptor, path, capacityBytes, wallClock);
+      file.onWritten();
       openFiles.set(path, file);
-      return new PlainSegment(file);
+      return new PlainSegment(file, isTemporary);
     },
     openSegment(path, capacityBytes) {
       const bytes = fileCalls.sizeOf(path);
@@ -50,14 +67,33 @@ export function createPlainFiles(): StoreFiles {
       }
       let file = openFiles.get(path);
       if (file === undefined || !file.isAt(path)) {
-        file = new PlainFile(fileCalls.open(path, false), path, capacityBytes);
+        file = new PlainFile(fileCalls.open(path, false), path, capacityBytes, wallClock);
         file.load();
         openFiles.set(path, file);
       }
-      return new PlainSegment(file);
+      return new PlainSegment(file, isTemporary);
     },
   };
 }
+
+const callsWithoutSync = {
+  syncFileSystem: () => true,
+  syncDescriptor() {},
+  syncDirectory() {},
+  replaceFile(file: string, content: Uint8Array): void {
+    const descriptor = fileCalls.open(`${file}.tmp`, true);
+    try {
+      fileCalls.truncate(descriptor, 0);
+      fileCalls.writeAt(descriptor, content, 0, content.length, 0);
+    } catch (error) {
+      fs.rmSync(`${file}.tmp`, { force: true });
+      throw error;
+    } finally {
+      fileCalls.closeDescriptor(descriptor);
+    }
+    fs.renameSync(`${file}.tmp`, file);
+  },
+};
 
 /** Read in pieces, so that the zeroes of a sparse file do not become resident memory. */
 const LOAD_BYTES = 1024 * 1024;
@@ -68,11 +104,21 @@ class PlainFile {
   readonly path: string;
   readonly descriptor: number;
   holderCount = 0;
+  /** When it was written last, by a clock of its own; null: the file system knows. */
+  modifiedMs: number | null = null;
+  readonly #wallClock: WallClock | undefined;
 
-  constructor(descriptor: number, path: string, capacityBytes: number) {
+  constructor(
+    descriptor: number,
+    path: string,
+    capacityBytes: number,
+    wallClock: WallClock | undefined,
+  ) {
     this.descriptor = descriptor;
     this.path = path;
-    this.bytes = Buffer.from(new ArrayBuffer(capacityBytes));
+    this.#wallClock = wallClock;
+    if (wallClock !== undefined) this.modifiedMs = fs.fstatSync(descriptor).mtimeMs;
+    this.bytes = freshBuffer(capacityBytes);
   }
 
   /** Whether the path still names this file, and not one that was made after it was deleted. */
@@ -95,8 +141,15 @@ class PlainFile {
     }
   }
 
+  onWritten(): void {
+    if (this.#wallClock !== undefined) this.modifiedMs = this.#wallClock.nowMs();
+  }
+
   letGo(): void {
     if (--this.holderCount > 0) return;
+    // So that the next start finds the age that it has by that clock.
+    if (this.modifiedMs !== null)
+      fs.futimesSync(this.descriptor, this.modifiedMs / 1000, this.modifiedMs / 1000);
     fs.closeSync(this.descriptor);
     if (openFiles.get(this.path) === this) openFiles.delete(this.path);
   }
@@ -106,10 +159,12 @@ class PlainSegment implements Segment {
   bytes: Buffer;
   readonly capacityBytes: number;
   readonly #file: PlainFile;
+  readonly #isTemporary: boolean;
   #isClosed = false;
 
-  constructor(file: PlainFile) {
+  constructor(file: PlainFile, isTemporary: boolean) {
     file.holderCount++;
+    this.#isTemporary = isTemporary;
     this.#file = file;
     this.bytes = file.bytes;
     this.capacityBytes = file.bytes.length;
@@ -117,10 +172,13 @@ class PlainSegment implements Segment {
 
   publish(from: number, to: number): void {
     fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
+    this.#file.onWritten();
   }
 
   sync(from: number, to: number): void {
-    this.publish(from, to);
+    // Not `publish`: the file is as old as what was appended, whenever that is flushed.
+    fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
+    if (this.#isTemporary) return;
     try {
       fs.fdatasyncSync(this.#file.descriptor);
     } catch (cause) {

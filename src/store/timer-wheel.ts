@@ -173,7 +173,9 @@ export class TimerWheel {
     let work = this.#advance(nowMs);
     const entry = this.#entry;
     const heap = this.#heap;
-    const limitMs = Math.min(nowMs, this.#loadedUntilMs() - 1);
+    // With nothing to be opened yet all that is due is loaded, however long ago anything was opened.
+    const isLoaded = nowMs < this.#nextOpenMs && this.#opening.every((opening) => opening === null);
+    const limitMs = isLoaded ? nowMs : Math.min(nowMs, this.#loadedUntilMs() - 1);
     let count = 0;
     while (count < countMax && heap.topMs <= limitMs) {
       heap.peek(entry);

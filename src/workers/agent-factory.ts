@@ -18,7 +18,7 @@ import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { QueuedProducer } from '../ring/queued-producer.ts';
-import { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
+import { type RingMemory, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
@@ -34,6 +34,7 @@ import type { AgentName, BrokerMemory, Placement } from './broker-memory.ts';
 import { CommitLogWriter } from './commit-log-writer.ts';
 import { Control } from './control.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { Flusher } from './flusher.ts';
 import { FrameProxy } from './frame-proxy.ts';
 import { LogRetention } from './log-retention.ts';
@@ -80,7 +81,8 @@ export interface AgentSettings {
   visibleConfig: [string, string][];
   brokerId: number;
   brokerPort: number;
-  embeddedNameServer: boolean;
+  /** There is a name server in this process, with a port of its own or not. */
+  answersRoutes: boolean;
   orderMessageEnable: boolean;
   /** Address that clients are given; null: the one by which they reached the name server. */
   advertisedAddress: string | null;
@@ -99,6 +101,10 @@ export interface ThreadContext {
   logger: Logger;
   /** The calendar's: tests move it. */
   wallClock: WallClock;
+  /** From 0 up to 1: tests seed it. */
+  random: () => number;
+  /** Moves the clock for a client, and says what time it is then; null where it goes by itself. */
+  advanceClock: ((millis: number) => Promise<number>) | null;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }
@@ -187,6 +193,11 @@ export class AgentFactory {
     return pool;
   }
 
+  /** Lets go of what this thread has open of the log, after its agents are closed. */
+  close(): void {
+    this.#segments?.close();
+  }
+
   /** The doorbell of the thread that runs an agent, for rings between other agents. */
   doorbellOf(agent: AgentName): Doorbell {
     return this.#doorbell(this.#threadOf(agent));
@@ -207,7 +218,7 @@ export class AgentFactory {
     return new Doorbell(memory, thread === 'main' ? this.#context.wakeMain : null);
   }
 
-  #ringMemory(name: string): SharedArrayBuffer {
+  #ringMemory(name: string): RingMemory {
     const memory = this.#context.memory.rings[name];
     if (memory === undefined) throw new Error(`there is no ring ${name}`);
     return memory;
@@ -240,7 +251,7 @@ export class AgentFactory {
       timer: settings.control,
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
-      random: Math.random,
+      random: this.#context.random,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -280,7 +291,7 @@ export class AgentFactory {
     const { settings, logger } = this.#context;
     if (this.derived === null) throw new Error('the dispatcher needs the derived files');
     const { consumeQueues, index, position, damage } = this.derived;
-    const topics = new TopicStates(consumeQueues, (Math.random() * 0x7fffffff) | 0);
+    const topics = new TopicStates(consumeQueues, (this.#context.random() * 0x7fffffff) | 0);
     const toReactor = new ReactorProxy(this.producer('dispatcher→reactor'));
     const commits = new PullCommits(this.producer('dispatcher→control'));
     const toWriter = new AppendProxy(
@@ -300,6 +311,10 @@ export class AgentFactory {
     const units = new ConsumeQueueUnits(1);
     const topicIdOf = (topic: string): number | undefined => {
       const state = topics.topicNamed(topic);
+      return state?.isConfigured === true ? state.topicId : undefined;
+    };
+    const topicIdAt = (bytes: Uint8Array, start: number, end: number): number | undefined => {
+      const state = topics.topicAt(bytes, start, end);
       return state?.isConfigured === true ? state.topicId : undefined;
     };
     const delays = new DelayDelivery({
@@ -343,6 +358,7 @@ export class AgentFactory {
       positions: this.positions,
       queue,
       topicIdOf,
+      topicIdAt,
       toWriter,
       toReactor,
       toControl: commits,
@@ -400,12 +416,25 @@ export class AgentFactory {
       },
       requestClient: (connectionId, frame) => toReactor.queueBytes(connectionId, frame),
     });
+    const metrics = new DispatcherMetrics({
+      clusterName: settings.control.clusterName,
+      brokerName,
+      topics,
+      statistics,
+      positions: this.positions,
+      storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
+      storeTimestampAt: (physicalOffset) => queries.storeTimestampAt(physicalOffset),
+      nextTimerMs: () => timers.nextDueMs(),
+      appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
+      wallNowMs: () => this.#context.wallClock.nowMs(),
+    });
     const desk = new QuestionDesk({
       queries,
       groups,
       resets,
       statistics,
       delays,
+      metrics,
       storeInfo: () => storeInfo({ files, directory, positions, queries, delays }),
       clean: () => {
         for (const topic of topics.unconfigured()) topics.delete(topic.topic);
@@ -481,6 +510,7 @@ export class AgentFactory {
         positions: this.positions,
         policy: settings.retention,
         wallClock: this.#context.wallClock,
+        isClockMoved: this.#context.advanceClock !== null,
         logger,
       }),
     });
@@ -488,7 +518,7 @@ export class AgentFactory {
 
   #makeControl(): Agent {
     const { settings, logger } = this.#context;
-    const nameServer = settings.embeddedNameServer
+    const nameServer = settings.answersRoutes
       ? new NameServer({
           monotonicClock: systemMonotonicClock,
           wallClock: this.#context.wallClock,
@@ -546,7 +576,8 @@ export class AgentFactory {
       },
       wallClock: this.#context.wallClock,
       monotonicClock: systemMonotonicClock,
-      random: Math.random,
+      random: this.#context.random,
+      advanceClock: this.#context.advanceClock,
       logger,
       effects: control,
       stored: {

@@ -10,7 +10,7 @@
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
-import { allocateRing } from '../ring/spsc-ring.ts';
+import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { StorePositions } from '../store/store-positions.ts';
 
@@ -32,7 +32,7 @@ export interface BrokerMemory {
   /** How long appends took, counted by the writer. */
   appendLatency: SharedArrayBuffer;
   /** By "from→to". */
-  rings: Record<string, SharedArrayBuffer>;
+  rings: Record<string, RingMemory>;
   /** By owner: whose large messages it holds. */
   pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number }>;
   /** By thread. */
@@ -70,6 +70,8 @@ function ringSizes(workerCount: number): [string, number][] {
 
 /** Frames: the longest that the protocol allows, and the same for the records made of them. */
 const FRAME_SLOT_BYTES = FRAME_BYTES_MAX + 4096;
+/** Two are more than 32 MiB, and so take no memory before they are used (fresh-memory.ts). */
+const FEW_SLOTS = 2;
 const FRAME_SLOT_COUNT = 4;
 const RECORD_SLOT_COUNT = 4;
 
@@ -80,8 +82,8 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
   });
   const pools: BrokerMemory['pools'] = {
     reactor: pool(FRAME_SLOT_COUNT),
-    control: pool(1),
-    dispatcher: pool(1),
+    control: pool(FEW_SLOTS),
+    dispatcher: pool(FEW_SLOTS),
   };
   for (let index = 0; index < workerCount; index++)
     pools[`worker${index}`] = pool(RECORD_SLOT_COUNT);
@@ -89,9 +91,7 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
   return {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
-    rings: Object.fromEntries(
-      ringSizes(workerCount).map(([name, bytes]) => [name, allocateRing(bytes)]),
-    ),
+    rings: Object.fromEntries(allocateRings(ringSizes(workerCount))),
     pools,
     doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),
     lifecycles: Object.fromEntries(threads.map((thread) => [thread, new SharedArrayBuffer(4)])),

@@ -8,7 +8,8 @@
  * Source: BrokerStatsManager.java, StoreStatsService.java, BrokerStats.java.
  */
 import type { MonotonicClock, WallClock } from '../base/clock.ts';
-import { LatencyCounts, type LatencyHistogram } from '../base/latency-histogram.ts';
+import { LatencyCounts, LatencyHistogram } from '../base/latency-histogram.ts';
+import { messageSizeBounds } from '../base/prometheus-text.ts';
 import {
   RateHistory,
   statsDataJson,
@@ -46,6 +47,9 @@ const distribution: readonly (readonly [boundMs: number, words: string])[] = [
   [Infinity, '[10s~]'],
 ];
 
+/** Bounds of size classes: rocketmq_message_size of BrokerMetricsManager.java. */
+const SIZE_BOUNDS = messageSizeBounds;
+
 export interface BrokerStatisticsOptions {
   clusterName: string;
   brokerName: string;
@@ -56,6 +60,10 @@ export interface BrokerStatisticsOptions {
 }
 
 export class BrokerStatistics {
+  /** Of pulls that were not held. */
+  readonly pullLatency = new LatencyHistogram();
+  /** Records by size class. */
+  readonly sizes = new Float64Array(SIZE_BOUNDS.length + 1);
   readonly #options: BrokerStatisticsOptions;
   readonly #topicPuts: StatsTable;
   /** By `topic@group`. */
@@ -73,7 +81,8 @@ export class BrokerStatistics {
   #nextLatencyMs: number;
   #latencyBefore: Int32Array;
   /** Totals at the last two midnights. */
-  #morning = { day: '', put: 0, get: 0, putYesterday: 0, getYesterday: 0 };
+  #morning = { put: 0, get: 0, putYesterday: 0, getYesterday: 0 };
+  #nextDayMs: number;
 
   constructor(options: BrokerStatisticsOptions) {
     this.#options = options;
@@ -86,7 +95,7 @@ export class BrokerStatistics {
     this.#rates = new RateHistory(RATE_COUNT, nowMs);
     this.#latencyBefore = options.appendLatency.copy();
     this.#nextLatencyMs = nowMs + LATENCY_INTERVAL_MS;
-    this.#morning.day = this.#today();
+    this.#nextDayMs = this.#midnightAfter();
   }
 
   /** A record was stored. */
@@ -103,6 +112,7 @@ export class BrokerStatistics {
     all.times++;
     all.messages++;
     all.bytes += bytes;
+    this.sizes[bytes <= SIZE_BOUNDS[0] ? 0 : sizeClassOf(bytes)]++;
     if (!topic.isSystem) this.#userPutCount++;
   }
 
@@ -130,6 +140,7 @@ export class BrokerStatistics {
 
   /** How long a pull took, from its arrival to its answer, where it was not held. */
   onPullTime(ms: number): void {
+    this.pullLatency.record(ms);
     if (ms > this.#pullMsMax) this.#pullMsMax = ms;
   }
 
@@ -152,11 +163,33 @@ export class BrokerStatistics {
       this.#nextLatencyMs = nowMs + LATENCY_INTERVAL_MS;
       this.#latencyBefore = this.#options.appendLatency.copy();
     }
-    const today = this.#today();
-    if (today === this.#morning.day) return;
+  }
+
+  /** Midnight is over: what was counted until now was counted this morning. */
+  beginDay(): void {
+    this.#nextDayMs = this.#midnightAfter();
     const { put, get } = this.#morning;
     const totals = { put: this.#userPutCount, get: this.#userGetCount };
-    this.#morning = { day: today, ...totals, putYesterday: put, getYesterday: get };
+    this.#morning = { ...totals, putYesterday: put, getYesterday: get };
+  }
+
+  /** By the wall clock. */
+  get nextDayMs(): number {
+    return this.#nextDayMs;
+  }
+
+  /** Bytes of all records. */
+  get putBytes(): number {
+    return this.#put.bytes;
+  }
+
+  topicPuts(): Iterable<[topic: string, item: StatsItem]> {
+    return this.#topicPuts.entries();
+  }
+
+  /** By `topic@group`. */
+  groupGets(): Iterable<[name: string, item: StatsItem]> {
+    return this.#groupGets.entries();
   }
 
   /** Messages a second, over the last minute, that went to a topic. */
@@ -242,10 +275,16 @@ export class BrokerStatistics {
     return this.#options.monotonicClock.nowMs();
   }
 
-  /** The day by the broker's own time zone. */
-  #today(): string {
-    return new Date(this.#options.wallClock.nowMs()).toDateString();
+  /** The next midnight of the broker's own time zone. */
+  #midnightAfter(): number {
+    return new Date(this.#options.wallClock.nowMs()).setHours(24, 0, 0, 0);
   }
+}
+
+function sizeClassOf(bytes: number): number {
+  let index = 1;
+  while (index < SIZE_BOUNDS.length && bytes > SIZE_BOUNDS[index]) index++;
+  return index;
 }
 
 function sumOfRates(left: string, right: string): string {

@@ -28,6 +28,7 @@ import {
   decodeFrame,
   encodeAnswer,
   FLAG_ONEWAY,
+  FLAG_RESPONSE,
   type RemotingCommand,
 } from '../protocol/remoting-command.ts';
 import { type DataVersion, type TopicChanges, topicConfigJson } from '../protocol/topic-config.ts';
@@ -48,6 +49,8 @@ import {
   flusherTaskPayload,
   Listener,
   MessageType,
+  METRICS_CONNECTION_ID,
+  type MetricsAsked,
   type RecoveredQueue,
   type Snapshot,
   type TopicsChanged,
@@ -206,6 +209,12 @@ export class Control implements Agent, ControlEffects {
         for (const topic of JSON.parse(text) as string[]) this.#broker?.orderTopic(topic);
       } else if (ring.type === MessageType.CONNECTION_CLOSED)
         this.#onClosed(ring.int32[ring.payloadOffset >> 2]);
+      else if (ring.type === MessageType.METRICS_ASKED) {
+        const { payloadOffset, payloadBytes } = ring;
+        const text = ring.bytes.toString('utf8', payloadOffset, payloadOffset + payloadBytes);
+        const { page } = JSON.parse(text) as MetricsAsked;
+        this.#broker?.askMetrics(METRICS_CONNECTION_ID, page);
+      }
       ring.skip();
       count++;
     }
@@ -236,15 +245,27 @@ export class Control implements Agent, ControlEffects {
       this.closeConnection(connectionId);
       return;
     }
-    if (frame.listener !== Listener.NAME_SERVER) {
+    if (!this.#isForNameServer(frame.listener, request)) {
       this.#broker?.onRequest(connectionId, request);
       return;
     }
     const connection = this.#connections.get(connectionId);
     if (connection === undefined || this.#nameServer === null) return;
-    const answer = this.#nameServer.onRequest(request, connection);
+    const isWeb = frame.listener === Listener.WEB;
+    const answer = isWeb
+      ? this.#nameServer.onWebRequest(request, connection)
+      : this.#nameServer.onRequest(request, connection);
     if (answer !== null && (request.flag & FLAG_ONEWAY) === 0)
       this.answer(connectionId, encodeAnswer(request, answer));
+  }
+
+  #isForNameServer(listener: number, request: RemotingCommand): boolean {
+    if (listener === Listener.NAME_SERVER) return true;
+    return (
+      listener === Listener.WEB &&
+      (request.flag & FLAG_RESPONSE) === 0 &&
+      this.#nameServer?.serves(request.code) === true
+    );
   }
 
   /** A send whose topic the worker does not know, or a client's own retry. */
@@ -398,8 +419,12 @@ export class Control implements Agent, ControlEffects {
     const snapshot: Snapshot = { kind: 'settings', ...settings };
     toDispatcher?.offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(snapshot)));
     if (fileReservedTimeMs === undefined && deleteHours === undefined) return;
-    const task = { kind: 'retention', fileReservedTimeMs, deleteHours };
-    toFlusher?.offer(MessageType.FLUSHER_TASK, Buffer.from(JSON.stringify(task)));
+    const task: FlusherTask = {
+      kind: 'retention',
+      ...(fileReservedTimeMs === undefined ? {} : { fileReservedTimeMs }),
+      ...(deleteHours === undefined ? {} : { deleteHours }),
+    };
+    toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 
   persist(file: PersistedFile, text: string): void {
@@ -440,7 +465,7 @@ export class Control implements Agent, ControlEffects {
 
   askDispatcher(
     connectionId: number,
-    request: RemotingCommand,
+    request: Pick<RemotingCommand, 'opaque' | 'serializeType'>,
     question: DispatcherQuestion,
   ): void {
     const { opaque, serializeType } = request;

@@ -193,6 +193,9 @@ export class Dispatcher implements Agent {
     }
     work += this.#runTimers(nowMs, mayDeliver);
     if (nowMs >= this.#nextWriteMs) statistics.sample(nowMs);
+    if (this.#options.wallNowMs() >= statistics.nextDayMs) statistics.beginDay();
+    // Not in the middle of a round: it writes the queues that it began with.
+    if (this.#round === null) this.#followMinimum();
     if (this.#round !== null || nowMs >= this.#nextWriteMs) work += this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
     if (nowMs >= this.#nextSettleMs) this.#settle(nowMs);
@@ -213,6 +216,16 @@ export class Dispatcher implements Agent {
       this.#nextSettleMs,
       this.#nextDelayMs,
       this.#nextTimerMs,
+    );
+  }
+
+  nextWallDeadlineMs(): number {
+    const { delays, timers, transactions, statistics } = this.#options;
+    return Math.min(
+      delays.nextDueMs(),
+      timers.nextDueMs(),
+      transactions.nextDueMs(),
+      statistics.nextDayMs,
     );
   }
 
@@ -294,7 +307,8 @@ export class Dispatcher implements Agent {
     const { pulls, queries, toReactor } = this.#options;
     const frame = this.#frame;
     const scanner = pulls.scanner;
-    if (!scanner.scan(frame.bytes, frame.start, frame.end)) return true;
+    if (!scanner.scan(frame.bytes, frame.start, frame.end))
+      return toReactor.closeConnection(frame.connectionId);
     if (
       scanner.code === RequestCode.PULL_MESSAGE ||
       scanner.code === RequestCode.LITE_PULL_MESSAGE
@@ -334,7 +348,6 @@ export class Dispatcher implements Agent {
     const { consumeQueues, index, positions, records, logger } = this.#options;
     if (this.#round === null) {
       this.#nextWriteMs = nowMs + WRITE_INTERVAL_MS;
-      this.#followMinimum();
       if (!this.#isStale) return 0;
       // The checkpoint must not pass what was decided and is named nowhere.
       if (!this.#options.transactions.storeOps()) return 0;

@@ -93,7 +93,7 @@ export class Flusher implements Agent {
       this.#nextCheckpointMs = nowMs + CHECKPOINT_INTERVAL_MS;
       this.#whereSpace(() => this.#writeCheckpoint());
     }
-    if (nowMs >= this.#nextRetentionMs) {
+    if (nowMs >= this.#nextRetentionMs || this.#options.retention.isDue) {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
       this.#options.retention.run(nowMs);
     }
@@ -105,6 +105,10 @@ export class Flusher implements Agent {
     if (this.#tasks.length > 0) deadline = Math.min(deadline, this.#retryAtMs);
     if (this.#isCheckpointStale) deadline = Math.min(deadline, this.#nextCheckpointMs);
     return deadline;
+  }
+
+  nextWallDeadlineMs(): number {
+    return this.#options.retention.nextWallDeadlineMs();
   }
 
   /** Runs what is left, syncs the rest of the log and writes the last checkpoint. */

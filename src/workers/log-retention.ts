@@ -4,6 +4,9 @@
  * Carries retention out: looks at the disk, refuses or accepts messages, moves the start of the log
  * and deletes segments. Readers on other threads may still have a deleted file open; they let go of
  * it when they see the new start.
+ *
+ * Where the clock is moved by hand, retention is run whenever it has moved, and says when it wants to be
+ * run next (`nextWallDeadlineMs`): when the oldest segment has expired, at the next hour of deleteWhen.
  */
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
@@ -19,6 +22,8 @@ export interface LogRetentionOptions {
   positions: StorePositions;
   policy: RetentionPolicy;
   wallClock: WallClock;
+  /** The clock stands still until it is moved. */
+  isClockMoved: boolean;
   logger: Logger;
 }
 
@@ -28,6 +33,9 @@ export class LogRetention {
   readonly #options: LogRetentionOptions;
   #policy: RetentionPolicy;
   #nextDeleteMs = 0;
+  /** Where the clock is moved: when it was, and what had been copied, at the last run. */
+  #lastWallMs = -1;
+  #lastMoved = -1;
   #lastRule: RetentionPlan['rule'] = 'none';
 
   constructor(options: LogRetentionOptions) {
@@ -45,6 +53,31 @@ export class LogRetention {
     };
   }
 
+  /** The clock has been moved, or what was in the way of deleting has gone, since the last run. */
+  get isDue(): boolean {
+    const { isClockMoved, wallClock, positions } = this.#options;
+    if (!isClockMoved) return false;
+    const moved = positions.load(PositionSlot.MOVED);
+    return wallClock.nowMs() !== this.#lastWallMs || moved !== this.#lastMoved;
+  }
+
+  /** By the wall clock; only known where it is moved by hand. */
+  nextWallDeadlineMs(): number {
+    const { isClockMoved, wallClock } = this.#options;
+    const [oldest] = isClockMoved ? this.#listSegments() : [];
+    if (oldest === undefined) return Infinity;
+    const { deleteHours, fileReservedTimeMs } = this.#policy;
+    const nowMs = wallClock.nowMs();
+    let atMs = Math.max(nowMs + 1, Math.ceil(oldest.modifiedMs + fileReservedTimeMs));
+    // At the latest at the same hour of the next day, which may have 25.
+    for (let hours = 0; hours <= 25; hours++) {
+      const at = new Date(atMs);
+      if (deleteHours.includes(at.getHours())) return atMs;
+      atMs = at.setHours(at.getHours() + 1, 0, 0, 0);
+    }
+    return Infinity;
+  }
+
   /** Looks at the disk; every ten seconds also deletes. Called about once a second. */
   run(nowMs: number): void {
     const { files, directory, positions, wallClock, segments } = this.#options;
@@ -52,7 +85,9 @@ export class LogRetention {
     const wallMs = wallClock.nowMs();
     const appended = positions.load(PositionSlot.APPENDED);
     const activeBase = appended - (appended % segments.segmentBytes);
-    const mayDelete = nowMs >= this.#nextDeleteMs;
+    const mayDelete = nowMs >= this.#nextDeleteMs || this.isDue;
+    this.#lastWallMs = wallMs;
+    this.#lastMoved = positions.load(PositionSlot.MOVED);
     const plan = planRetention(
       {
         nowMs: wallMs,

@@ -15,13 +15,16 @@ const VALUE_END = 0x02;
 const uniqueKeyName = Buffer.from('UNIQ_KEY');
 const waitName = Buffer.from('WAIT');
 const falseValue = Buffer.from('false\x02');
-/** Properties that the general path rewrites: delays, transactions, and what the broker puts itself. */
+const transactionName = Buffer.from('TRAN_MSG');
+const trueValue = Buffer.from('true\x02');
+/** What a half message is given; one that comes with it is for the general path. */
+const halfNames = ['REAL_TOPIC', 'REAL_QID', '__transactionId__'].map((name) => Buffer.from(name));
+/** Properties that the general path rewrites: delays, and what the broker puts itself. */
 const rewrittenNames = [
   'DELAY',
   'TIMER_DELAY_SEC',
   'TIMER_DELAY_MS',
   'TIMER_DELIVER_MS',
-  'TRAN_MSG',
   'POP_CK',
   '__CRC32#',
   'MSG_REGION',
@@ -32,15 +35,34 @@ const rewrittenNames = [
 export class PropertyCopier {
   /** Whether the copied string has a UNIQ_KEY. */
   hasUniqueKey = false;
-  /** Whether it has a property that the general path must look at. */
+  /** Where the value of the UNIQ_KEY stands in the copy, if it has one. */
+  uniqueKeyStart = -1;
+  /** Whether it has a property that the general path must look at, but for those of a half message. */
   needsRewrite = false;
-  /** Where the value of WAIT stands in the copy, -1 without one. */
+  /** Whether it has a TRAN_MSG. */
+  hasTransaction = false;
+  /** Whether it has one of those that a half message is given. */
+  hasHalfNames = false;
+  /** Where the values of WAIT and TRAN_MSG stand in the copy, -1 without one. */
   #waitStart = -1;
+  #transactionStart = -1;
 
   reset(): void {
     this.hasUniqueKey = false;
     this.needsRewrite = false;
+    this.hasTransaction = false;
+    this.hasHalfNames = false;
     this.#waitStart = -1;
+  }
+
+  /** Whether the copy says plainly that it is a half message, and nothing that makes it a special one. */
+  isPlainHalf(target: Buffer): boolean {
+    return (
+      this.hasUniqueKey &&
+      !this.needsRewrite &&
+      !this.hasHalfNames &&
+      nameIs(target, this.#transactionStart, trueValue)
+    );
   }
 
   /** Whether the sender does not want to wait for the disk (WAIT is "false"). */
@@ -115,9 +137,21 @@ export class PropertyCopier {
       this.#waitStart = end + 1;
       return;
     }
-    if (length === 8 && nameIs(bytes, start, uniqueKeyName)) {
-      this.hasUniqueKey = true;
-      return;
+    if (length === 8) {
+      if (nameIs(bytes, start, uniqueKeyName)) {
+        this.hasUniqueKey = true;
+        this.uniqueKeyStart = end + 1;
+        return;
+      }
+      if (nameIs(bytes, start, transactionName)) {
+        this.hasTransaction = true;
+        this.#transactionStart = end + 1;
+        return;
+      }
+    }
+    for (let index = 0; index < halfNames.length; index++) {
+      const name = halfNames[index] as Buffer;
+      if (name.length === length && nameIs(bytes, start, name)) this.hasHalfNames = true;
     }
     for (let index = 0; index < rewrittenNames.length; index++) {
       const name = rewrittenNames[index] as Buffer;

@@ -28,6 +28,7 @@ import type { BrokerStatistics } from './broker-statistics.ts';
 import type { SqlFilter } from '../broker/sql-filter.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { RecordKind, RecordView } from '../protocol/message-record.ts';
+import { serializeTypeOf } from '../protocol/remoting-command.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
@@ -500,7 +501,7 @@ export class PullService {
   #refuse(frame: FrameReader, code: number, remark: string): boolean {
     return this.#options.toReactor.answer(
       frame.connectionId,
-      { opaque: this.scanner.opaque, serializeType: this.scanner.serializeType === 1 ? 1 : 0 },
+      { opaque: this.scanner.opaque, serializeType: serializeTypeOf(this.scanner.serializeType) },
       { code, remark, extFields: noOffsets },
     );
   }

@@ -9,6 +9,7 @@ import type { DelayDelivery } from '../broker/delay-delivery.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import type { Answer } from '../protocol/remoting-command.ts';
 import type { BrokerStatistics } from './broker-statistics.ts';
+import type { DispatcherMetrics } from './dispatcher-metrics.ts';
 import type { GroupQueries } from './group-queries.ts';
 import type { OffsetResets } from './offset-resets.ts';
 import type { QueueQueries } from './queue-queries.ts';
@@ -19,6 +20,7 @@ export interface QuestionDeskOptions {
   resets: OffsetResets;
   statistics: BrokerStatistics;
   delays: DelayDelivery;
+  metrics: DispatcherMetrics;
   /** What of the store the dispatcher adds to code 28. */
   storeInfo: () => Iterable<readonly [string, string]>;
   /** Deletes what of the derived files nothing needs any more. */
@@ -53,6 +55,8 @@ export class QuestionDesk {
         return this.#runtimeInfo(question.table);
       case 'delay-offsets':
         return { code: ResponseCode.SUCCESS, body: Buffer.from(delays.json()) };
+      case 'metrics':
+        return this.#options.metrics.answer(question.metrics);
       case 'queue-units':
         return queries.units(question.topic, question.queueId, question, question.rest);
       default:

@@ -55,6 +55,17 @@ export class ReactorProxy {
     return this.answerBytes(connectionId, encodeAnswer(request, answer));
   }
 
+  /** Closes a connection, behind the answers that were offered before. */
+  closeConnection(connectionId: number): boolean {
+    if (!this.#sendQueued()) return false;
+    const { ring } = this;
+    const offset = ring.claim(MessageType.CLOSE_CONNECTION, connectionMessage.totalBytes);
+    if (offset === BACK_PRESSURED) return false;
+    ring.int32[(offset + connectionMessage.connectionId) >> 2] = connectionId;
+    ring.commit(connectionMessage.totalBytes);
+    return true;
+  }
+
   publish(): void {
     this.#sendQueued();
     this.ring.publish();

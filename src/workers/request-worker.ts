@@ -13,6 +13,7 @@
  */
 import { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
+import { serializeTypeOf } from '../protocol/remoting-command.ts';
 import { RequestScanner } from '../protocol/request-scanner.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -179,7 +180,7 @@ export class RequestWorker implements Agent {
     if (this.#scanner.isOneway) return true;
     return this.#options.toReactor.answer(
       this.#frame.connectionId,
-      { opaque: this.#scanner.opaque, serializeType: this.#scanner.serializeType === 1 ? 1 : 0 },
+      { opaque: this.#scanner.opaque, serializeType: serializeTypeOf(this.#scanner.serializeType) },
       { code, remark },
     );
   }
@@ -191,7 +192,9 @@ export class RequestWorker implements Agent {
   #onSend(nowMs: number, ring: SpscRingConsumer | null): boolean {
     const frame = this.#frame;
     const scanner = this.#scanner;
-    if (!scanner.scan(frame.bytes, frame.start, frame.end)) return true;
+    // Its code could be read, and no more: such a peer speaks something else.
+    if (!scanner.scan(frame.bytes, frame.start, frame.end))
+      return this.#options.toReactor.closeConnection(frame.connectionId);
     const ageMs = nowMs - frame.arrivalMs;
     if (ring !== null && ageMs > this.#options.queueWaitMsMax) return this.#answerBusy(ageMs);
     let letters = scanner.letter;

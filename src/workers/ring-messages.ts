@@ -5,7 +5,9 @@
  * are in native byte order; a payload starts at a multiple of 8, so an `f64` stands at a multiple of
  * 8 and is reached through `float64[offset >> 3]`, an `i32` through `int32[offset >> 2]`.
  */
+import type { SerializeType } from '../protocol/remoting-command.ts';
 import { layout } from '../base/layout.ts';
+import type { MetricLines } from '../base/prometheus-text.ts';
 import type { DispatcherQuestion, PublishedSettings } from '../broker/control-effects.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { DataVersion } from '../protocol/topic-config.ts';
@@ -51,6 +53,8 @@ export const MessageType = {
   ORDER_TOPICS: 19,
   /** dispatcher → control: `commitMessage`; ask the producer of the half at `offset`, for the `id`th time. */
   CHECK_HALF: 20,
+  /** reactor → control: JSON of a MetricsAsked; answered to METRICS_CONNECTION_ID. */
+  METRICS_ASKED: 21,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -162,7 +166,34 @@ export const Listener = {
   /** brokerPort − 2: everything but pulls, for clients that keep sends apart. */
   VIP: 1,
   NAME_SERVER: 2,
+  /** The port for browsers: broker and name server on one connection. */
+  WEB: 3,
 } as const;
+
+/** Stands for the reactor itself, which asks for metrics; no connection has this id. */
+export const METRICS_CONNECTION_ID = -1;
+
+/** One page of a scrape; the first one begins it anew. */
+export interface MetricsAsked {
+  page: number;
+}
+
+/** What of a scrape is rendered where the page is put together; page 0 brings it. */
+export interface MetricDistributions {
+  /** Copies of LatencyHistogram. */
+  readonly sendMs: readonly number[];
+  readonly pullMs: readonly number[];
+  /** Messages by size class (messageSizeBounds), and their bytes. */
+  readonly sizes: readonly number[];
+  readonly sizeSum: number;
+}
+
+/** Body of the answer to METRICS_ASKED. */
+export interface MetricsPage {
+  readonly lines: MetricLines;
+  readonly hasMore: boolean;
+  readonly distributions: MetricDistributions | null;
+}
 
 export interface ConnectionOpened {
   id: number;
@@ -258,7 +289,7 @@ export interface ResetAssigned {
 export interface AskedQuestion {
   connectionId: number;
   opaque: number;
-  serializeType: 0 | 1;
+  serializeType: SerializeType;
   question: DispatcherQuestion;
 }
 

@@ -29,6 +29,7 @@ import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
 import type { FrameReader } from './frame-proxy.ts';
+import { halfTopicName, keyEndOf, writeHalf } from './half-rewrite.ts';
 import { PropertyCopier } from './property-copier.ts';
 import {
   AnswerKind,
@@ -296,7 +297,30 @@ export class SendEncoder {
     const waitsForDisk = !this.#properties.isWaitFalse(target);
     let topicBytes = fields.topicBytes;
     let extras: AnswerExtras | null = null;
-    if (this.#properties.needsRewrite) {
+    const { hasTransaction, needsRewrite } = this.#properties;
+    const half =
+      hasTransaction && this.#properties.isPlainHalf(target) ? this.#halfTopic() : undefined;
+    if (half !== undefined) {
+      const keyStart = this.#properties.uniqueKeyStart;
+      const key = target.toString('utf8', keyStart, keyEndOf(target, keyStart));
+      extras = [['transactionId', key.slice(0, 255)]];
+      const place = this.#place;
+      place.topicAt = topicAt;
+      place.start = propertiesAt;
+      place.end = at;
+      const sentTo = this.#sentTo;
+      sentTo.source = scanner.bytes;
+      sentTo.topicStart = fields.topicStart;
+      sentTo.topicBytes = topicBytes;
+      sentTo.queueId = queueId;
+      writeHalf(target, place, this.#properties, sentTo);
+      propertiesAt = place.start;
+      at = place.end;
+      topicId = half.topicId;
+      topicBytes = halfTopicName.length;
+      queueId = 0;
+      writeInt32(target, queueId, start + recordHead.queueId);
+    } else if (hasTransaction || needsRewrite) {
       const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
       if (rewritten === null) {
         this.#abandon();
@@ -317,7 +341,7 @@ export class SendEncoder {
       target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
       writeInt32(target, queueId, start + recordHead.queueId);
     }
-    if (!this.#properties.hasUniqueKey && !this.#properties.needsRewrite)
+    if (!this.#properties.hasUniqueKey && !needsRewrite && !hasTransaction)
       at += target.write(`UNIQ_KEY\x01${this.#uniqueKey()}\x02`, at);
     this.#suffix.copy(target, at);
     at += this.#suffix.length;
@@ -374,6 +398,21 @@ export class SendEncoder {
       start + recordHead.bodyCrc,
     );
     return at + bodyBytes;
+  }
+
+  readonly #place = { topicAt: 0, start: 0, end: 0 };
+  readonly #sentTo = {
+    source: halfTopicName as Uint8Array,
+    topicStart: 0,
+    topicBytes: 0,
+    queueId: 0,
+  };
+
+  /** Where halves wait; undefined where it is not there yet, or none are taken. */
+  #halfTopic(): TopicSnapshot | undefined {
+    const { rejectTransactionMessage, topics } = this.#options;
+    if (rejectTransactionMessage) return undefined;
+    return topics.get(halfTopicName, 0, halfTopicName.length);
   }
 
   #rewrite(topic: TopicSnapshot, text: string): RewrittenSend | SendRefusal | null {

@@ -60,6 +60,8 @@ function main(): void {
     settings: start.settings,
     logger,
     wallClock: systemWallClock,
+    random: Math.random,
+    advanceClock: null,
     wakeMain: () => post(wakeMessage),
   };
   const factory = new AgentFactory(context, files);

@@ -19,7 +19,7 @@ import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { type DelayLevels, interceptDelay } from '../broker/delay-level.ts';
 import { integerOf, objectOf } from '../broker/json-value.ts';
-import { realDestinationOf } from '../broker/real-destination.ts';
+import { HalfProperties } from '../broker/half-properties.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { TimerKind } from '../broker/timed-delivery.ts';
 import {
@@ -34,14 +34,12 @@ import { parseFastjson } from '../protocol/fastjson.ts';
 import {
   decodeProperties,
   encodeProperties,
-  findProperty,
   PROPERTIES_BYTES_MAX,
   PropertyName,
-  readProperty,
 } from '../protocol/message-properties.ts';
 import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
-import { encodeRecord, fieldsOf } from '../protocol/record-encoder.ts';
-import type { Answer, SerializeType } from '../protocol/remoting-command.ts';
+import { encodeRecord, fieldsOf, type RecordMove } from '../protocol/record-encoder.ts';
+import { type Answer, serializeTypeOf } from '../protocol/remoting-command.ts';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
@@ -66,6 +64,8 @@ export interface TransactionServiceOptions {
   positions: StorePositions;
   queue: (topic: string, queueId: number) => ConsumeQueue | undefined;
   topicIdOf: (topic: string) => number | undefined;
+  /** The same by the bytes of a name. */
+  topicIdAt: (bytes: Uint8Array, start: number, end: number) => number | undefined;
   toWriter: AppendProxy;
   toReactor: ReactorProxy;
   toControl: PullCommits;
@@ -103,23 +103,23 @@ const endNames = [
 ].map((name) => Buffer.from(name));
 const EndField = { decision: 0, halfOffset: 1, physicalOffset: 2, group: 3, fromCheck: 4 } as const;
 
-const bytesOf = (name: string): Buffer => Buffer.from(name);
-const groupName = bytesOf(PropertyName.PRODUCER_GROUP);
-const immunityName = bytesOf(PropertyName.CHECK_IMMUNITY_TIME);
-const movedFromName = bytesOf(PropertyName.TRANSACTION_PREPARED_OFFSET);
-const laterNames = [
-  PropertyName.DELAY,
-  PropertyName.TIMER_DELAY_MS,
-  PropertyName.TIMER_DELAY_SEC,
-  PropertyName.TIMER_DELIVER_MS,
-].map(bytesOf);
-const halfTopic = bytesOf(SystemTopic.HALF);
-const opProperties = bytesOf('TAGS\x01d\x02');
+const halfTopic = Buffer.from(SystemTopic.HALF);
+const opProperties = Buffer.from('TAGS\x01d\x02');
 
 export class TransactionService implements HalfTimers {
   readonly #options: TransactionServiceOptions;
   readonly #fields = new Int32Array(endNames.length);
   readonly #view = new RecordView();
+  readonly #half = new HalfProperties();
+  /** Where the half at hand goes when it is committed as it is. */
+  readonly #move: RecordMove = {
+    topicSource: halfTopic,
+    topicStart: 0,
+    topicEnd: 0,
+    queueId: 0,
+    sysFlag: 0,
+    preparedTransactionOffset: 0,
+  };
   #table = new TransactionTable(0, 0);
   /** Decided halves that no op record names yet, with commas between them. */
   #ops = '';
@@ -167,14 +167,15 @@ export class TransactionService implements HalfTimers {
 
   onStored(view: RecordView): void {
     this.#table.add(view.queueOffset);
-    const { addTimer, settings } = this.#options;
-    const { buffer, propertiesStart } = view;
-    const end = propertiesStart + view.propertiesBytes;
-    const movedFrom = readProperty(buffer, propertiesStart, end, movedFromName);
-    if (movedFrom !== undefined && !this.#isLoaded) this.#movedHalves.push(Number(movedFrom));
-    const immunity = readProperty(buffer, propertiesStart, end, immunityName);
+    const { addTimer } = this.#options;
+    const half = this.#half;
+    half.read(view);
+    if (half.movedFromStart >= 0 && !this.#isLoaded) {
+      const movedFrom = view.buffer.toString('latin1', half.movedFromStart, half.movedFromEnd);
+      this.#movedHalves.push(Number(movedFrom));
+    }
     addTimer({
-      fireMs: view.storeTimestampMs + immunityMs(immunity, settings.transactionTimeOut),
+      fireMs: view.storeTimestampMs + this.#immunityMs(view),
       physicalOffset: view.physicalOffset,
       bytes: view.totalBytes,
       kind: TimerKind.HALF,
@@ -230,17 +231,14 @@ export class TransactionService implements HalfTimers {
     const half = this.#readHalf(physicalOffset);
     if (half === null)
       return answer(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed');
-    const { buffer, propertiesStart } = half;
-    const end = propertiesStart + half.propertiesBytes;
+    this.#half.read(half);
     if (!this.#isOf(half, scanner, fields[EndField.group]))
       return answer(ResponseCode.SYSTEM_ERROR, 'The producer group wrong');
     if (half.queueOffset !== scanner.integer(fields[EndField.halfOffset], -1))
       return answer(ResponseCode.SYSTEM_ERROR, 'The transaction state table offset wrong');
-    const immunity = readProperty(buffer, propertiesStart, end, immunityName);
-    if (immunity !== undefined && !isTrue(scanner, fields[EndField.fromCheck])) {
-      const { settings, wallClock } = this.#options;
-      const ageMs = wallClock.nowMs() - half.storeTimestampMs;
-      if (ageMs > immunityMs(immunity, settings.transactionTimeOut))
+    if (this.#half.immunityStart >= 0 && !scanner.isTrue(fields[EndField.fromCheck])) {
+      const ageMs = this.#options.wallClock.nowMs() - half.storeTimestampMs;
+      if (ageMs > this.#immunityMs(half))
         return answer(ResponseCode.ILLEGAL_OPERATION, 'the time to end it is over: wait for check');
     }
     const { queueOffset } = half;
@@ -327,7 +325,7 @@ export class TransactionService implements HalfTimers {
 
   #answer(connectionId: number, scanner: RequestScanner, answer: Answer): boolean {
     if (scanner.isOneway) return true;
-    const serializeType = scanner.serializeType === 1 ? 1 : 0;
+    const serializeType = serializeTypeOf(scanner.serializeType);
     return this.#options.toReactor.answer(
       connectionId,
       { opaque: scanner.opaque, serializeType },
@@ -351,24 +349,38 @@ export class TransactionService implements HalfTimers {
     const isHalf =
       view.physicalOffset === physicalOffset &&
       view.propertiesBytes <= PROPERTIES_BYTES_MAX &&
-      topicBytes === halfTopic.length &&
-      segment.bytes.compare(halfTopic, 0, topicBytes, topicStart, topicStart + topicBytes) === 0;
+      isName(segment.bytes, topicStart, topicStart + topicBytes, halfTopic);
     return isHalf ? view : null;
   }
 
-  /** Whether the half was sent by the group that a field names. */
+  /** Whether the half at hand was sent by the group that a field names. */
   #isOf(half: RecordView, scanner: RequestScanner, field: number): boolean {
-    if (field < 0) return false;
-    const { buffer, propertiesStart } = half;
-    const end = propertiesStart + half.propertiesBytes;
-    const group = readProperty(buffer, propertiesStart, end, groupName);
-    return group === scanner.text(field);
+    const { groupStart, groupEnd } = this.#half;
+    if (field < 0 || groupStart < 0) return false;
+    const group = half.buffer;
+    if (scanner.valueEscaped[field] === 1)
+      return group.toString('utf8', groupStart, groupEnd) === scanner.text(field);
+    const start = scanner.valueStart[field];
+    const bytes = groupEnd - groupStart;
+    if (scanner.valueEnd[field] - start !== bytes) return false;
+    for (let index = 0; index < bytes; index++)
+      if (group[groupStart + index] !== scanner.bytes[start + index]) return false;
+    return true;
+  }
+
+  /** Time in which nobody is asked about the half at hand. */
+  #immunityMs(half: RecordView): number {
+    const { immunityStart, immunityEnd } = this.#half;
+    const { transactionTimeOut } = this.#options.settings;
+    if (immunityStart < 0) return transactionTimeOut;
+    const text = half.buffer.toString('latin1', immunityStart, immunityEnd);
+    return immunityMs(text, transactionTimeOut);
   }
 
   /** Whom an append answers; null where nobody waits. */
   #answerTo(connectionId: number, scanner: RequestScanner): AppendAnswer | null {
     if (scanner.isOneway) return null;
-    const serializeType: SerializeType = scanner.serializeType === 1 ? 1 : 0;
+    const serializeType = serializeTypeOf(scanner.serializeType);
     const request = { code: RequestCode.END_TRANSACTION, opaque: scanner.opaque, serializeType };
     return { connectionId, request };
   }
@@ -389,35 +401,47 @@ export class TransactionService implements HalfTimers {
 
   /** Stores the message where it belongs; what is wrong, or null. */
   #commit(half: RecordView, answerTo: AppendAnswer | null): string | null {
+    const found = this.#half;
+    const move = this.#move;
+    const { buffer } = half;
+    const { queueId, topicStart, topicEnd } = found;
+    const isNowhere =
+      topicStart < 0 || queueId < 0 || isName(buffer, topicStart, topicEnd, halfTopic);
+    if (isNowhere) return 'the message does not say where it belongs';
+    const sysFlag = (half.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT;
+    if (found.isForLater) return this.#commitForLater(half, sysFlag, answerTo);
+    const topicId = this.#options.topicIdAt(buffer, topicStart, topicEnd);
+    if (topicId === undefined) return goneTopic(buffer.toString('utf8', topicStart, topicEnd));
+    move.topicSource = buffer;
+    move.topicStart = topicStart;
+    move.topicEnd = topicEnd;
+    move.queueId = queueId;
+    move.sysFlag = sysFlag;
+    move.preparedTransactionOffset = half.physicalOffset;
+    return this.#options.toWriter.appendMoved(half, move, topicId, answerTo) ? null : 'no room';
+  }
+
+  /** Stores a message that has a delay or a time besides, where it waits for that. */
+  #commitForLater(half: RecordView, sysFlag: number, answerTo: AppendAnswer | null): string | null {
     const { topicIdOf, toWriter, delayLevels, timer, wallClock } = this.#options;
-    const { buffer, propertiesStart } = half;
-    const end = propertiesStart + half.propertiesBytes;
-    const real = realDestinationOf(half);
-    if (real === null) return 'the message does not say where it belongs';
-    let destination = real;
+    const { queueId, topicStart, topicEnd } = this.#half;
+    const real = { topic: half.buffer.toString('utf8', topicStart, topicEnd), queueId };
     const fields = fieldsOf(half);
-    if (laterNames.some((name) => findProperty(buffer, propertiesStart, end, name) >= 0)) {
-      const properties = decodeProperties(Buffer.from(fields.properties).toString());
-      destination = interceptDelay(real, properties, delayLevels);
-      const deliverMs =
-        destination === real && hasTimer(properties)
-          ? wantedDeliverMs(properties, wallClock.nowMs(), timer)
-          : null;
-      if (deliverMs !== null && !Number.isNaN(deliverMs))
-        destination = interceptTimer(real, properties, deliverMs);
-      fields.properties = Buffer.from(encodeProperties(properties));
-      if (fields.properties.length > PROPERTIES_BYTES_MAX)
-        return 'the properties of the message and its time are too long together';
-    }
+    const properties = decodeProperties(Buffer.from(fields.properties).toString());
+    let destination = interceptDelay(real, properties, delayLevels);
+    const deliverMs =
+      destination === real && hasTimer(properties)
+        ? wantedDeliverMs(properties, wallClock.nowMs(), timer)
+        : null;
+    if (deliverMs !== null && !Number.isNaN(deliverMs))
+      destination = interceptTimer(real, properties, deliverMs);
+    fields.properties = Buffer.from(encodeProperties(properties));
+    if (fields.properties.length > PROPERTIES_BYTES_MAX)
+      return 'the properties of the message and its time are too long together';
     const topicId = topicIdOf(destination.topic);
-    if (topicId === undefined)
-      return `the topic ${real.topic} of the message does not exist any more`;
-    const record = encodeRecord({
-      ...fields,
-      ...destination,
-      sysFlag: (fields.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT,
-      preparedTransactionOffset: half.physicalOffset,
-    });
+    if (topicId === undefined) return goneTopic(real.topic);
+    const preparedTransactionOffset = half.physicalOffset;
+    const record = encodeRecord({ ...fields, ...destination, sysFlag, preparedTransactionOffset });
     const draft = { topicId, queueId: destination.queueId, record };
     return toWriter.append(draft, answerTo) ? null : 'no room';
   }
@@ -503,6 +527,9 @@ function immunityMs(text: string | undefined, transactionTimeOut: number): numbe
   return seconds === -1 ? transactionTimeOut : seconds * 1000;
 }
 
-function isTrue(scanner: RequestScanner, field: number): boolean {
-  return scanner.text(field)?.toLowerCase() === 'true';
+const goneTopic = (topic: string): string =>
+  `the topic ${topic} of the message does not exist any more`;
+
+function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
+  return end - start === name.length && bytes.compare(name, 0, name.length, start, end) === 0;
 }

@@ -29,6 +29,7 @@ describe('heartbeat', () => {
     expect(Object.fromEntries(answer.extFields)).toEqual({
       IS_SUPPORT_HEART_BEAT_V2: 'true',
       IS_SUB_CHANGE: 'true',
+      IS_SUPPORT_MSGPACK_HEADER: 'true',
     });
     expect(harness.effects.order).toContain('topic %RETRY%g');
     expect(harness.effects.order.lastIndexOf('group g')).toBeGreaterThan(-1);

@@ -105,6 +105,7 @@ describe('the configuration', () => {
     const attempt = (environment: object) => (): unknown => load({ environment });
     expect(attempt({ MILLRACE_BROKER_PORT: '9878' })).toThrow(/port 9876 .* VIP port/);
     expect(attempt({ MILLRACE_NAME_SERVER_PORT: '10911' })).toThrow(/port 10911 .* of the broker/);
+    expect(attempt({ MILLRACE_WEB_PORT: '10909' })).toThrow(/port 10909 .* VIP port/);
     expect(attempt({ MILLRACE_STORE_KIND: 'plain' })).toThrow(
       /plain works only with threads inline/,
     );
@@ -134,6 +135,9 @@ describe('the configuration', () => {
     ['MILLRACE_BROKER_PORT', '-1'],
     ['MILLRACE_BROKER_PORT', '99999999999999999999'],
     ['MILLRACE_TRACE_ON', 'yes'],
+    ['MILLRACE_WEB_PORT', 'none'],
+    ['MILLRACE_WEB_ALLOWED_ORIGINS', 'app.example.com'],
+    ['MILLRACE_WEB_ALLOWED_ORIGINS', 'https://app.example.com/path'],
     ['MILLRACE_ADVERTISE', 'http://broker'],
     ['MILLRACE_ADVERTISE', 'broker:0'],
     ['MILLRACE_NAME_SERVERS', '10.0.0.1:9876;10.0.0.2'],

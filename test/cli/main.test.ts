@@ -26,6 +26,7 @@ class Run {
         PATH: process.env['PATH'],
         MILLRACE_STORE_KIND: 'plain',
         MILLRACE_SEGMENT_BYTES: '65536',
+        MILLRACE_WEB_PORT: 'off',
       },
       stdio: ['ignore', to ?? 'pipe', 'pipe'],
     });
@@ -159,6 +160,25 @@ describe('millrace start', () => {
     expect(await started.exitCode).toBe(1);
     expect(started.errors).toMatch(/^millrace: 127\.0\.0\.1:\d+ is taken;.*--broker-port\n$/);
     await free();
+  });
+
+  test('a web port that is taken ends the start with the flag that helps, and off is no port', async () => {
+    const { port, free } = await takenPort();
+    const started = run(`${START} --web-port ${port}`);
+    expect(await started.exitCode).toBe(1);
+    expect(started.errors).toMatch(/^millrace: 127\.0\.0\.1:\d+ is taken;.*--web-port\n$/);
+    await free();
+    expect(await run(`${START} --web-port off`).line('ready')).toMatchObject({ webPort: null });
+  });
+
+  test('says which library carries the web port, and serves it', async () => {
+    const started = run(`${START} --web-port 0`);
+    const { webPort } = await started.line('ready');
+    expect(started.output).toMatch(/"library":"(uws|ws)"/);
+    const answer = await fetch(`http://127.0.0.1:${String(webPort)}/readyz`);
+    expect([answer.status, await answer.text()]).toEqual([200, 'ready\n']);
+    started.process.kill('SIGTERM');
+    expect(await started.exitCode).toBe(0);
   });
 
   test.runIf(process.platform === 'linux')(

@@ -14,22 +14,30 @@ const project = path.join(import.meta.dirname, 'java');
 
 /** The class path of RocketMQ 5.3.3, compiling the Java side and resolving it once; quick when nothing changed. */
 export function prepareJava(): string {
-  return prepareMaven('pom.xml', path.join(project, 'target'));
+  return prepareMaven({ project, pom: 'pom.xml', sources: 'src', target: 'target' });
 }
 
 /** The same of the Java client 4.9.8. */
 export function prepareJava49(): string {
-  return prepareMaven('pom-4.9.xml', path.join(project, 'target', '4.9'));
+  return prepareMaven({ project, pom: 'pom-4.9.xml', sources: 'src', target: 'target/4.9' });
 }
 
-function prepareMaven(pom: string, target: string): string {
+/** The class path of a Maven project; all but `project` are paths in it. */
+export function prepareMaven(options: {
+  project: string;
+  pom: string;
+  sources: string;
+  target: string;
+}): string {
+  const target = path.join(options.project, options.target);
   const classPathFile = path.join(target, 'classpath.txt');
-  const sources = path.join(project, 'src');
-  const newest = Math.max(fs.statSync(path.join(project, pom)).mtimeMs, newestIn(sources));
+  const sources = path.join(options.project, options.sources);
+  const pomFile = path.join(options.project, options.pom);
+  const newest = Math.max(fs.statSync(pomFile).mtimeMs, newestIn(sources));
   if (!fs.existsSync(classPathFile) || fs.statSync(classPathFile).mtimeMs < newest) {
     const goals = ['compile', 'dependency:build-classpath', `-Dmdep.outputFile=${classPathFile}`];
-    execFileSync('mvn', ['-q', '-B', '-f', pom, ...goals], {
-      cwd: project,
+    execFileSync('mvn', ['-q', '-B', '-f', options.pom, ...goals], {
+      cwd: options.project,
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     // Maven leaves the file as it is where the class path has not changed.

@@ -21,6 +21,8 @@ export interface ClientRun {
   scenarios: readonly string[];
   /** Takes its log, and whatever it stores. */
   directory: string;
+  /** Instead of what the suite has set for its subject. */
+  environment?: Record<string, string>;
 }
 
 export const RUN_TIMEOUT_MS = 300_000;
@@ -28,7 +30,7 @@ export const RUN_TIMEOUT_MS = 300_000;
 /** Runs a command with the name server and the scenarios behind its own arguments. */
 export async function runProgram(
   command: readonly [string, ...string[]],
-  { nameServer, scenarios, directory }: ClientRun,
+  { nameServer, scenarios, directory, environment: settings = {} }: ClientRun,
   environment: Record<string, string> = {},
 ): Promise<string> {
   const [file, ...own] = command;
@@ -38,7 +40,7 @@ export async function runProgram(
   const child = spawn(file, [...own, nameServer, ...scenarios], {
     cwd: directory,
     stdio: ['ignore', log, log],
-    env: { ...process.env, HOME: directory, ...environment },
+    env: { ...process.env, HOME: directory, ...settings, ...environment },
   });
   fs.closeSync(log);
   endWithThisProcess(child);

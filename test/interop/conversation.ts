@@ -34,7 +34,7 @@ export interface Difference {
 
 const ASKED = 'asked';
 /** Everything that is so of every frame stands under one subject for each header codec. */
-const codecNames = ['JSON', 'ROCKETMQ'] as const;
+const codecNames = ['JSON', 'ROCKETMQ', 'MSGPACK'] as const;
 
 /** Fields whose value is the same after the same requests. */
 const offsetNames = [

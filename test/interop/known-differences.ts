@@ -73,6 +73,11 @@ export const knownDifferences: readonly KnownDifference[] = [
   },
   {
     reason:
+      'The answer to a heartbeat also says `IS_SUPPORT_MSGPACK_HEADER`, for clients of Millrace; others pass over it.',
+    millrace: [['broker 34(?:, .*)?', 'answer 0: field IS_SUPPORT_MSGPACK_HEADER']],
+  },
+  {
+    reason:
       'A pull with a newer `subVersion` than the registered one is served instead of refused with 25.',
     apache: [['broker 11, newer subscription', 'answer 25']],
     millrace: [['broker 11, newer subscription', 'answer 20']],

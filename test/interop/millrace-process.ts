@@ -46,6 +46,9 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
       String(options.brokerPort),
       '--name-server-port',
       String(options.nameServerPort),
+      // Several run at once; whoever wants the port says so.
+      '--web-port',
+      'off',
       ...(options.arguments ?? []),
     ],
     { stdio: ['ignore', 'pipe', log] },

@@ -28,14 +28,17 @@ import {
   transactionSettings,
 } from './broker-settings.ts';
 import type { ClientProgram } from './client-program.ts';
+import { browserPage } from './browser-page.ts';
 import { fullDisk } from './full-disk.ts';
 import { goClient } from './go-client.ts';
 import { java49Client } from './java-client-4.9.ts';
 import { killRounds } from './kill-rounds.ts';
 import { compareConversations } from './both-conversations.ts';
+import { commandOutputs, compareCommands } from './cli-commands.ts';
 import { adminOutputs, compareOutputs } from './admin-tools.ts';
 import { groupChurn } from './group-churn.ts';
 import { manyTopics } from './many-topics.ts';
+import { millraceClient } from './millrace-client.ts';
 import { orderSystem } from './order-system.ts';
 import { compareSql } from './sql-oracle.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
@@ -67,6 +70,7 @@ const BROKER = `127.0.0.1:${BROKER_PORT}`;
 const OTHER_BROKER_PORT = 22911;
 const OTHER_NAME_SERVER_PORT = 22876;
 const KILL_PORT = 23911;
+const BROWSER_PORT = 24911;
 const RIDE_OVER_LOAD_MS = 2000;
 const RIDE_OVER_TIMEOUT_MS = 240_000;
 
@@ -205,7 +209,7 @@ const clientScenarios = [
 const binaryScenarios = ['sync-send', 'async-send', 'batch', 'chinese', 'lite-pull', 'large-body'];
 
 /** Each prints what the Java program prints; its name stands before those of its scenarios. */
-const otherClients: ClientProgram[] = [goClient, aliOnsClient, java49Client];
+const otherClients: ClientProgram[] = [millraceClient, goClient, aliOnsClient, java49Client];
 
 async function startServer(directory: string, extra: string[] = []): Promise<Millrace> {
   return own(
@@ -231,6 +235,14 @@ async function startSubject(
     await startServer(directory, ['--config', file]);
     return;
   }
+  await startStock(directory, more);
+}
+
+/** Stock broker and name server, set up for the scenarios. */
+async function startStock(
+  directory: string,
+  more: Record<string, string | number> = {},
+): Promise<void> {
   own(
     await startApacheNameServer({ port: NAME_SERVER_PORT, directory: path.join(directory, 'ns') }),
   );
@@ -286,6 +298,25 @@ async function clientSuites(): Promise<void> {
     await stopAll();
   } catch (error) {
     record('client suite', error instanceof Error ? error : 'failed', 0);
+    await stopAll().catch(() => {});
+  }
+}
+
+/** Our own client works on the stock servers too. */
+async function ourClientOnApache(): Promise<void> {
+  const prefix = `${millraceClient.name} on Apache: `;
+  const scenarios = millraceClient.scenarios.filter((name) => wanted(`${prefix}${name}`));
+  if (scenarios.length === 0) return;
+  const directory = path.join(root, 'ours-on-apache');
+  try {
+    await startStock(directory);
+    const environment = clientEnvironment('apache');
+    const place = path.join(directory, 'client');
+    const run = { nameServer: NAME_SERVER, scenarios, directory: place, environment };
+    recordJava(await millraceClient.run(run), scenarios, prefix);
+    await stopAll();
+  } catch (error) {
+    record(`${prefix}suite`, error instanceof Error ? error : 'failed', 0);
     await stopAll().catch(() => {});
   }
 }
@@ -441,6 +472,8 @@ async function main(): Promise<void> {
 
   if (subject === 'apache') return;
 
+  await ourClientOnApache();
+
   for (const flush of ['sync', 'async'] as const) {
     await scenario(`kill -9, ${flush} flush`, async (directory) => {
       const rounds = Number(options.rounds);
@@ -450,6 +483,10 @@ async function main(): Promise<void> {
 
   await scenario('many topics and groups', async (directory) => {
     console.log(`        ${await manyTopics({ directory, port: KILL_PORT })}`);
+  });
+
+  await scenario('a page in Chromium, over a killed broker', async (directory) => {
+    console.log(`        ${await browserPage({ directory, port: BROWSER_PORT })}`);
   });
 
   await scenario('SQL92 expressions, beside the stock filter', async (directory) => {
@@ -493,6 +530,33 @@ async function main(): Promise<void> {
     await stopAll();
     await startServer(directory, smallSegments(directory));
     await step(directory, NAME_SERVER, ...secondBrokerSteps);
+  });
+
+  await scenario('command line of millrace, beside the stock broker', async (directory) => {
+    const state = { nameServer: NAME_SERVER, brokerName: 'broker-t' };
+    own(
+      await startApacheNameServer({
+        port: NAME_SERVER_PORT,
+        directory: path.join(directory, 'ns'),
+      }),
+    );
+    own(
+      await startApacheBroker({
+        brokerPort: BROKER_PORT,
+        nameServerAddress: NAME_SERVER,
+        storeDirectory: path.join(directory, 'apache-store'),
+        directory: path.join(directory, 'broker'),
+        brokerName: state.brokerName,
+        properties: { enablePropertyFilter: true },
+      }),
+    );
+    const theirs = await commandOutputs(state);
+    await stopAll();
+    const file = path.join(directory, 'broker.conf');
+    fs.writeFileSync(file, 'enablePropertyFilter=true\n');
+    await startServer(directory, ['--broker-name', state.brokerName, '--config', file]);
+    const ours = await commandOutputs(state);
+    console.log(`        ${compareCommands(theirs, ours)}`);
   });
 
   await scenario('mqadmin, beside the stock broker', async (directory) => {

@@ -5,7 +5,7 @@ import { decodeFrame } from '../../src/protocol/remoting-command.ts';
 import { AnswerEncoder, PULL_HEADER_BYTES_MAX } from '../../src/reactor/answer-encoder.ts';
 
 const offset = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
-const codec = fc.constantFrom(0, 1);
+const codec = fc.constantFrom(0, 1, 2);
 
 describe('the answer encoder', () => {
   test('writes answers to sends that decode to what was put in', () => {
@@ -19,12 +19,14 @@ describe('the answer encoder', () => {
         offset,
         fc.array(offset, { minLength: 1, maxLength: 20 }),
         fc.constantFrom([], [['transactionId', 'a"\\\n'] as [string, string]]),
-        (opaque, serializeType, code, queueId, queueOffset, offsets, extras) => {
+        fc.boolean(),
+        (opaque, serializeType, code, queueId, queueOffset, offsets, extras, isPlain) => {
           const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length) + 100);
           const answer = {
             opaque,
             serializeType,
             code,
+            isPlain,
             queueId,
             queueOffset,
             offsets: Float64Array.from(offsets),
@@ -39,6 +41,10 @@ describe('the answer encoder', () => {
           expect(frame.serializeType).toBe(serializeType);
           if (code !== 0) expect(frame.remark).toMatch(/\w+ \w+/);
           if (code === 13 || code === 14) return;
+          if (isPlain) {
+            expect(frame.extFields).toEqual(new Map(extras));
+            return;
+          }
           expect(frame.extFields).toEqual(
             new Map([
               ['MSG_REGION', 'DefaultRegion'],
@@ -112,7 +118,7 @@ describe('the answer encoder', () => {
     [21, 4, 4, 9, 'OFFSET_TOO_SMALL'],
   ])('names the outcome of a pull: %i, %i of [%i, %i)', (code, next, min, max, name) => {
     const encoder = new AnswerEncoder(encodeHost('10.1.2.3', 10911), 'DefaultRegion', true);
-    for (const serializeType of [0, 1]) {
+    for (const serializeType of [0, 1, 2]) {
       const target = Buffer.alloc(PULL_HEADER_BYTES_MAX);
       const answer = { opaque: 1, serializeType, code, bodyBytes: 0 };
       const offsets = { nextBeginOffset: next, minOffset: min, maxOffset: max };

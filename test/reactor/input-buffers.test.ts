@@ -1,11 +1,24 @@
-import net from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Connection } from '../../src/reactor/connection.ts';
 import { InputBuffers } from '../../src/reactor/input-buffers.ts';
+import type { Peer } from '../../src/reactor/peer.ts';
+
+const silentPeer: Peer = {
+  remoteAddress: '127.0.0.1',
+  remotePort: 1,
+  localAddress: '127.0.0.1',
+  pendingBytes: 0,
+  bytesWritten: 0,
+  write: () => {},
+  pause: () => {},
+  resume: () => {},
+  end: () => {},
+  destroy: () => {},
+};
 
 const connectionOf = (id: number, inputBuffers: InputBuffers): Connection =>
-  new Connection({ id, listener: 0, socket: new net.Socket(), nowMs: 0, inputBuffers });
+  new Connection({ id, listener: 0, peer: silentPeer, nowMs: 0, inputBuffers });
 
 describe('input of connections', () => {
   test('is what arrived at each, in whatever parts, though they use the same buffers in turn', () => {

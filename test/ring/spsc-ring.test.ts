@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BACK_PRESSURED } from '../../src/ring/agent.ts';
-import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../../src/ring/spsc-ring.ts';
+import {
+  allocateRing,
+  allocateRings,
+  SpscRingConsumer,
+  SpscRingProducer,
+} from '../../src/ring/spsc-ring.ts';
 
 const CAPACITY = 1024;
 
@@ -31,6 +36,32 @@ function takeAll(consumer: SpscRingConsumer): { type: number; payload: number[] 
   consumer.release();
   return taken;
 }
+
+test('rings in one piece of memory do not touch each other', () => {
+  const memories = allocateRings([
+    ['one', 1024],
+    ['two', 4096],
+    ['three', 1024],
+  ]);
+  expect(memories.map(([name]) => name)).toEqual(['one', 'two', 'three']);
+  const rings = memories.map(([, memory]) => ({
+    producer: new SpscRingProducer(memory, null),
+    consumer: new SpscRingConsumer(memory),
+  }));
+  expect(rings.map(({ producer }) => producer.capacityBytes)).toEqual([1024, 4096, 1024]);
+  for (let round = 0; round < 50; round++) {
+    rings.forEach(({ producer }, type) => {
+      while (offer(producer, type, new Uint8Array(200).fill(type + round)));
+      producer.publish();
+    });
+    rings.forEach(({ consumer }, type) => {
+      const taken = takeAll(consumer);
+      expect(taken.length).toBeGreaterThan(2);
+      for (const one of taken)
+        expect(one).toEqual({ type, payload: Array(200).fill(type + round) });
+    });
+  }
+});
 
 describe('a ring', () => {
   test('shows nothing before publish, and everything in order after it', () => {

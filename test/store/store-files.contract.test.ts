@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ManualClock } from '../../src/base/clock.ts';
 import { createMappedFiles } from '../../src/store/mapped-files.ts';
 import { createPlainFiles } from '../../src/store/plain-files.ts';
 import type { StoreFiles } from '../../src/store/segment.ts';
@@ -18,8 +19,9 @@ const memory = new FaultyFiles();
 describe.each([
   ['mapped', createMappedFiles],
   ['plain', createPlainFiles],
+  ['temporary plain', () => createPlainFiles({ isTemporary: true })],
   ['faulty', () => memory],
-] as const)('%s files', (_kind, make) => {
+] as const)('%s files', (kind, make) => {
   let files: StoreFiles;
   let root: string;
   const at = (name: string): string => path.join(root, name);
@@ -164,7 +166,8 @@ describe.each([
       expect(files.sizeOf(at('f'))).toBe(12);
       files.syncDescriptor(descriptor);
       files.syncDirectory(root);
-      expect(files.syncFileSystem(root)).toBe(files.kind === 'mapped');
+      // Of a temporary store all is synced that has to be.
+      expect(files.syncFileSystem(root)).toBe(['mapped', 'temporary plain'].includes(kind));
       files.closeDescriptor(descriptor);
     });
 
@@ -248,9 +251,33 @@ function mountSmall(): string | undefined {
   return undefined;
 }
 
+test('plain segments have the age that their own clock says, also after they were closed', () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-files-'));
+  const file = path.join(root, '0');
+  try {
+    const wallClock = new ManualClock(1_000_000);
+    const files = createPlainFiles({ wallClock });
+    const segment = files.createSegment(file, CAPACITY);
+    expect(files.modifiedMs(file)).toBe(1_000_000);
+    wallClock.advance(5000);
+    segment.publish(0, 8);
+    wallClock.advance(5000);
+    segment.sync(0, 8);
+    expect(files.modifiedMs(file)).toBe(1_005_000);
+    segment.close();
+    expect(files.modifiedMs(file)).toBe(1_005_000);
+    const again = files.openSegment(file, CAPACITY);
+    expect(files.modifiedMs(file)).toBe(1_005_000);
+    again.close();
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+});
+
 describe.each([
   ['mapped', createMappedFiles],
   ['plain', createPlainFiles],
+  ['temporary plain', () => createPlainFiles({ isTemporary: true })],
 ] as const)('%s files on a full disk', (_kind, make) => {
   test('a segment without room is refused, and leaves nothing behind', ({ skip }) => {
     const root = mountSmall();

@@ -308,4 +308,18 @@ describe('TimerWheel', () => {
       { numRuns: 300 },
     );
   });
+
+  test('knows that nothing is left to hand out, also long after it opened anything', () => {
+    const harness = new Harness();
+    harness.run();
+    harness.add(60 * DAY_MS);
+    for (const stepMs of [SECOND_MS, 10 * SECOND_MS, DAY_MS, 20 * DAY_MS]) {
+      harness.nowMs += stepMs;
+      harness.run();
+      expect(harness.wheel.cursorMs).toBe(harness.nowMs);
+    }
+    harness.nowMs += 60 * DAY_MS;
+    harness.run();
+    expect(harness.fired).toEqual([1]);
+  });
 });

@@ -22,6 +22,7 @@ const start = async (overrides: Partial<BrokerConfig> = {}): Promise<BrokerProce
     brokerName: 'broker-test',
     brokerPort: 0,
     nameServerPort: 0,
+    webPort: -1,
     segmentBytes: 64 * 1024 * 1024,
     ...overrides,
   };

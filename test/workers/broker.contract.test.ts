@@ -93,18 +93,23 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     expect(records[0]?.properties.get('CLUSTER')).toBe('DefaultCluster');
   });
 
-  test('answers in the header codec of the asker', async () => {
-    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+  test.each([1, 2] as const)('answers in the header codec of the asker: %i', async (type) => {
+    const beat = await client.request({
+      ...heartbeatRequest('c1', 'group-a', 'TopicA'),
+      serializeType: type,
+    });
+    expect(beat.serializeType).toBe(type);
+    expect(beat.extFields.get('IS_SUPPORT_MSGPACK_HEADER')).toBe('true');
     const sent = await client.request(
-      sendRequest({ topic: 'TopicA', body: 'binary', serializeType: 1 }),
+      sendRequest({ topic: 'TopicA', body: 'binary', serializeType: type }),
     );
-    expect(sent.serializeType).toBe(1);
+    expect(sent.serializeType).toBe(type);
     expect(sent.extFields.get('queueOffset')).toBe('0');
     const pulled = await client.request({
       ...pullRequest('group-a', 'TopicA', 0, 0, 5000),
-      serializeType: 1,
+      serializeType: type,
     });
-    expect(pulled.serializeType).toBe(1);
+    expect(pulled.serializeType).toBe(type);
     expect(pulled.extFields.get('nextBeginOffset')).toBe('1');
     expect(readRecords(pulled.body)[0]?.body).toBe('binary');
   });
@@ -523,6 +528,18 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     const garbled = await RawClient.connect(broker.ready.brokerPort);
     garbled.socket.write(Buffer.from([0, 0, 0, 8, 0, 0, 0, 99, 1, 2, 3, 4]));
     await garbled.closed;
+    // Headers whose code can be read, and no more: of what worker, dispatcher and control serve.
+    for (const code of [310, 11, 34]) {
+      for (const serializeType of [1, 2] as const) {
+        const broken = await RawClient.connect(broker.ready.brokerPort);
+        const frame = client.encode({ code, serializeType, fields: { a: 'b' } }, 1);
+        // A declared length, of the value or of all fields, that is too long.
+        const from = frame.indexOf('a');
+        frame[from + 1] = serializeType === 1 ? 0x7f : 0xbf;
+        broken.socket.write(frame);
+        await broken.closed;
+      }
+    }
     expect((await client.request(sendRequest({ topic: 'TopicA', body: 'fine' }))).code).toBe(0);
   });
 

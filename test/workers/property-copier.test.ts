@@ -44,8 +44,18 @@ describe('the property copier', () => {
     expect(copy('UNIQ_KEY\x01id\x02', false).copier.hasUniqueKey).toBe(true);
     expect(copy('K\x01UNIQ_KEY\x02', false).copier.hasUniqueKey).toBe(false);
     expect(copy('DELAY\x013\x02', false).copier.needsRewrite).toBe(true);
-    expect(copy('K\\u0001v\\u0002TRAN_MSG\\u0001true', true).copier.needsRewrite).toBe(true);
+    expect(copy('K\\u0001v\\u0002TRAN_MSG\\u0001true', true).copier.hasTransaction).toBe(true);
     expect(copy('DELAYED\x013\x02', false).copier.needsRewrite).toBe(false);
+    const half = 'TRAN_MSG\x01true\x02UNIQ_KEY\x01id\x02';
+    const isPlain = (text: string): boolean => {
+      const { copier, target } = copy(text, false);
+      return copier.isPlainHalf(target);
+    };
+    expect(isPlain(half)).toBe(true);
+    expect(isPlain('TRAN_MSG\x01true\x02')).toBe(false);
+    expect(isPlain(half.replace('true', 'truth'))).toBe(false);
+    expect(isPlain(`${half}DELAY\x013\x02`)).toBe(false);
+    expect(isPlain(`${half}REAL_QID\x013\x02`)).toBe(false);
     const no = copy('K\x01v\x02WAIT\x01false\x02', false);
     expect(no.copier.isWaitFalse(no.target)).toBe(true);
     const yes = copy('WAIT\x01true\x02', false);

@@ -16,7 +16,7 @@ export interface RawRequest {
   fields?: Record<string, string | number>;
   body?: Uint8Array;
   flag?: number;
-  serializeType?: 0 | 1;
+  serializeType?: 0 | 1 | 2;
 }
 
 export class RawClient {
@@ -110,7 +110,7 @@ export interface SendOptions {
   queueId?: number;
   properties?: Record<string, string>;
   flag?: number;
-  serializeType?: 0 | 1;
+  serializeType?: 0 | 1 | 2;
 }
 
 let uniqueKeyCount = 0;

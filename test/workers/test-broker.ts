@@ -21,11 +21,12 @@ export function startTestBroker(
     brokerName: 'broker-test',
     brokerPort: 0,
     nameServerPort: 0,
+    webPort: -1,
     segmentBytes: 16 * 1024 * 1024,
     messageDelayLevel: '1s 2s 3s',
     ...overrides,
   };
-  return startBrokerProcess(config, silentLogger, wallClock);
+  return startBrokerProcess(config, silentLogger, wallClock === undefined ? {} : { wallClock });
 }
 
 export interface ReadMessage {

@@ -98,7 +98,8 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('timed messages, %s thre
     expect(delivered.map(({ body }) => body)).toEqual(
       Array.from({ length: 20 }, (_, index) => `m${index}`),
     );
-    expect(delivered.slice(0, 2)).toEqual(before);
+    // A busy machine may have been late with asking.
+    expect(delivered.slice(0, before.length)).toEqual(before);
     await send('last', { TIMER_DELAY_MS: '100' });
     expect((await receive(21)).at(-1)?.body).toBe('last');
   });

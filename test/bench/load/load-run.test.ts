@@ -25,6 +25,7 @@ beforeAll(async () => {
       segmentBytes: 64 * 1024 * 1024,
       brokerPort: 0,
       nameServerPort: 0,
+      webPort: -1,
     },
     silentLogger,
   );

@@ -18,6 +18,9 @@ class ClientVersion {
         all.put("timed", p -> TimedScenarios.timed());
         all.put("timed-limit", p -> TimedScenarios.timedLimit());
         all.put("recall", p -> TimedScenarios.recall());
+        all.put("beside-send", BesideScenarios::send);
+        all.put("beside-receive", BesideScenarios::receive);
+        all.put("beside-member", BesideScenarios::member);
     }
 
     static void broadcast(DefaultMQPushConsumer consumer) {

@@ -1,0 +1,109 @@
+/**
+ * @agent reactor
+ *
+ * The port for browsers, put together: which library, which origins, what its pages say.
+ */
+import fs from 'node:fs';
+import type { BrokerConfig } from '../base/broker-config.ts';
+import type { Logger } from '../base/logging.ts';
+import { brokerLabels } from '../broker/metrics-pages.ts';
+import { MetricsScraper } from '../reactor/metrics-scraper.ts';
+import type { Reactor } from '../reactor/reactor.ts';
+import { openWebListener, type WebListener } from '../reactor/web-listener.ts';
+import { answerWebRequest } from '../reactor/web-pages.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { FrameProxy } from '../workers/frame-proxy.ts';
+import { MessageType } from '../workers/ring-messages.ts';
+import { parseHostAndPort } from './client-address.ts';
+
+export interface WebPortOptions {
+  readonly config: BrokerConfig;
+  readonly logger: Logger;
+  /** The broker, once it has begun: the port opens before. */
+  readonly broker: () => WebPortBroker | null;
+}
+
+/** What the port needs of the broker. */
+export interface WebPortBroker {
+  readonly reactor: Reactor;
+  readonly toControl: FrameProxy;
+  readonly positions: StorePositions;
+  readonly schedule: () => void;
+  /** Null where no name server elsewhere is to know this broker. */
+  readonly isRegistered: () => boolean | null;
+  readonly isStopping: () => boolean;
+}
+
+export interface WebPort {
+  readonly listener: WebListener;
+  /** The answer of a page of metrics. */
+  readonly onMetrics: (frame: Buffer) => void;
+}
+
+/** At most one line a second for pages that are refused. */
+const REFUSED_LOG_INTERVAL_MS = 1000;
+
+/** @throws BrokerError LISTEN_FAILED, WEB_LIBRARY_MISSING */
+export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
+  const { config, logger, broker } = options;
+  let refusedCount = 0;
+  let refusedLoggedMs = -Infinity;
+  const scraper = new MetricsScraper({
+    reactor: () => broker()?.reactor ?? null,
+    labels: brokerLabels(config),
+    lineCountMax: config.metricsLineCountMax,
+    ask: (page) => {
+      const running = broker();
+      if (running === null) return false;
+      const payload = Buffer.from(JSON.stringify({ page }));
+      const isTaken = running.toControl.offerMessage(MessageType.METRICS_ASKED, payload);
+      running.schedule();
+      return isTaken;
+    },
+    webRefusedCount: () => refusedCount,
+  });
+  const pages = {
+    unreadyReason: () => unreadyReason(broker()),
+    metrics: scraper,
+    version: version(),
+  };
+  const named = config.advertise === null ? null : parseHostAndPort(config.advertise);
+  const listener = await openWebListener(
+    config.webLibrary,
+    {
+      address: config.listenAddress,
+      port: config.webPort,
+      reactor: () => broker()?.reactor ?? null,
+      origins: { allowed: config.webAllowedOrigins, names: named === null ? [] : [named.host] },
+      connectionCountMax: config.connectionCountMax,
+      answer: (request, reply) => answerWebRequest(request, reply, pages),
+      onRefused: (why) => {
+        refusedCount++;
+        const nowMs = performance.now();
+        if (nowMs - refusedLoggedMs < REFUSED_LOG_INTERVAL_MS) return;
+        refusedLoggedMs = nowMs;
+        logger.warn({ why }, 'refused a WebSocket');
+      },
+    },
+    logger,
+  );
+  return { listener, onMetrics: (frame) => scraper.onFrame(frame) };
+}
+
+function unreadyReason(broker: WebPortBroker | null): string | null {
+  if (broker === null) return 'starting';
+  if (broker.isStopping()) return 'stopping';
+  const { positions } = broker;
+  if (positions.load(PositionSlot.DISK_FULL) !== 0) return 'the disk is fuller than its limit';
+  if (positions.load(PositionSlot.ALLOCATION_FAILED) !== 0)
+    return 'the disk has no room for the next segment';
+  if (positions.load(PositionSlot.DERIVED_FULL) !== 0)
+    return 'the disk has no room for consume queues';
+  if (broker.isRegistered() === false) return 'not registered with any name server yet';
+  return null;
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
+}

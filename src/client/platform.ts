@@ -1,0 +1,74 @@
+/**
+ * @agent any
+ *
+ * What a client needs of the place it runs in. The entry point sets it (index.ts for Node, browser.ts),
+ * so that everything else runs in both; without an entry point there is none.
+ */
+import type { Transport } from './client-core.ts';
+
+/** What `sysFlag` says of a compressed body (CompressionType.java). */
+export type CompressionKind = 'zlib' | 'zstd' | 'lz4';
+
+export interface Platform {
+  readonly transport: Transport;
+  /** By what brokers and message ids tell this machine from others: IPv4, dotted. */
+  readonly hostAddress: string;
+  readonly processId: number;
+  /** Calls back when everything that is ready now has run, before the next wait for the network. */
+  readonly afterTurn: (callback: () => void) => void;
+  /** Text of UTF-8 bytes; what is no UTF-8 becomes U+FFFD. */
+  readonly decodeText: (bytes: Uint8Array, start: number, end: number) => string;
+  /** Text of bytes below 0x80. */
+  readonly decodeAscii: (bytes: Uint8Array, start: number, end: number) => string;
+  /** Bytes that may hold anything. */
+  readonly allocate: (bytes: number) => Uint8Array;
+  /** zlib at level 5; null where it can only be done later, and bodies are sent as they are. */
+  readonly deflate: ((bytes: Uint8Array) => Uint8Array) | null;
+  /** A promise where it can only be done later. @throws Error where the kind is not known here */
+  readonly decompress: (
+    bytes: Uint8Array,
+    kind: CompressionKind,
+  ) => Uint8Array | Promise<Uint8Array>;
+}
+
+let installed: Platform | null = null;
+
+export function installPlatform(platform: Platform): void {
+  installed = platform;
+}
+
+export function currentPlatform(): Platform {
+  if (installed === null)
+    throw new Error('import the client from millrace/client or millrace/browser');
+  return installed;
+}
+
+/** A timer that never keeps a program from ending. */
+export type BackgroundTimer = ReturnType<typeof setTimeout>;
+
+export function startBackgroundTimer(callback: () => void, delayMs: number): BackgroundTimer {
+  const timer = setTimeout(callback, delayMs);
+  keepProgramAlive(timer, false);
+  return timer;
+}
+
+/** Whether a timer keeps the program from ending; browsers know no such thing. */
+export function keepProgramAlive(timer: BackgroundTimer, isKept: boolean): void {
+  const handle: { ref?: () => unknown; unref?: () => unknown } = Object(timer) as object;
+  if (isKept) handle.ref?.();
+  else handle.unref?.();
+}
+
+/** Ends after a time, or when the signal says so; never rejects. */
+export async function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, delayMs);
+    signal?.addEventListener('abort', done);
+  });
+}

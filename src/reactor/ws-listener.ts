@@ -1,0 +1,270 @@
+/**
+ * @agent reactor
+ *
+ * The web listener on node:http and ws. A socket that is not to be read is paused, as a TCP one is.
+ */
+import http from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { WebSocket, WebSocketServer } from 'ws';
+import { listenFailed } from '../base/errors.ts';
+import { Listener } from '../workers/ring-messages.ts';
+import type { CloseReason, Peer } from './peer.ts';
+import {
+  CLOSE_TIMEOUT_MS,
+  closeCodeOf,
+  MESSAGE_BYTES_MAX,
+  upgradeRefusal,
+  type WebListener,
+  type WebListenerOptions,
+  type WebReply,
+} from './web-listener.ts';
+
+/** Time for the head of a request. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 15_000;
+
+/** The socket below a WebSocket, as far as it is needed here. */
+interface Socket extends Duplex {
+  readonly remoteAddress?: string;
+  readonly remotePort?: number;
+  readonly localAddress?: string;
+  readonly bytesWritten: number;
+}
+
+class WsPeer implements Peer {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly #webSocket: WebSocket;
+  readonly #socket: Socket;
+  readonly #output: OutputBlock;
+
+  constructor(webSocket: WebSocket, socket: Socket, output: OutputBlock) {
+    this.#output = output;
+    this.#webSocket = webSocket;
+    this.#socket = socket;
+    this.remoteAddress = socket.remoteAddress ?? '0.0.0.0';
+    this.remotePort = socket.remotePort ?? 0;
+    this.localAddress = socket.localAddress ?? '127.0.0.1';
+  }
+
+  /** Nothing is compressed, so that nothing waits outside of the socket. */
+  get pendingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  get bytesWritten(): number {
+    return this.#socket.bytesWritten;
+  }
+
+  /**
+   * Writes the message itself, head and bytes in one piece: ws would write them in two, which costs more
+   * than to copy some KiB. Its own frames, pongs and closes, stand before or behind, each whole.
+   */
+  write(bytes: Buffer, onWritten: () => void): void {
+    const socket = this.#socket;
+    if (this.#webSocket.readyState !== OPEN) return;
+    const block = this.#output.take(bytes);
+    if (block === null) {
+      this.#webSocket.send(bytes, BINARY, onWritten);
+      return;
+    }
+    socket.write(block, onWritten);
+    if (socket.writableLength > 0) this.#output.give();
+  }
+
+  pause(): void {
+    this.#webSocket.pause();
+  }
+
+  resume(): void {
+    this.#webSocket.resume();
+  }
+
+  end(): void {
+    this.#webSocket.close(closeCodeOf('asked').code);
+  }
+
+  destroy(reason: CloseReason): void {
+    // A peer that does not read would not read why, either.
+    if (reason === 'not-reading') {
+      this.#webSocket.terminate();
+      return;
+    }
+    const { code, text } = closeCodeOf(reason);
+    // Paused, its goodbye would never be read.
+    this.#webSocket.resume();
+    this.#webSocket.close(code, text);
+  }
+}
+
+const BINARY = { binary: true };
+const OPEN = 1;
+const BINARY_AND_FINAL = 0x82;
+const HEAD_BYTES_MAX = 4;
+/** Messages up to this long are copied behind their head. */
+const COPIED_BYTES_MAX = 32 * 1024;
+
+/** Memory in which messages stand with their heads; used again unless a socket has kept it. */
+class OutputBlock {
+  #block = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + COPIED_BYTES_MAX);
+
+  /** The message, whole; null where it is too long. */
+  take(bytes: Buffer): Buffer | null {
+    const { length } = bytes;
+    if (length > COPIED_BYTES_MAX) return null;
+    const block = this.#block;
+    block[0] = BINARY_AND_FINAL;
+    if (length < 126) block[1] = length;
+    else {
+      block[1] = 126;
+      block[2] = length >> 8;
+      block[3] = length & 0xff;
+    }
+    const headBytes = length < 126 ? 2 : HEAD_BYTES_MAX;
+    bytes.copy(block, headBytes);
+    return block.subarray(0, headBytes + length);
+  }
+
+  /** What was taken last belongs to a socket now. */
+  give(): void {
+    this.#block = Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + COPIED_BYTES_MAX);
+  }
+}
+
+/** @throws BrokerError LISTEN_FAILED */
+export async function openWsListener(options: WebListenerOptions): Promise<WebListener> {
+  let webSockets: WebSocketServer | null = null;
+  const settings = {
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MESSAGE_BYTES_MAX,
+    clientTracking: true,
+    handleProtocols: () => false as const,
+    // Not in its types yet.
+    closeTimeout: CLOSE_TIMEOUT_MS,
+  };
+  const server = http.createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
+    (request, response) => {
+      request.resume();
+      options.answer(
+        { method: request.method ?? '', path: pathOf(request) },
+        new NodeReply(response),
+      );
+    },
+  );
+  server.maxConnections = options.connectionCountMax;
+  server.on('clientError', (_error, socket) => socket.destroy());
+  server.on('upgrade', (request, socket, head) => {
+    const refusal = upgradeRefusal(
+      options,
+      pathOf(request),
+      request.headers.origin,
+      request.headers.host,
+    );
+    if (refusal !== null) {
+      refuseUpgrade(socket, refusal);
+      return;
+    }
+    // Loaded for the first WebSocket: 3 MB that a broker without them does not need.
+    webSockets ??= new (
+      createRequire(import.meta.url)('ws') as typeof import('ws')
+    ).WebSocketServer(settings);
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket));
+  });
+
+  const output = new OutputBlock();
+  const open = (webSocket: WebSocket, socket: Duplex): void => {
+    const peer = new WsPeer(webSocket, socket as Socket, output);
+    const reactor = options.reactor();
+    const connection = reactor?.accept(peer, Listener.WEB) ?? null;
+    // ws closes by itself what breaks its protocol, and tells here why.
+    webSocket.on('error', () => {});
+    if (reactor === null || connection === null) {
+      peer.destroy('input-overflow');
+      return;
+    }
+    webSocket.on('message', (data: Buffer, isBinary: boolean) => {
+      if (isBinary) reactor.onInput(connection, data);
+      else reactor.end(connection, 'text-message');
+    });
+    webSocket.on('close', () => reactor.onClosed(connection));
+  };
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(listenFailed(options, '--web-port', cause)),
+    );
+    server.listen({ port: options.port, host: options.address, backlog: 4096 }, resolve);
+  });
+  return {
+    library: 'ws',
+    port: (server.address() as AddressInfo).port,
+    stopAccepting: () => {
+      server.close();
+      server.closeIdleConnections();
+    },
+    close: async () => {
+      const ended = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      const clients = [...(webSockets?.clients ?? [])];
+      const allGone = Promise.all(
+        clients.map((client) => new Promise((resolve) => client.once('close', resolve))),
+      );
+      // Each has been told; those that do not answer are cut by ws after its own time.
+      await allGone;
+      await ended;
+    },
+  };
+}
+
+function pathOf(request: http.IncomingMessage): string {
+  return (request.url ?? '/').split('?', 1)[0];
+}
+
+function refuseUpgrade(socket: Duplex, refusal: { status: number; text: string }): void {
+  const body = `${refusal.text}\n`;
+  socket.on('error', () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${http.STATUS_CODES[refusal.status]}\r\n` +
+      `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+      `connection: close\r\n\r\n${body}`,
+  );
+}
+
+class NodeReply implements WebReply {
+  readonly #response: http.ServerResponse;
+
+  constructor(response: http.ServerResponse) {
+    this.#response = response;
+  }
+
+  get isOpen(): boolean {
+    return !this.#response.destroyed;
+  }
+
+  begin(status: number, headers: Readonly<Record<string, string>>): void {
+    this.#response.writeHead(status, headers);
+  }
+
+  write(text: string): Promise<void> {
+    const response = this.#response;
+    if (response.write(text) || response.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        response.off('drain', done);
+        response.off('close', done);
+        resolve();
+      };
+      response.on('drain', done);
+      response.on('close', done);
+    });
+  }
+
+  end(text: string): void {
+    this.#response.end(text);
+  }
+}
