@@ -113,7 +113,7 @@ export class DispatcherMetrics {
     offset: number,
   ): void {
     const { topics, storeTimestampIn } = this.#options;
-    const queue = topics.topicNamed(topic)?.queues[queueId]?.consumeQueue;
+    const queue = topics.topicNamed(topic)?.queues[queueId];
     const messages = Math.max(0, (queue?.maxOffset ?? 0) - offset);
     const labels = {
       ...this.#labels,
