@@ -488,7 +488,13 @@ interface ThreadEvents {
   onDeath: (thread: string, error: unknown) => void;
 }
 
-/** Starts every thread but the main one and waits until each has made its agents. */
+/** Time for a thread to make its agents: it takes 0.1 s, and some seconds where many others want the cores. */
+const THREAD_START_MS_MAX = 30_000;
+
+/**
+ * Starts every thread but the main one and waits until each has made its agents.
+ * @throws BrokerError AGENT_DIED where one ends or hangs before that
+ */
 async function startThreads(
   placement: Placement,
   startOf: (thread: string) => ThreadStart,
@@ -505,14 +511,29 @@ async function startThreads(
         name: thread,
       });
       threads.set(thread, worker);
-      worker.on('error', (error) => events.onDeath(thread, error));
-      worker.on('exit', (code) => events.onDeath(thread, new Error(`exit with code ${code}`)));
-      return new Promise<void>((resolve) => {
+      return new Promise<void>((resolve, reject) => {
+        const fail = (what: string, cause?: unknown): void =>
+          reject(new BrokerError('AGENT_DIED', `thread ${thread} ${what}`, { cause }));
+        const timer = setTimeout(
+          () => fail(`did not start within ${THREAD_START_MS_MAX} ms; start again`),
+          THREAD_START_MS_MAX,
+        );
+        // Before it has started nobody waits for a death but this.
+        const onDeath = (error: unknown): void => {
+          clearTimeout(timer);
+          fail(`ended before it had started: ${String(error)}`, error);
+          events.onDeath(thread, error);
+        };
+        worker.on('error', onDeath);
+        worker.on('exit', (code) => onDeath(new Error(`exit with code ${code}`)));
         worker.on('message', (message: ThreadMessage) => {
           if (message.kind === 'wake') events.onWake();
           else if (message.kind === 'log')
             events.logger[message.level](message.fields, message.message);
-          else resolve();
+          else {
+            clearTimeout(timer);
+            resolve();
+          }
         });
       });
     });
