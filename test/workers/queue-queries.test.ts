@@ -16,7 +16,7 @@ function startOf(queue: { minOffset: number; bytesBehind: number } | null): numb
     },
   };
   const topics = {
-    topicNamed: () => ({ queues: consumeQueue === false ? [] : [{ consumeQueue }] }),
+    topicNamed: () => ({ queues: consumeQueue === false ? [] : [consumeQueue] }),
   };
   const options = { topics, positions, inMemoryBytesMax: 4_000 };
   const queries = new QueueQueries(options as unknown as QueueQueriesOptions);
