@@ -4,6 +4,7 @@
  * What the properties of a half message say of its transaction, found in one walk over their bytes and
  * without strings: each field is a place in the record's buffer, -1 where there is none.
  */
+import { keyIs } from '../protocol/byte-table.ts';
 import { PropertyName } from '../protocol/message-properties.ts';
 import type { RecordView } from '../protocol/message-record.ts';
 
@@ -54,10 +55,10 @@ export class HalfProperties {
       while (at < end && buffer[at] !== NAME_END && buffer[at] !== VALUE_END) at++;
       if (at >= end) return;
       if (buffer[at++] === VALUE_END) continue;
-      const nameBytes = at - 1 - nameStart;
+      const nameEnd = at - 1;
       const valueStart = at;
       while (at < end && buffer[at] !== VALUE_END) at++;
-      if (at > valueStart) this.#notice(buffer, nameStart, nameBytes, valueStart, at);
+      if (at > valueStart) this.#notice(buffer, nameStart, nameEnd, valueStart, at);
       at++;
     }
   }
@@ -65,37 +66,29 @@ export class HalfProperties {
   #notice(
     bytes: Buffer,
     nameStart: number,
-    nameBytes: number,
+    nameEnd: number,
     valueStart: number,
     valueEnd: number,
   ): void {
-    if (this.groupStart < 0 && nameIs(bytes, nameStart, nameBytes, groupName)) {
+    if (this.groupStart < 0 && keyIs(groupName, bytes, nameStart, nameEnd)) {
       this.groupStart = valueStart;
       this.groupEnd = valueEnd;
-    } else if (this.topicStart < 0 && nameIs(bytes, nameStart, nameBytes, topicName)) {
+    } else if (this.topicStart < 0 && keyIs(topicName, bytes, nameStart, nameEnd)) {
       this.topicStart = valueStart;
       this.topicEnd = valueEnd;
-    } else if (this.queueId < 0 && nameIs(bytes, nameStart, nameBytes, queueName)) {
+    } else if (this.queueId < 0 && keyIs(queueName, bytes, nameStart, nameEnd)) {
       this.queueId = queueIdOf(bytes, valueStart, valueEnd);
-    } else if (this.immunityStart < 0 && nameIs(bytes, nameStart, nameBytes, immunityName)) {
+    } else if (this.immunityStart < 0 && keyIs(immunityName, bytes, nameStart, nameEnd)) {
       this.immunityStart = valueStart;
       this.immunityEnd = valueEnd;
-    } else if (this.movedFromStart < 0 && nameIs(bytes, nameStart, nameBytes, movedFromName)) {
+    } else if (this.movedFromStart < 0 && keyIs(movedFromName, bytes, nameStart, nameEnd)) {
       this.movedFromStart = valueStart;
       this.movedFromEnd = valueEnd;
     } else {
       for (let index = 0; index < laterNames.length; index++)
-        if (nameIs(bytes, nameStart, nameBytes, laterNames[index])) this.isForLater = true;
+        if (keyIs(laterNames[index], bytes, nameStart, nameEnd)) this.isForLater = true;
     }
   }
-}
-
-function nameIs(bytes: Buffer, start: number, length: number, name: Uint8Array): boolean {
-  if (length !== name.length) return false;
-  for (let index = 0; index < length; index++) {
-    if (bytes[start + index] !== name[index]) return false;
-  }
-  return true;
 }
 
 function queueIdOf(bytes: Buffer, start: number, end: number): number {

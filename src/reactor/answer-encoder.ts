@@ -54,7 +54,7 @@ const remarkBeyondEnd = ascii('OFFSET_OVERFLOW_BADLY');
 const remarkTooSmall = ascii('OFFSET_TOO_SMALL');
 
 /** Remarks of appends that failed; ASCII without quotes. */
-export function appendRemark(code: number): Buffer {
+function appendRemark(code: number): Buffer {
   switch (code) {
     case ResponseCode.SERVICE_NOT_AVAILABLE:
       return remarkDiskFull;

@@ -29,6 +29,7 @@ import {
   wantedDeliverMs,
 } from '../broker/timer-message.ts';
 import { TransactionTable } from '../broker/transaction-table.ts';
+import { keyIs } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
 import {
@@ -349,7 +350,7 @@ export class TransactionService implements HalfTimers {
     const isHalf =
       view.physicalOffset === physicalOffset &&
       view.propertiesBytes <= PROPERTIES_BYTES_MAX &&
-      isName(segment.bytes, topicStart, topicStart + topicBytes, halfTopic);
+      keyIs(halfTopic, segment.bytes, topicStart, topicStart + topicBytes);
     return isHalf ? view : null;
   }
 
@@ -406,7 +407,7 @@ export class TransactionService implements HalfTimers {
     const { buffer } = half;
     const { queueId, topicStart, topicEnd } = found;
     const isNowhere =
-      topicStart < 0 || queueId < 0 || isName(buffer, topicStart, topicEnd, halfTopic);
+      topicStart < 0 || queueId < 0 || keyIs(halfTopic, buffer, topicStart, topicEnd);
     if (isNowhere) return 'the message does not say where it belongs';
     const sysFlag = (half.sysFlag & ~SysFlag.TRANSACTION_MASK) | SysFlag.TRANSACTION_COMMIT;
     if (found.isForLater) return this.#commitForLater(half, sysFlag, answerTo);
@@ -529,7 +530,3 @@ function immunityMs(text: string | undefined, transactionTimeOut: number): numbe
 
 const goneTopic = (topic: string): string =>
   `the topic ${topic} of the message does not exist any more`;
-
-function isName(bytes: Buffer, start: number, end: number, name: Buffer): boolean {
-  return end - start === name.length && bytes.compare(name, 0, name.length, start, end) === 0;
-}
