@@ -33,7 +33,7 @@ import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
-import { PositionSlot } from '../store/store-positions.ts';
+import { ClosingState, PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
 import { allocateBrokerMemory, type Placement } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
@@ -415,8 +415,11 @@ async function start(
     await settle();
     await waitUntil(() => {
       runner.schedule();
-      return reactor.isDrained;
+      const isWriting =
+        factory.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WRITING;
+      return reactor.isDrained && !isWriting;
     });
+    const isWhole = factory.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WHOLE;
     runner.close();
     factory.close();
     await web?.listener.close();
@@ -425,7 +428,9 @@ async function start(
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
       await ended;
     }
-    directory.markClean();
+    // Else the next start looks at the log for what is missing, as after a crash.
+    if (isWhole && factory.positions.load(PositionSlot.FILES_CLOSED) === 1) directory.markClean();
+    else logger.info({}, 'left the rest of the consume queues to the next start');
     directory.release();
     await Promise.all(closings);
   };

@@ -43,10 +43,23 @@ export const PositionSlot = {
   WANTED_MINIMUM: 13,
   /** dispatcher: what waits below (timed messages, halves) has a copy above that is on disk. */
   MOVED: 14,
+  /** dispatcher: a ClosingState. */
+  DERIVED_CLOSING: 15,
+  /** flusher: 1 once it has closed with everything on disk that it was given. */
+  FILES_CLOSED: 16,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 
-const SLOT_COUNT = 16;
+/** How far the derived files are while the broker stops. */
+export const ClosingState = {
+  WRITING: 0,
+  /** All is written, and nothing that a crash has left stands behind it. */
+  WHOLE: 1,
+  /** There was no time, or no room, for all. */
+  PARTIAL: 2,
+} as const;
+
+const SLOT_COUNT = 17;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 

@@ -21,7 +21,7 @@ import { PartAssembler, type QueuedProducer } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
 import type { IndexStore } from '../store/index-store.ts';
-import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
 import { FrameReader } from './frame-proxy.ts';
 import type { PullCommits } from './pull-commits.ts';
@@ -105,6 +105,9 @@ const SNAPSHOT_LOG_BYTES = 64 * 1024 * 1024;
 /** Queues whose remains of a crash are cleared at once, 0.06 ms each, and the time between. */
 const SETTLES_PER_TURN = 2;
 const SETTLE_INTERVAL_MS = 3;
+/** Queues written, or looked at after a crash, in each turn while the broker stops, and the time for all of them. */
+const CLOSING_QUEUES_PER_TURN = 64;
+const CLOSING_MS_MAX = 5000;
 const DELAY_OFFSETS_INTERVAL_MS = 5000;
 
 type SyncedPositions = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'kind' | 'paths'>;
@@ -127,6 +130,7 @@ export class Dispatcher implements Agent {
   /** When the next queue of the round is written; 0: with the next turn. */
   #nextQueueMs = 0;
   #isClosing = false;
+  #closingEndMs = Infinity;
   /** What the flusher was told last that the files hold once they are synced; null before the first time. */
   #synced: SyncedPositions | null = null;
   /** A round of writes that goes on: what was dispatched when it began. */
@@ -201,8 +205,7 @@ export class Dispatcher implements Agent {
     if (nowMs >= this.#nextSettleMs) this.#settle(nowMs);
     work += commits.flush();
     toFlusher.flush();
-    // The last tasks may be longer than the ring, and this agent is not to end before they are in it.
-    if (this.#isClosing && toFlusher.waitingCount > 0) work++;
+    if (this.#isClosing) work += this.#finish(nowMs);
     toWriter.publish();
     toReactor.publish();
     return work;
@@ -229,13 +232,11 @@ export class Dispatcher implements Agent {
     );
   }
 
-  /** Writes what is left at once, and from now on with every turn that dispatches. */
+  /** Writes what is left, and from now on with every turn that dispatches. */
   prepareClose(): void {
     this.#isClosing = true;
     this.#options.transactions.storeOps();
     this.#options.timers.prepareClose();
-    // What another broker finds after a stop in order is whole.
-    this.#options.consumeQueues.settle(Infinity);
     this.#nextDelayMs = Infinity;
     this.#isStale = true;
     this.#round = null;
@@ -367,8 +368,11 @@ export class Dispatcher implements Agent {
     const pauseMs = toWriteCount === 0 ? 0 : Math.min(QUEUE_PAUSE_MS_MAX, ROUND_MS / toWriteCount);
     this.#nextQueueMs = pauseMs < QUEUE_PAUSE_MS_MIN ? 0 : nowMs + pauseMs;
     try {
-      if (!consumeQueues.continueRound(this.#isClosing ? Infinity : QUEUE_WRITES_PER_TURN)) {
-        if (consumeQueues.unsyncedCount >= PATHS_PER_TASK) this.#syncUnsynced(this.#synced);
+      const countMax = this.#isClosing ? CLOSING_QUEUES_PER_TURN : QUEUE_WRITES_PER_TURN;
+      if (!consumeQueues.continueRound(countMax)) {
+        // The last sync is one for all: each may write everything that the file system has not written.
+        if (!this.#isClosing && consumeQueues.unsyncedCount >= PATHS_PER_TASK)
+          this.#syncUnsynced(this.#synced);
         return this.#nextQueueMs === 0 ? 1 : 0;
       }
       this.#round = null;
@@ -410,6 +414,24 @@ export class Dispatcher implements Agent {
     const bytes = consumeQueues.snapshot(position, end);
     const task: FlusherTask = { kind: 'queues', path, bytes, afterFlushed: end };
     toFlusher.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
+  }
+
+  /**
+   * While the broker stops: says that all derived files are whole once the flusher has its last task, so
+   * that another broker may rely on them, or that they will not be. A stop does not wait for as long as tens
+   * of thousands of queues take on a slow disk: they are built from the log again.
+   */
+  #finish(nowMs: number): number {
+    const { consumeQueues, positions, toFlusher } = this.#options;
+    this.#closingEndMs = Math.min(this.#closingEndMs, nowMs + CLOSING_MS_MAX);
+    const isWritten = this.#round === null && !this.#isStale && toFlusher.waitingCount === 0;
+    if (isWritten && !consumeQueues.isSettled) consumeQueues.settle(CLOSING_QUEUES_PER_TURN);
+    let state: number = ClosingState.WRITING;
+    if (isWritten && consumeQueues.isSettled) state = ClosingState.WHOLE;
+    else if (nowMs >= this.#closingEndMs) state = ClosingState.PARTIAL;
+    if (positions.load(PositionSlot.DERIVED_CLOSING) !== state)
+      positions.publish(PositionSlot.DERIVED_CLOSING, state);
+    return state === ClosingState.WRITING ? 1 : 0;
   }
 
   /** Clears what a crash has left behind the ends of queues, little by little. */

@@ -119,6 +119,7 @@ export class Flusher implements Agent {
     this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
     // Without it the next start only has more to look through.
     this.#whereSpace(() => this.#writeCheckpoint());
+    this.#options.positions.publish(PositionSlot.FILES_CLOSED, this.#tasks.length === 0 ? 1 : 0);
   }
 
   /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */

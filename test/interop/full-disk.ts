@@ -57,8 +57,7 @@ export async function fullDisk(options: {
     broker = await start();
     const others = path.join(disk, 'others');
     fs.writeFileSync(others, Buffer.alloc(16 * 1024 * 1024));
-    const client = await RawClient.connect(options.port);
-    await client.request(heartbeatRequest('reader', GROUP, TOPIC));
+    let client = await join(options.port);
     const acknowledged: string[] = [];
     const send = async (): Promise<number> => {
       const body = `${String(acknowledged.length).padStart(8, '0')} `.padEnd(BODY_BYTES, 'x');
@@ -92,15 +91,30 @@ export async function fullDisk(options: {
     client.close();
     await broker.kill();
     broker = await start();
-    const later = await RawClient.connect(options.port);
-    await later.request(heartbeatRequest('reader', GROUP, TOPIC));
-    await checkAll(later, acknowledged);
-    later.close();
-    return `${before} sends taken, ${REFUSALS} more while full, taken again after ${Math.round(healedMs)} ms, ${acknowledged.length} found after a kill`;
+    client = await join(options.port);
+    await checkAll(client, acknowledged);
+
+    // It also stops in order while it can not write what it would like to write then.
+    fill(others, options.by === 'messages' ? 1 : 0.94);
+    for (let count = 0; count < 20; count++) await send();
+    client.close();
+    await broker.stop();
+    fs.rmSync(others);
+    broker = await start();
+    client = await join(options.port);
+    await checkAll(client, acknowledged);
+    client.close();
+    return `${before} sends taken, ${REFUSALS} more while full, taken again after ${Math.round(healedMs)} ms, ${acknowledged.length} found after a kill, and after a stop while full`;
   } finally {
     await broker?.stop();
     execFileSync('umount', ['-l', disk]);
   }
+}
+
+async function join(port: number): Promise<RawClient> {
+  const client = await RawClient.connect(port);
+  await client.request(heartbeatRequest('reader', GROUP, TOPIC));
+  return client;
 }
 
 /** Writes until so much of the disk is used; 1 is until it takes no more. */
