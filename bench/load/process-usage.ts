@@ -39,3 +39,9 @@ export function readMachineCpuUs(): number {
   const [user, nice, system, , , irq, softIrq] = line.split(/\s+/).slice(1).map(Number);
   return (user + nice + system + irq + softIrq) * TICK_US;
 }
+
+/** Time that this machine's cores wanted to run and the hypervisor gave to others; 0 where there is none. */
+export function readStolenUs(): number {
+  const line = fs.readFileSync('/proc/stat', 'utf8').split('\n', 1)[0];
+  return Number(line.split(/\s+/)[8] ?? 0) * TICK_US;
+}

@@ -9,7 +9,7 @@ function run(round: number, contender: string, ratePerSecond: number, cpuMs: num
   return { round, servers: 'Apache', contender, mode: 'send', result };
 }
 
-function paced(p99Ms: number, lost = 0): LatencyRun {
+function paced(p99Ms: number, lost = 0, stolenShare = 0): LatencyRun {
   const latency = {
     count: 1,
     meanMs: 1,
@@ -20,7 +20,7 @@ function paced(p99Ms: number, lost = 0): LatencyRun {
     p9999Ms: 1,
     maxMs: 1,
   };
-  return { processes: 1, ratePerSecond: 2000, result: { latency, lost, unsent: 0 } };
+  return { processes: 1, ratePerSecond: 2000, stolenShare, result: { latency, lost, unsent: 0 } };
 }
 
 describe('bars', () => {
@@ -56,5 +56,12 @@ describe('bars', () => {
     expect(barsOf([], [paced(4.9)])[0]).toMatchObject({ holds: true });
     expect(barsOf([], [paced(5.1)])[0]).toMatchObject({ holds: false });
     expect(barsOf([], [paced(1, 3)])[0]).toMatchObject({ holds: false });
+  });
+
+  test('a run that the hypervisor disturbed is no measurement, but what it lost is lost', () => {
+    expect(barsOf([], [paced(9, 0, 0.1)])[0]).toMatchObject({ value: null, holds: null });
+    const [bar] = barsOf([], [paced(9, 0, 0.1), paced(4, 0, 0.002)]);
+    expect(bar).toMatchObject({ value: 4, holds: true });
+    expect(barsOf([], [paced(4), paced(4, 1, 0.1)])[0]).toMatchObject({ holds: false });
   });
 });
