@@ -47,7 +47,9 @@ for (const serializeType of [0, 1, 2] as const) {
     offsets: Float64Array.of(99_000_000),
     first: 0,
     count: 1,
-    extras: null,
+    extra: new Uint8Array(0),
+    extraStart: 0,
+    extraEnd: 0,
     isPlain: false,
   };
   bench.add(`${name}: scan (${frame.length - 136} B)`, () => {

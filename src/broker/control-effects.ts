@@ -6,6 +6,7 @@
  * Effects take place in the order asked, and none of them calls back into the control logic.
  */
 import type { ControlMetrics } from './metrics-pages.ts';
+import type { AnswerExtra } from '../protocol/answer-extra.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
 import type { RemotingCommand } from '../protocol/remoting-command.ts';
 import type { TopicConfig } from '../protocol/topic-config.ts';
@@ -49,8 +50,8 @@ export interface AppendAnswer {
   readonly connectionId: number;
   /** CONSUMER_SEND_MSG_BACK is answered with a code alone, a send with its header. */
   readonly request: AnsweredRequest;
-  /** Fields of the answer besides; at most 1 KiB as JSON. */
-  readonly extras?: [name: string, value: string][];
+  /** A field of the answer besides, of less than 1 KiB. */
+  readonly extra?: AnswerExtra;
 }
 
 export type PersistedFile =

@@ -7,6 +7,7 @@
  *
  * Source: RecallMessageProcessor.java.
  */
+import type { AnswerExtra } from '../protocol/answer-extra.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
 import { encodeHost, encodeRecord, splitAddress } from '../protocol/record-encoder.ts';
@@ -65,7 +66,7 @@ const recallMessage: RequestHandler = (state, request, connection) => {
   const answerTo = {
     connectionId: connection.id,
     request,
-    extras: [['msgId', handle.uniqueKey] as [string, string]],
+    extra: ['msgId', handle.uniqueKey] as AnswerExtra,
   };
   const draft = { topicId: entry.topicId, queueId: destination.queueId, record };
   return state.append(draft, isOneway ? null : answerTo);

@@ -6,6 +6,7 @@
  *
  * Source: SendMessageResponseHeader.java, PullMessageResponseHeader.java.
  */
+import { extraFieldNames } from '../protocol/answer-extra.ts';
 import { MILLRACE_PROTOCOL_VERSION, LANGUAGE_OTHER, ResponseCode } from '../protocol/codes.ts';
 import { writeInt32 } from '../protocol/message-record.ts';
 import {
@@ -15,6 +16,10 @@ import {
 } from '../protocol/remoting-command.ts';
 
 const ZERO = 0x30;
+const COMMA = 0x2c;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const SPACE = 0x20;
 const HEX_DIGITS = Buffer.from('0123456789ABCDEF');
 /** Longest number that is written: 2^53 has 16 digits, and a sign. */
 const DIGITS_MAX = 20;
@@ -85,8 +90,10 @@ export interface SendAnswer {
   offsets: Float64Array;
   first: number;
   count: number;
-  /** Further fields; null for most. */
-  extras: readonly (readonly [name: string, value: string])[] | null;
+  /** One more field where there is one: `extra[extraStart, extraEnd)`, its name's place and its value. */
+  extra: Uint8Array;
+  extraStart: number;
+  extraEnd: number;
 }
 
 export interface PullAnswer {
@@ -111,7 +118,9 @@ export function emptySendAnswer(): SendAnswer {
     offsets: new Float64Array(0),
     first: 0,
     count: 0,
-    extras: null,
+    extra: new Uint8Array(0),
+    extraStart: 0,
+    extraEnd: 0,
   };
 }
 
@@ -197,12 +206,12 @@ export class AnswerEncoder {
       at = putNumber(target, at, answer.queueOffset);
       target[at++] = 0x22;
     }
-    if (answer.extras !== null) {
-      let comma = hasHeader ? ',' : '';
-      for (const [name, value] of answer.extras) {
-        at += target.write(`${comma}${JSON.stringify(name)}:${JSON.stringify(value)}`, at);
-        comma = ',';
-      }
+    const { extra, extraStart, extraEnd } = answer;
+    if (extraStart < extraEnd) {
+      if (hasHeader) target[at++] = COMMA;
+      at = put(target, at, extraNames[extra[extraStart]].json);
+      at = putJsonText(target, at, extra, extraStart + 1, extraEnd);
+      target[at++] = QUOTE;
     }
     at = put(target, at, jsonOpaque);
     at = putNumber(target, at, answer.opaque);
@@ -239,9 +248,10 @@ export class AnswerEncoder {
       at = putNumber(target, valueAt, answer.queueOffset);
       writeInt32(target, at - valueAt, valueAt - 4);
     }
-    if (answer.extras !== null) {
-      for (const [name, value] of answer.extras)
-        at = putField(target, at, Buffer.from(name), Buffer.from(value));
+    const { extra, extraStart, extraEnd } = answer;
+    if (extraStart < extraEnd) {
+      const { name } = extraNames[extra[extraStart]];
+      at = putField(target, at, name, extra.subarray(extraStart + 1, extraEnd));
     }
     writeInt32(target, at - fieldsLengthAt - 4, fieldsLengthAt);
     return at;
@@ -250,9 +260,10 @@ export class AnswerEncoder {
   #writeMsgpackSend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
     const remark = answer.code === ResponseCode.SUCCESS ? null : appendRemark(answer.code);
     let at = writeMsgpackHead(target, start, answer.code, answer.opaque, remark);
-    const { extras } = answer;
+    const { extra, extraStart, extraEnd } = answer;
+    const hasExtra = extraStart < extraEnd;
     target[at++] = MSGPACK_MAP16;
-    target.writeUInt16BE((hasHeader ? SEND_FIELD_COUNT : 0) + (extras?.length ?? 0), at);
+    target.writeUInt16BE((hasHeader ? SEND_FIELD_COUNT : 0) + (hasExtra ? 1 : 0), at);
     at += 2;
     if (hasHeader) {
       at = put(target, at, this.#msgpackSendFields);
@@ -264,17 +275,11 @@ export class AnswerEncoder {
       at = putMsgpackNumber(target, put(target, at, msgpackQueueId), answer.queueId);
       at = putMsgpackNumber(target, put(target, at, msgpackQueueOffset), answer.queueOffset);
     }
-    if (extras === null) return at;
-    for (const pair of extras) {
-      for (const text of pair) {
-        const valueAt = at + 5;
-        const length = target.write(text, valueAt);
-        target[at] = MSGPACK_STR32;
-        writeInt32(target, length, at + 1);
-        at = valueAt + length;
-      }
-    }
-    return at;
+    if (!hasExtra) return at;
+    at = put(target, at, extraNames[extra[extraStart]].msgpack);
+    target[at] = MSGPACK_STR32;
+    writeInt32(target, extraEnd - extraStart - 1, at + 1);
+    return put(target, at + 5, extra.subarray(extraStart + 1, extraEnd));
   }
 }
 
@@ -300,6 +305,13 @@ function msgpackText(text: Buffer | string): Buffer {
       : Buffer.of(MSGPACK_STR16, length >> 8, length & 255);
   return Buffer.concat([head, bytes]);
 }
+
+/** Each name of `extraFieldNames` as the codecs write it. */
+const extraNames = extraFieldNames.map((name) => ({
+  name: ascii(name),
+  json: ascii(`"${name}":"`),
+  msgpack: msgpackText(name),
+}));
 
 const empty = Buffer.alloc(0);
 const jsonQueueId = ascii('","queueId":"');
@@ -435,7 +447,7 @@ function putFieldName(target: Buffer, at: number, name: Buffer): number {
   return put(target, at + 2, name) + 4;
 }
 
-function putField(target: Buffer, at: number, name: Buffer, value: Buffer): number {
+function putField(target: Buffer, at: number, name: Buffer, value: Uint8Array): number {
   const valueAt = putFieldName(target, at, name);
   writeInt32(target, value.length, valueAt - 4);
   return put(target, valueAt, value);
@@ -449,11 +461,27 @@ function putNumberField(target: Buffer, at: number, name: Buffer, value: number)
 }
 
 /** Long constants by copy, short ones by a loop: a call costs about as much as 32 bytes. */
-function put(target: Buffer, at: number, bytes: Buffer): number {
+function put(target: Buffer, at: number, bytes: Uint8Array): number {
   const length = bytes.length;
-  if (length > 32) bytes.copy(target, at);
+  if (length > 32) target.set(bytes, at);
   else for (let index = 0; index < length; index++) target[at + index] = bytes[index];
   return at + length;
+}
+
+/** The characters of a JSON string, from UTF-8; what must not stand in one is escaped. */
+function putJsonText(
+  target: Buffer,
+  at: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  for (let index = start; index < end; index++) {
+    const byte = bytes[index];
+    if (byte >= SPACE && byte !== QUOTE && byte !== BACKSLASH) target[at++] = byte;
+    else at += target.write(`\\u${byte.toString(16).padStart(4, '0')}`, at);
+  }
+  return at;
 }
 
 const digits = new Uint8Array(DIGITS_MAX);

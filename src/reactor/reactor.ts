@@ -41,7 +41,6 @@ import {
   MessageType,
   METRICS_CONNECTION_ID,
   pullAnswerMessage,
-  readExtras,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
 import {
@@ -211,9 +210,13 @@ export class Reactor implements Agent {
       work += this.#drain(inbound[index], this.#assemblers[index]);
     }
     this.#publish();
-    if (this.#dirty.length > 0) this.#flush();
     if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
     return work;
+  }
+
+  /** One write for each connection, however many turns have made its answers. */
+  endTurns(): void {
+    if (this.#dirty.length > 0) this.#flush();
   }
 
   nextDeadlineMs(): number {
@@ -409,7 +412,9 @@ export class Reactor implements Agent {
     answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2];
     answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
     const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
-    answer.extras = extraBytes === 0 ? null : readExtras(ring, extraBytes);
+    answer.extraEnd = offset + ring.payloadBytes;
+    answer.extraStart = answer.extraEnd - extraBytes;
+    answer.extra = ring.bytes;
     answer.isPlain = int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN;
     answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2];
     answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3];

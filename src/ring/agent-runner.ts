@@ -172,6 +172,7 @@ export class EventLoopRunner {
       this.#doorbell.stayAwake();
       let cycle = 0;
       while (cycle < CYCLES_PER_TURN && runAll(this.#agents, this.#nowMs()) > 0) cycle++;
+      for (let index = 0; index < this.#agents.length; index++) this.#agents[index].endTurns?.();
       if (cycle === CYCLES_PER_TURN) {
         this.schedule();
         return;

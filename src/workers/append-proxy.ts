@@ -6,6 +6,7 @@
  */
 import type { MonotonicClock } from '../base/clock.ts';
 import type { AppendAnswer } from '../broker/control-effects.ts';
+import { EXTRA_BYTES_MAX, writeExtra } from '../protocol/answer-extra.ts';
 import { RequestCode } from '../protocol/codes.ts';
 import type { RecordView } from '../protocol/message-record.ts';
 import {
@@ -17,14 +18,7 @@ import {
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
-import {
-  AnswerKind,
-  appendMessage,
-  encodeExtras,
-  EXTRA_BYTES_MAX,
-  MessageType,
-  pooledTail,
-} from './ring-messages.ts';
+import { AnswerKind, appendMessage, MessageType, pooledTail } from './ring-messages.ts';
 
 const sendCodes: ReadonlySet<number> = new Set([
   RequestCode.SEND_MESSAGE,
@@ -71,6 +65,7 @@ export class AppendProxy {
   /** Where the record goes that was claimed last. */
   #target: Buffer = Buffer.alloc(0);
   #targetStart = 0;
+  readonly #extra = Buffer.alloc(EXTRA_BYTES_MAX);
   readonly #claimed = { offset: 0, payloadBytes: 0, extraBytes: 0 };
 
   #claim(recordBytes: number, answerTo: AppendAnswer | null): boolean {
@@ -78,8 +73,9 @@ export class AppendProxy {
     const isPooled =
       appendMessage.totalBytes + recordBytes + EXTRA_BYTES_MAX > ring.payloadBytesMax;
     const bytesBefore = appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
-    const extras = answerTo?.extras === undefined ? '' : encodeExtras(answerTo.extras);
-    const payloadBytes = bytesBefore + Buffer.byteLength(extras);
+    const extra = answerTo?.extra;
+    const extraBytes = extra === undefined ? 0 : writeExtra(this.#extra, 0, extra);
+    const payloadBytes = bytesBefore + extraBytes;
     const offset = ring.claim(
       isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND,
       payloadBytes,
@@ -97,11 +93,11 @@ export class AppendProxy {
       this.#target = ring.bytes;
       this.#targetStart = offset + appendMessage.totalBytes;
     }
-    if (extras !== '') ring.bytes.write(extras, offset + bytesBefore);
+    if (extraBytes > 0) this.#extra.copy(ring.bytes, offset + bytesBefore, 0, extraBytes);
     const claimed = this.#claimed;
     claimed.offset = offset;
     claimed.payloadBytes = payloadBytes;
-    claimed.extraBytes = payloadBytes - bytesBefore;
+    claimed.extraBytes = extraBytes;
     return true;
   }
 

@@ -9,7 +9,6 @@ import type { SerializeType } from '../protocol/remoting-command.ts';
 import { layout } from '../base/layout.ts';
 import type { MetricLines } from '../base/prometheus-text.ts';
 import type { DispatcherQuestion, PublishedSettings } from '../broker/control-effects.ts';
-import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { DataVersion } from '../protocol/topic-config.ts';
 
 export const MessageType = {
@@ -72,7 +71,7 @@ export const frameMessage = layout(
 /** Follows `frameMessage` in FRAME_POOLED. */
 export const pooledTail = layout({ slot: 'i32', bytes: 'i32' }, 8);
 
-/** Then `recordCount` whole records, or `pooledTail`; then `extraBytes` of `AnswerExtras`. */
+/** Then `recordCount` whole records, or `pooledTail`; then `extraBytes` of an `AnswerExtra`. */
 export const appendMessage = layout(
   {
     connectionId: 'i32',
@@ -102,7 +101,7 @@ export const AnswerKind = {
   PLAIN: 2,
 } as const;
 
-/** Then `offsetCount` float64 physical offsets, one for each record; then `extraBytes` of `AnswerExtras`. */
+/** Then `offsetCount` float64 physical offsets, one for each record; then `extraBytes` of an `AnswerExtra`. */
 export const appendAnswerMessage = layout(
   {
     connectionId: 'i32',
@@ -117,24 +116,6 @@ export const appendAnswerMessage = layout(
   },
   40,
 );
-
-/** Fields of an answer beyond those that every send gets, as JSON: the few that have some are no hot path. */
-export type AnswerExtras = [name: string, value: string][];
-
-/** As they travel; empty where they are too long: an answer can do without. */
-export function encodeExtras(extras: AnswerExtras): string {
-  const text = JSON.stringify(extras);
-  return Buffer.byteLength(text) <= EXTRA_BYTES_MAX ? text : '';
-}
-
-/** What the last `extraBytes` of the record at the head hold. */
-export function readExtras(ring: SpscRingConsumer, extraBytes: number): AnswerExtras {
-  const end = ring.payloadOffset + ring.payloadBytes;
-  return JSON.parse(ring.bytes.toString('utf8', end - extraBytes, end)) as AnswerExtras;
-}
-
-/** Longest `AnswerExtras`. */
-export const EXTRA_BYTES_MAX = 1024;
 
 /** Then the frame, length word included. */
 export const answerBytesMessage = layout({ connectionId: 'i32', frameBytes: 'i32' }, 8);

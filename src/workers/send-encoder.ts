@@ -9,6 +9,7 @@
  */
 import type { DelayLevels } from '../broker/delay-level.ts';
 import type { TimerSettings } from '../broker/timer-message.ts';
+import { EXTRA_BYTES_MAX, extraFieldNames, writeExtra } from '../protocol/answer-extra.ts';
 import type { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { decodeProperties, PropertyName, readProperty } from '../protocol/message-properties.ts';
@@ -33,15 +34,17 @@ import { halfTopicName, keyEndOf, writeHalf } from './half-rewrite.ts';
 import { PropertyCopier } from './property-copier.ts';
 import {
   AnswerKind,
-  type AnswerExtras,
   appendMessage,
-  encodeExtras,
-  EXTRA_BYTES_MAX,
   MessageType,
   pooledTail,
   type TopicSnapshot,
 } from './ring-messages.ts';
-import { type RewrittenSend, rewriteSend, type SendRefusal } from './send-rewrite.ts';
+import {
+  type RewrittenSend,
+  rewriteSend,
+  type SendRefusal,
+  TRANSACTION_ID_LENGTH_MAX,
+} from './send-rewrite.ts';
 
 /** What an encoder needs besides the scanner and the frame that it reads. */
 export interface SendEncoderOptions {
@@ -83,6 +86,8 @@ export const SendField = {
   properties: 8,
   reconsumeTimes: 9,
 } as const;
+
+const transactionIdName = extraFieldNames.indexOf('transactionId');
 
 export class SendEncoder {
   readonly #options: SendEncoderOptions;
@@ -188,6 +193,9 @@ export class SendEncoder {
     return true;
   }
 
+  /** What the answer says besides, as it travels. */
+  readonly #extra = Buffer.alloc(EXTRA_BYTES_MAX);
+  #extraBytes = 0;
   #claimOffset = 0;
   #claimSlot = -1;
   #target: Buffer = Buffer.alloc(0);
@@ -205,7 +213,6 @@ export class SendEncoder {
     recordCount: number,
     recordsBytes: number,
     waitsForDisk: boolean,
-    extras: AnswerExtras | null,
   ): void {
     const ring = this.#options.toWriter;
     const offset = this.#claimOffset;
@@ -229,10 +236,24 @@ export class SendEncoder {
       int32[tail + 1] = recordsBytes;
       payloadBytes = appendMessage.totalBytes + pooledTail.totalBytes;
     }
-    const extraBytes =
-      extras === null ? 0 : ring.bytes.write(encodeExtras(extras), offset + payloadBytes);
+    const extraBytes = this.#extraBytes;
+    if (extraBytes > 0) this.#extra.copy(ring.bytes, offset + payloadBytes, 0, extraBytes);
     int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;
     ring.commit(payloadBytes + extraBytes);
+  }
+
+  /** The answer names the transaction by the UNIQ_KEY whose value stands there. */
+  #noteTransactionId(bytes: Buffer, start: number): void {
+    const end = keyEndOf(bytes, start);
+    const extra = this.#extra;
+    if (end - start > TRANSACTION_ID_LENGTH_MAX) {
+      const id = bytes.toString('utf8', start, end).slice(0, TRANSACTION_ID_LENGTH_MAX);
+      this.#extraBytes = writeExtra(extra, 0, ['transactionId', id]);
+      return;
+    }
+    extra[0] = transactionIdName;
+    for (let at = start; at < end; at++) extra[1 + at - start] = bytes[at];
+    this.#extraBytes = 1 + end - start;
   }
 
   #appendSingle(topic: TopicSnapshot): boolean {
@@ -296,14 +317,12 @@ export class SendEncoder {
     }
     const waitsForDisk = !this.#properties.isWaitFalse(target);
     let topicBytes = fields.topicBytes;
-    let extras: AnswerExtras | null = null;
+    this.#extraBytes = 0;
     const { hasTransaction, needsRewrite } = this.#properties;
     const half =
       hasTransaction && this.#properties.isPlainHalf(target) ? this.#halfTopic() : undefined;
     if (half !== undefined) {
-      const keyStart = this.#properties.uniqueKeyStart;
-      const key = target.toString('utf8', keyStart, keyEndOf(target, keyStart));
-      extras = [['transactionId', key.slice(0, 255)]];
+      this.#noteTransactionId(target, this.#properties.uniqueKeyStart);
       const place = this.#place;
       place.topicAt = topicAt;
       place.start = propertiesAt;
@@ -330,7 +349,8 @@ export class SendEncoder {
         this.#abandon();
         return this.#options.refuse(rewritten.code, rewritten.remark);
       }
-      extras = rewritten.extras;
+      const { extra } = rewritten;
+      this.#extraBytes = extra === null ? 0 : writeExtra(this.#extra, 0, extra);
       queueId = rewritten.queueId;
       topicId = rewritten.topicId;
       topicBytes = Buffer.byteLength(rewritten.topic);
@@ -357,7 +377,7 @@ export class SendEncoder {
     target.writeInt16BE(propertiesBytes, propertiesAt - 2);
     writeInt32(target, at - start, start);
     writeInt32(target, topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
-    this.#commit(topicId, queueId, 1, at - start, waitsForDisk, extras);
+    this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
     return true;
   }
 
@@ -503,14 +523,8 @@ export class SendEncoder {
       start = at;
       item = itemEnd;
     }
-    this.#commit(
-      topic.topicId,
-      fields.queueId,
-      itemCount,
-      start - this.#targetStart,
-      waitsForDisk,
-      null,
-    );
+    this.#extraBytes = 0;
+    this.#commit(topic.topicId, fields.queueId, itemCount, start - this.#targetStart, waitsForDisk);
     return true;
   }
 }

@@ -20,9 +20,12 @@ import {
   wantedDeliverMs,
 } from '../broker/timer-message.ts';
 import { interceptTransaction, isTransactional } from '../broker/transaction-message.ts';
+import type { AnswerExtra } from '../protocol/answer-extra.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
-import type { AnswerExtras } from './ring-messages.ts';
+
+/** Of a UNIQ_KEY so much is the transaction's id. */
+export const TRANSACTION_ID_LENGTH_MAX = 255;
 
 export interface RewriteSettings {
   brokerName: string;
@@ -46,7 +49,7 @@ export interface RewrittenSend {
   queueId: number;
   properties: string;
   /** What the answer says besides. */
-  extras: AnswerExtras | null;
+  extra: AnswerExtra | null;
 }
 
 export interface SendRefusal {
@@ -76,8 +79,8 @@ export function rewriteSend(
       };
     }
     const half = interceptTransaction(real, properties);
-    const extras: AnswerExtras = [['transactionId', uniqueKey.slice(0, 255)]];
-    return { topicId: 0, ...half, properties: encodeProperties(properties), extras };
+    const extra: AnswerExtra = ['transactionId', uniqueKey.slice(0, TRANSACTION_ID_LENGTH_MAX)];
+    return { topicId: 0, ...half, properties: encodeProperties(properties), extra };
   }
   if (level <= 0 && hasTimer(properties)) {
     const deliverMs = wantedDeliverMs(properties, nowMs, timer);
@@ -92,10 +95,10 @@ export function rewriteSend(
     if (deliverMs !== null) {
       const waiting = interceptTimer(real, properties, deliverMs);
       const handle = encodeRecallHandle({ topic: real.topic, brokerName, deliverMs, uniqueKey });
-      const extras: AnswerExtras | null = handle === null ? null : [['recallHandle', handle]];
-      return { topicId: 0, ...waiting, properties: encodeProperties(properties), extras };
+      const extra: AnswerExtra | null = handle === null ? null : ['recallHandle', handle];
+      return { topicId: 0, ...waiting, properties: encodeProperties(properties), extra };
     }
   }
   const destination = interceptDelay(real, properties, delayLevels);
-  return { topicId: 0, ...destination, properties: encodeProperties(properties), extras: null };
+  return { topicId: 0, ...destination, properties: encodeProperties(properties), extra: null };
 }

@@ -16,6 +16,7 @@ import {
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
 import { peekRequestCode, RequestScanner } from '../../src/protocol/request-scanner.ts';
+import { writeExtra } from '../../src/protocol/answer-extra.ts';
 import { AnswerEncoder } from '../../src/reactor/answer-encoder.ts';
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: false });
@@ -115,12 +116,15 @@ describe('a header in MessagePack', () => {
     const target = Buffer.alloc(4096);
     const read = (end: number): unknown[] => packr.unpack(target.subarray(8, end)) as unknown[];
     const answer = { opaque: -5, serializeType: 2, code: 0, queueId: 7, queueOffset: 300 };
+    const extra = Buffer.alloc(8);
     const send = {
       ...answer,
       offsets: Float64Array.of(1, 2, 3),
       first: 0,
       count: 3,
-      extras: [['transactionId', 'x'] as const],
+      extra,
+      extraStart: 0,
+      extraEnd: writeExtra(extra, 0, ['transactionId', 'x']),
       isPlain: false,
     };
     const sent = read(encoder.writeSend(target, 0, send));

@@ -1,10 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import {
+  type AnswerExtra,
+  EXTRA_BYTES_MAX,
+  extraFieldNames,
+  writeExtra,
+} from '../../src/protocol/answer-extra.ts';
 import { encodeHost } from '../../src/protocol/record-encoder.ts';
 import { decodeFrame } from '../../src/protocol/remoting-command.ts';
 import { AnswerEncoder, PULL_HEADER_BYTES_MAX } from '../../src/reactor/answer-encoder.ts';
 
 const offset = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+/** What a field may hold: any characters, those that JSON escapes among them. */
+const text = fc.string({
+  unit: fc.oneof(
+    fc.constantFrom('"', '\\', '\n', '\u007f', 'ü', '語'),
+    fc.string({ minLength: 1, maxLength: 1, unit: 'binary' }),
+  ),
+  minLength: 1,
+  maxLength: 60,
+});
 const codec = fc.constantFrom(0, 1, 2);
 
 describe('the answer encoder', () => {
@@ -18,10 +33,15 @@ describe('the answer encoder', () => {
         fc.integer({ min: 0, max: 65_535 }),
         offset,
         fc.array(offset, { minLength: 1, maxLength: 20 }),
-        fc.constantFrom([], [['transactionId', 'a"\\\n'] as [string, string]]),
+        fc.option(fc.tuple(fc.constantFrom(...extraFieldNames.slice(0, 2)), text), { nil: null }),
         fc.boolean(),
-        (opaque, serializeType, code, queueId, queueOffset, offsets, extras, isPlain) => {
-          const target = Buffer.alloc(3 + encoder.sendBytesMax(offsets.length) + 100);
+        (opaque, serializeType, code, queueId, queueOffset, offsets, field, isPlain) => {
+          const extra = Buffer.alloc(EXTRA_BYTES_MAX);
+          const extraEnd = field === null ? 0 : writeExtra(extra, 0, field);
+          const extras: readonly AnswerExtra[] = field === null ? [] : [field];
+          const target = Buffer.alloc(
+            3 + encoder.sendBytesMax(offsets.length) + 6 * EXTRA_BYTES_MAX,
+          );
           const answer = {
             opaque,
             serializeType,
@@ -32,7 +52,9 @@ describe('the answer encoder', () => {
             offsets: Float64Array.from(offsets),
             first: 0,
             count: offsets.length,
-            extras: extras.length === 0 ? null : extras,
+            extra,
+            extraStart: 0,
+            extraEnd,
           };
           const end = encoder.writeSend(target, 3, answer);
           expect(target.readInt32BE(3)).toBe(end - 7);
