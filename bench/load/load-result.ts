@@ -95,6 +95,8 @@ export interface LoadResult {
   readonly transactions: TransactionFigures | null;
   /** What the broker's memory grew to from the first send to the last receipt (timed, waiting). */
   readonly memory: MemoryGrowth | null;
+  /** Highest latency in ms of a send, by TIMELINE_STEP_MS; empty unless asked for. */
+  readonly timeline: readonly number[];
   readonly marks: readonly Mark[];
 }
 
@@ -166,6 +168,7 @@ export function toResult(
     timed,
     transactions,
     memory: facts.memory ?? null,
+    timeline: stage.timeline,
     marks: marks.flatMap(([mark, applies]) => (applies ? [mark] : [])),
   };
 }

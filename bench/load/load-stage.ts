@@ -71,6 +71,8 @@ export interface StageResult {
   readonly committedCount: number;
   readonly strayCheckCount: number;
   readonly lateness: LatencySummary | null;
+  /** Highest latency in ms of a send, by TIMELINE_STEP_MS of the window; empty unless asked for. */
+  readonly timeline: readonly number[];
   /** CPU between the snapshots at the window's ends, and what was done between them. */
   readonly between: {
     readonly answeredCount: number;
@@ -293,6 +295,7 @@ function addUp(
     committedCount: sum((result) => result.committedCount),
     strayCheckCount: sum((result) => result.strayCheckCount),
     lateness: summarize(results.map((result) => result.lateness)),
+    timeline: highest(results.map((result) => result.timeline)),
     between: {
       answeredCount: to.totals.answeredCount - from.totals.answeredCount,
       receivedCount: to.totals.receivedCount - from.totals.receivedCount,
@@ -305,4 +308,12 @@ function addUp(
     rssAnonBytes: to.broker?.rssAnonBytes ?? null,
     threadCoreShares: results.map((result) => result.coreShare),
   };
+}
+
+/** Of several timelines, step by step. */
+function highest(timelines: readonly (readonly number[])[]): number[] {
+  const length = Math.max(0, ...timelines.map((timeline) => timeline.length));
+  return Array.from({ length }, (_, step) =>
+    Math.max(...timelines.map((timeline) => timeline[step] ?? 0)),
+  );
 }

@@ -60,6 +60,8 @@ function describe(options: LoadOptions): string {
     paced: `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections`,
     'end-to-end': `${count(options.ratePerSecond)} msg/s over ${options.connectionCount} connections, ${options.consumerCount} consumers`,
     backlog: `${count(options.messageCount)} messages, ${options.consumerCount} consumers, pulls of 32`,
+    fill: `${count(options.messageCount)} messages`,
+    read: `all that is there, ${options.consumerCount} consumers, pulls of 32`,
     timed: `${count(options.messageCount)} messages, due over ${options.dueSeconds} s after ${options.leadSeconds} s, ${options.consumerCount} consumers`,
     transactions: `${options.connectionCount} connections x ${options.outstandingCount} outstanding, 1 % rolled back, 1 % undecided`,
     waiting: `${count(options.messageCount)} messages, due in 1 to ${options.dueDays} days`,

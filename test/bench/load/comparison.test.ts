@@ -19,6 +19,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     p999Ms: p99Ms,
     p9999Ms: p99Ms,
     maxMs: p99Ms,
+    curveMs: [],
   };
   return {
     mode: 'send',
@@ -42,6 +43,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     timed: null,
     transactions: null,
     memory: null,
+    timeline: [],
     marks,
   };
 }
