@@ -21,6 +21,9 @@ import {
 
 export type { Contender, Flush, RunningBroker, StartOptions } from './contender-process.ts';
 
+/** Millrace of this checkout as `npm start` starts it; {…} is filled in for each start. */
+export const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
+
 const APACHE_HEAP_MB = 2048;
 /**
  * Direct memory beyond the harness's small default, and the collector of Apache's own runbroker.sh. Its

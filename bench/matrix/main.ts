@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { MILLRACE_COMMAND } from '../load/contenders.ts';
 import { formatVerdicts, judge } from './bars.ts';
 import { FigureTable } from './figures.ts';
 import { machineOf } from './machine.ts';
@@ -14,7 +15,7 @@ import { pageOf } from './page.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { runRounds } from './rounds.ts';
 import { soak } from './soak.ts';
-import { MILLRACE_COMMAND, type System, systemsOf } from './systems.ts';
+import { type System, systemsOf } from './systems.ts';
 import { formatTable, tableOf } from './table.ts';
 
 const examples = `
@@ -31,6 +32,7 @@ interface Flags {
   readonly soak?: true;
   readonly rounds?: number;
   readonly seconds?: number;
+  readonly heat?: number;
   readonly minutes?: number;
   readonly messages: number;
   readonly systems?: string;
@@ -60,6 +62,11 @@ function readFlags(): Flags {
     .option('--soak', 'Millrace alone, for long: stalls, memory, cost by messages stored')
     .option('--rounds <N>', 'rounds (default: 3; with --quick 1)', integer)
     .option('--seconds <N>', 'length of a measurement', number(0.5, false))
+    .option(
+      '--heat <N>',
+      'seconds of sends before the first row of a broker process',
+      number(0.5, false),
+    )
     .option(
       '--minutes <N>',
       'no round is begun that would last longer (default: 40)',
@@ -95,7 +102,11 @@ function prepared(systems: readonly System[], log: (line: string) => void): Syst
 
 function durationsOf(flags: Flags): Durations {
   const durations = flags.quick ? quickDurations : standardDurations;
-  return flags.seconds === undefined ? durations : { ...durations, seconds: flags.seconds };
+  return {
+    ...durations,
+    seconds: flags.seconds ?? durations.seconds,
+    heatSeconds: flags.heat ?? durations.heatSeconds,
+  };
 }
 
 /** Type of a tmpfs in statfs(2). */

@@ -2,8 +2,9 @@
  * The workloads: one base point, 8 connections with 16 sends of 128 bytes in flight to 8 queues, and each
  * parameter varied in turn.
  *
- * A broker process gets its workloads in the order of this list: those that look at latency first, those
- * that leave much to be written to the disk last.
+ * A broker process gets its workloads in the order of this list: sends at the highest rate first, which
+ * also warm compilers up, then those that look at latency; those that leave much to be written to the
+ * disk come last.
  */
 import type { Flush } from '../load/contender-process.ts';
 import { defaultOptions, type LoadOptions } from '../load/load-options.ts';
@@ -45,13 +46,13 @@ export interface Durations {
 }
 
 export const standardDurations: Durations = {
-  heatSeconds: 6,
+  heatSeconds: 10,
   warmupSeconds: 1,
-  seconds: 3,
+  seconds: 2.5,
   backlogMessageCount: 600_000,
 };
 export const quickDurations: Durations = {
-  heatSeconds: 3,
+  heatSeconds: 4,
   warmupSeconds: 0.5,
   seconds: 1.5,
   backlogMessageCount: 200_000,
@@ -74,12 +75,12 @@ export function matrixOf(durations: Durations): MatrixWorkload[] {
   const { warmupSeconds, seconds } = durations;
   const base: LoadOptions = { ...defaultOptions, warmupSeconds, seconds };
   const rows = [
-    ...pacedRows(),
     ...sendRows(),
+    ...pacedRows(),
     ...backlogRows(durations),
-    ...queueRows(),
     ...connectionRows(),
     ...bodyRows(),
+    ...queueRows(),
     ...coldRows(),
     ...syncRows(),
   ];

@@ -11,7 +11,7 @@ import { createStream, NatsRequestClient } from '../load/nats/nats-setup.ts';
 const NATS_VERSION = '2.15.2';
 const PACKAGE = `github.com/nats-io/nats-server/v2@v${NATS_VERSION}`;
 const cache = path.join(import.meta.dirname, '.cache');
-const program = path.join(cache, 'nats-server');
+export const natsProgram = path.join(cache, 'nats-server');
 /** A build from nothing took 60 s on 2 cores. */
 const BUILD_TIMEOUT_MS = 600_000;
 const START_TOPIC = 'StartTopic';
@@ -30,7 +30,7 @@ export function prepareNats(log: (line: string) => void): void {
 
 function isBuilt(): boolean {
   try {
-    return execFileSync(program, ['--version'], { encoding: 'utf8' }).includes(NATS_VERSION);
+    return execFileSync(natsProgram, ['--version'], { encoding: 'utf8' }).includes(NATS_VERSION);
   } catch {
     return false;
   }
@@ -46,7 +46,7 @@ export const nats: Contender = processContender({
       file,
       `listen: "127.0.0.1:${brokerPort}"\njetstream {\n  store_dir: "${path.join(directory, 'store')}"${sync}\n}\n`,
     );
-    return [program, '-c', file];
+    return [natsProgram, '-c', file];
   },
   sendFirst: async (port) => {
     const client = await NatsRequestClient.connect({ host: '127.0.0.1', port, isWeb: false });

@@ -8,6 +8,7 @@ import type { Flush, RunningBroker } from '../load/contender-process.ts';
 import { defaultOptions, type LoadOptions } from '../load/load-options.ts';
 import type { LoadResult } from '../load/load-result.ts';
 import { runLoad } from '../load/load-run.ts';
+import { readProcessUsage } from '../load/process-usage.ts';
 import { waitForQuiet } from '../load/quiet-machine.ts';
 import { dropTopic } from '../load/wires.ts';
 import type { Durations, MatrixWorkload } from './matrix.ts';
@@ -197,8 +198,9 @@ class Seat {
   }
 
   async run(workload: MatrixWorkload): Promise<LoadResult> {
-    // A broker that failed at a workload may be gone; the next ones are not its fault.
-    if (workload.isCold || this.#broker === null) {
+    // A broker may have ended at the workload before; this one shall not pay for it.
+    const isGone = this.#broker === null || readProcessUsage(this.#broker.pid) === null;
+    if (workload.isCold || isGone) {
       await this.stop();
       if (workload.isCold) dropFromPageCache(this.#place.directory);
       await this.start();

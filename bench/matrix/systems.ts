@@ -16,9 +16,6 @@ export interface System {
   prepare(log: (line: string) => void): void;
 }
 
-/** Millrace of this checkout as `npm start` starts it; {…} is filled in for each start. */
-export const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
-
 const nothing = (): void => {};
 
 /** In the order of the table's columns. */
