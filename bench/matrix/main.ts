@@ -70,7 +70,7 @@ function readFlags(): Flags {
     .option(
       '--minutes <N>',
       'no round is begun that would last longer (default: 40)',
-      number(1, false),
+      number(0.1, false),
     )
     .option('--messages <N>', '--soak: most messages to store', integer, 100_000_000)
     .option('--systems <NAMES>', 'of millrace, pipelined, apache, nats, redis')
