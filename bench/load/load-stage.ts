@@ -17,7 +17,12 @@ import {
   type ThreadResult,
   type Window,
 } from './load-options.ts';
-import { type ProcessUsage, readMachineCpuUs, readProcessUsage } from './process-usage.ts';
+import {
+  type ProcessUsage,
+  readMachineCpuUs,
+  readProcessUsage,
+  readStolenUs,
+} from './process-usage.ts';
 import { steadyNowMs } from './steady-clock.ts';
 
 /** From `begin` to the start of a schedule: threads hear of it in time. */
@@ -51,6 +56,7 @@ interface Snapshot {
   readonly broker: ProcessUsage | null;
   readonly generatorCpuUs: number;
   readonly machineCpuUs: number;
+  readonly stolenUs: number;
 }
 
 export interface StageResult {
@@ -81,6 +87,8 @@ export interface StageResult {
     readonly generatorCpuUs: number;
     /** Of all processes, broker and generator included. */
     readonly machineCpuUs: number;
+    /** What the hypervisor gave to others while this machine wanted to run. */
+    readonly stolenUs: number;
     readonly seconds: number;
   };
   readonly rssAnonBytes: number | null;
@@ -260,6 +268,7 @@ function takeSnapshot(brokerPid: number | null, counters: readonly SharedArrayBu
     broker: brokerPid === null ? null : readProcessUsage(brokerPid),
     generatorCpuUs: user + system,
     machineCpuUs: readMachineCpuUs(),
+    stolenUs: readStolenUs(),
   };
 }
 
@@ -303,6 +312,7 @@ function addUp(
         from.broker === null || to.broker === null ? null : to.broker.cpuUs - from.broker.cpuUs,
       generatorCpuUs: to.generatorCpuUs - from.generatorCpuUs,
       machineCpuUs: to.machineCpuUs - from.machineCpuUs,
+      stolenUs: to.stolenUs - from.stolenUs,
       seconds: (to.atMs - from.atMs) / 1000,
     },
     rssAnonBytes: to.broker?.rssAnonBytes ?? null,

@@ -12,6 +12,7 @@ const markTexts: Readonly<Record<Mark, string>> = {
   'generator-limited': 'the generator was the limit, not the broker: give it more --threads',
   'generator-late': 'most of the tail is the delay of the generator itself, or of the machine',
   disturbed: 'other processes took CPU meanwhile',
+  stolen: 'the hypervisor gave much of the time to other machines',
   'rate-not-held': 'the broker did not hold the rate asked for',
   errors: 'some answers had a code other than 0',
   unanswered: 'some sends were never answered',

@@ -21,6 +21,8 @@ export interface Figure {
   readonly name: string;
   readonly isMoreBetter: boolean;
   readonly format: (value: number) => string;
+  /** Says something of the machine; no ratio is made of it. */
+  readonly isOfMachine?: true;
 }
 
 type Reader<Of> = (of: Of) => number | null | undefined;
@@ -38,6 +40,13 @@ export const cpu: Figure = {
   isMoreBetter: false,
   format: (value) => value.toFixed(2),
 };
+const stolen: Figure = {
+  name: 'stolen by the host, %',
+  isOfMachine: true,
+  isMoreBetter: false,
+  format: (value) => value.toFixed(1),
+};
+
 export const generatorCpu: Figure = { ...cpu, name: 'generator CPU, us/msg' };
 
 function latencyFigures(
@@ -59,6 +68,7 @@ export const runFigures: readonly (readonly [Figure, Reader<LoadResult>])[] = [
   [cpu, (result) => result.brokerCpuUsPerMessage],
   [generatorCpu, (result) => result.generatorCpuUsPerMessage],
   [mib, (result) => bytesInMib(result.brokerRssAnonBytes)],
+  [stolen, (result) => 100 * result.stolenShare],
 ];
 
 export const startFigures: readonly (readonly [Figure, Reader<StartFigures>])[] = [
@@ -164,7 +174,11 @@ export function spreadOf(values: Values): Spread | null {
   const sorted = [...values.values()].sort((left, right) => left - right);
   if (sorted.length === 0) return null;
   const median = medianOf(sorted);
-  return { median, spread: ((sorted.at(-1) ?? 0) - sorted[0]) / median, count: sorted.length };
+  return {
+    median,
+    spread: median === 0 ? 0 : ((sorted.at(-1) ?? 0) - sorted[0]) / median,
+    count: sorted.length,
+  };
 }
 
 /** Of a sorted list that is not empty. */

@@ -43,7 +43,9 @@ export function tableOf(
         const value = spreadOf(table.values(key, workload, figure.name));
         if (value === null) continue;
         const ratio =
-          key === 'millrace' ? null : spreadOf(table.ratios('millrace', key, workload, figure));
+          key === 'millrace' || figure.isOfMachine
+            ? null
+            : spreadOf(table.ratios('millrace', key, workload, figure));
         cells[key] = { value, ratio };
       }
       const isEmpty = Object.keys(cells).length === 0;

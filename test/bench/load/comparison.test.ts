@@ -36,6 +36,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     generatorCpuUsPerMessage: 1,
     generatorThreadShares: [0.5],
     otherCores: 0,
+    stolenShare: 0,
     errors: [],
     unansweredCount: 0,
     lostCount: 0,

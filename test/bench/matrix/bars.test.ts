@@ -45,6 +45,7 @@ function resultOf(ratePerSecond: number, ms: number): LoadResult {
     generatorCpuUsPerMessage: 1,
     generatorThreadShares: [0.5],
     otherCores: 0,
+    stolenShare: 0,
     errors: [],
     unansweredCount: 0,
     lostCount: 0,
