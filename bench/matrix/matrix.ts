@@ -80,8 +80,8 @@ export function matrixOf(durations: Durations): MatrixWorkload[] {
     ...backlogRows(durations),
     ...connectionRows(),
     ...bodyRows(),
-    ...queueRows(),
     ...coldRows(),
+    ...queueRows(),
     ...syncRows(),
   ];
   return rows.map((row) => complete(row, base));
@@ -239,10 +239,10 @@ function backlogRows({ backlogMessageCount }: Durations): Row[] {
 
 /** Reads once more what `backlogRows` left; by then the broker has written much else. */
 function coldRows(): Row[] {
-  return orders.map(({ text }, index) => ({
+  return orders.map(({ text }) => ({
     name: `backlog ${text}, cold`,
     group: 'backlog',
-    isCold: index === 0,
+    isCold: true,
     systems: withFiles,
     load: { mode: 'read', readingCount: 1, topic: `Load-backlog-${text}` },
   }));

@@ -17,6 +17,8 @@ import type { System, SystemKey } from './systems.ts';
 
 /** Between the first send and the reading of memory. */
 const SETTLE_MS = 1500;
+/** What one turn of a system may take to repeat runs from which the hypervisor took too much. */
+const REPEAT_MS_MAX = 20_000;
 
 export interface StartFigures {
   readonly acceptMs: number;
@@ -161,6 +163,8 @@ class Seat {
   readonly #options: RoundsOptions;
   readonly #system: System;
   readonly #place: { directory: string; flush: Flush };
+  #isHeated = false;
+  #repeatMsLeft = REPEAT_MS_MAX;
   #broker: RunningBroker | null = null;
 
   constructor(options: RoundsOptions, system: System, place: { directory: string; flush: Flush }) {
@@ -189,6 +193,7 @@ class Seat {
   }
 
   async heat(): Promise<void> {
+    this.#isHeated = true;
     await this.#load({
       ...defaultOptions,
       topic: 'Load-heat',
@@ -204,11 +209,27 @@ class Seat {
       await this.stop();
       if (workload.isCold) dropFromPageCache(this.#place.directory);
       await this.start();
+      this.#isHeated = false;
     }
+    if (!workload.isCold && !this.#isHeated) await this.heat();
     if (workload.fill !== null) await this.#load(workload.fill);
-    const result = await this.#load(workload.load);
+    let result = await this.#load(workload.load);
+    // What is read is in the page cache now.
+    if (!workload.isCold) result = await this.#repeatWhileStolen(workload.load, result);
     if (workload.isLastOfTopic) await this.#drop(workload.load);
     return result;
+  }
+
+  /** Of all attempts the one from which least was taken, however it came out. */
+  async #repeatWhileStolen(load: LoadOptions, first: LoadResult): Promise<LoadResult> {
+    let best = first;
+    while (best.marks.includes('stolen') && this.#repeatMsLeft > 0) {
+      const startedMs = performance.now();
+      const next = await this.#load(load);
+      this.#repeatMsLeft -= performance.now() - startedMs;
+      if (next.stolenShare < best.stolenShare) best = next;
+    }
+    return best;
   }
 
   #load(load: LoadOptions): Promise<LoadResult> {
