@@ -6,6 +6,7 @@ import { RemotingClient } from '../../src/client/remoting-client.ts';
 import { RequestCode, ResponseCode } from '../../src/protocol/codes.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import type { Endpoint, LoadOptions } from './load-options.ts';
+import type { BrokerTarget, LoadSetup } from './load-setup.ts';
 
 /** Read and write: PermName.java. */
 const PERM_READ_WRITE = 6;
@@ -14,12 +15,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** A broker without a name server is called this in frames; it does not read the name. */
 const UNKNOWN_BROKER_NAME = 'broker-a';
 
-export interface BrokerTarget {
-  readonly endpoint: Endpoint;
-  readonly name: string;
-}
-
-export class BrokerSetup {
+export class BrokerSetup implements LoadSetup {
   readonly target: BrokerTarget;
   readonly #client: RemotingClient;
   readonly #options: LoadOptions;

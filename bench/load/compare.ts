@@ -7,11 +7,8 @@ import os from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { compare } from './comparison.ts';
 import { formatTable, tableOf } from './comparison-table.ts';
-import { apache, commandContender, type Contender } from './contenders.ts';
+import { apache, commandContender, type Contender, MILLRACE_COMMAND } from './contenders.ts';
 import { quickDurations, standardDurations, workloads } from './workloads.ts';
-
-/** Millrace of this checkout; {…} is filled in for each start. */
-const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
 
 const examples = `
 Examples:

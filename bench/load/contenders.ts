@@ -2,9 +2,6 @@
  * The brokers that a comparison runs: stock Apache RocketMQ, and Millrace as any command that starts
  * it. Each start is a process of its own on an empty store, timed from its spawn.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { RemotingClient } from '../../src/client/remoting-client.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
@@ -13,37 +10,20 @@ import {
   startApacheBroker,
   startApacheNameServer,
 } from '../../test/interop/apache-rocketmq.ts';
-import { readProcessUsage } from './process-usage.ts';
+import {
+  type Contender,
+  killAtExit,
+  processContender,
+  requireFreePorts,
+  rssAnonOf,
+  timeStart,
+} from './contender-process.ts';
 
-export type Flush = 'async' | 'sync';
+export type { Contender, Flush, RunningBroker, StartOptions } from './contender-process.ts';
 
-export interface StartOptions {
-  /** Everything that the contender writes stays under it. */
-  readonly directory: string;
-  readonly brokerPort: number;
-  readonly nameServerPort: number;
-  readonly flush: Flush;
-}
+/** Millrace of this checkout as `npm start` starts it; {…} is filled in for each start. */
+export const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
 
-export interface RunningBroker {
-  readonly pid: number;
-  /** From the spawn of the broker to a port that accepts. */
-  readonly acceptMs: number;
-  /** From the spawn to the answer of a first send. */
-  readonly firstSendMs: number;
-  /** Anonymous memory of all its processes. */
-  rssAnonBytes(): number;
-  stop(): Promise<void>;
-}
-
-export interface Contender {
-  readonly name: string;
-  start(options: StartOptions): Promise<RunningBroker>;
-}
-
-const START_TIMEOUT_MS = 90_000;
-const STOP_TIMEOUT_MS = 20_000;
-const POLL_MS = 5;
 const APACHE_HEAP_MB = 2048;
 /**
  * Direct memory beyond the harness's small default, and the collector of Apache's own runbroker.sh. Its
@@ -59,6 +39,7 @@ const apacheJvmArguments = [
 
 export const apache: Contender = {
   name: 'Apache RocketMQ 5.3.3',
+  protocol: 'rocketmq',
   start: async (options) => {
     await requireFreePorts(options);
     // Maven, where it has to run, is no part of a start.
@@ -70,7 +51,7 @@ export const apache: Contender = {
     });
     const watches = [killAtExit(() => nameServer.kill())];
     const givenUp = new AbortController();
-    const timed = timeStart(options.brokerPort, givenUp.signal);
+    const timed = timeStart(options.brokerPort, givenUp.signal, sendFirst);
     const started = startApacheBroker({
       brokerPort: options.brokerPort,
       nameServerAddress: `127.0.0.1:${options.nameServerPort}`,
@@ -113,125 +94,32 @@ export const apache: Contender = {
  * CPU and memory are those of its process.
  */
 export function commandContender(name: string, command: string): Contender {
-  return {
+  return processContender({
     name,
-    start: async (options) => {
-      await requireFreePorts(options);
-      const { child, ended, logFile } = spawnCommand(command, options);
-      const letBe = killAtExit(() => child.kill('SIGKILL'));
-      const givenUp = new AbortController();
-      const stopped = ended.then((how): never => {
-        throw new Error(
-          `${name} ${how}; its log:\n${fs.readFileSync(logFile, 'utf8').slice(-2000)}`,
-        );
-      });
-      try {
-        const start = await Promise.race([timeStart(options.brokerPort, givenUp.signal), stopped]);
-        const pid = child.pid ?? 0;
-        return {
-          ...start,
-          pid,
-          rssAnonBytes: () => rssAnonOf([pid]),
-          stop: async () => {
-            child.kill('SIGTERM');
-            const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-            await ended;
-            clearTimeout(timer);
-            letBe();
-          },
-        };
-      } catch (error) {
-        givenUp.abort();
-        child.kill('SIGKILL');
-        letBe();
-        throw error;
-      }
+    protocol: 'rocketmq',
+    command: (options) => {
+      const values: Record<string, string> = {
+        store: path.join(options.directory, 'store'),
+        brokerPort: String(options.brokerPort),
+        nameServerPort: String(options.nameServerPort),
+        flush: options.flush,
+      };
+      return command
+        .split(/\s+/)
+        .filter((word) => word !== '')
+        .map((word) => word.replaceAll(/\{(\w+)\}/g, (mark, key: string) => values[key] ?? mark));
     },
-  };
-}
-
-function spawnCommand(
-  command: string,
-  options: StartOptions,
-): { child: ChildProcess; ended: Promise<string>; logFile: string } {
-  const values: Record<string, string> = {
-    store: path.join(options.directory, 'store'),
-    brokerPort: String(options.brokerPort),
-    nameServerPort: String(options.nameServerPort),
-    flush: options.flush,
-  };
-  const [program = '', ...words] = command
-    .split(/\s+/)
-    .filter((word) => word !== '')
-    .map((word) => word.replaceAll(/\{(\w+)\}/g, (mark, key: string) => values[key] ?? mark));
-  const logFile = path.join(options.directory, 'broker.log');
-  const log = fs.openSync(logFile, 'w');
-  const child = spawn(program === 'node' ? process.execPath : program, words, {
-    stdio: ['ignore', log, log],
+    sendFirst,
   });
-  fs.closeSync(log);
-  const ended = new Promise<string>((resolve) => {
-    child.once('exit', (code, signal) => resolve(`ended with ${code ?? signal}`));
-    child.once('error', (error) => resolve(`can not be started: ${error.message}`));
-  });
-  return { child, ended, logFile };
 }
 
-/** What listens already would be taken for the broker. */
-async function requireFreePorts(options: StartOptions): Promise<void> {
-  for (const port of [options.brokerPort, options.nameServerPort]) {
-    if (await accepts(port)) throw new Error(`port ${port} is in use`);
-  }
-}
-
-/** No broker outlives this program; returns what ends the watch. */
-function killAtExit(kill: () => void): () => void {
-  const onExit = (): void => kill();
-  process.once('exit', onExit);
-  return () => process.removeListener('exit', onExit);
-}
-
-function rssAnonOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + (readProcessUsage(pid)?.rssAnonBytes ?? 0), 0);
-}
-
-/**
- * Times from now: until the port accepts, and until a message is acknowledged. `given` up, it ends with
- * an error that nobody waits for.
- */
-async function timeStart(
-  port: number,
-  given: AbortSignal,
-): Promise<{ acceptMs: number; firstSendMs: number }> {
-  const startedMs = performance.now();
-  const attempt = async (what: () => Promise<boolean>): Promise<number> => {
-    for (;;) {
-      const isDone = await what().catch(() => false);
-      const tookMs = performance.now() - startedMs;
-      if (isDone) return tookMs;
-      if (given.aborted || tookMs > START_TIMEOUT_MS)
-        throw new Error(`port ${port} takes no messages`);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-  };
-  const acceptMs = await attempt(() => accepts(port));
+async function sendFirst(port: number): Promise<boolean> {
   const client = new RemotingClient({ address: `127.0.0.1:${port}` });
   try {
-    return { acceptMs, firstSendMs: await attempt(() => createTopicAndSend(client)) };
+    return await createTopicAndSend(client);
   } finally {
     client.close();
   }
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }
 
 const START_TOPIC = 'StartTopic';

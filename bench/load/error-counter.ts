@@ -10,14 +10,18 @@ export class ErrorCounter {
   readonly #byCode = new Map<number, { code: number; count: number; remark: string }>();
 
   add(answer: AnswerReader): void {
+    this.addCode(answer.code, () => {
+      const frame = decodeFrame(answer.bytes.subarray(answer.frameStart, answer.frameEnd));
+      return frame.remark ?? '';
+    });
+  }
+
+  /** @param remark asked for only the first time */
+  addCode(code: number, remark: () => string): void {
     this.totalCount++;
-    const known = this.#byCode.get(answer.code);
-    if (known !== undefined) {
-      known.count++;
-      return;
-    }
-    const frame = decodeFrame(answer.bytes.subarray(answer.frameStart, answer.frameEnd));
-    this.#byCode.set(answer.code, { code: answer.code, count: 1, remark: frame.remark ?? '' });
+    const known = this.#byCode.get(code);
+    if (known === undefined) this.#byCode.set(code, { code, count: 1, remark: remark() });
+    else known.count++;
   }
 
   list(): ErrorCount[] {

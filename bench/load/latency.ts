@@ -20,7 +20,15 @@ export interface LatencySummary {
   readonly p999Ms: number;
   readonly p9999Ms: number;
   readonly maxMs: number;
+  /** In ms, at each of `curvePercentiles`. */
+  readonly curveMs: readonly number[];
 }
+
+/** Twenty for each factor of ten in the part that is above: 0 to 99.999. */
+export const curvePercentiles: readonly number[] = Array.from(
+  { length: 101 },
+  (_, index) => 100 * (1 - 10 ** (-index / 20)),
+);
 
 export function createHistogram(): Histogram {
   return build({
@@ -56,5 +64,6 @@ export function summarize(encoded: readonly string[]): LatencySummary | null {
     p999Ms: at(99.9),
     p9999Ms: at(99.99),
     maxMs: total.maxValue / 1000,
+    curveMs: curvePercentiles.map(at),
   };
 }

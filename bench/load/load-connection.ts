@@ -9,6 +9,7 @@ import { HEAD_BYTES_MAX, upgradeRequest, WebReader, writeHead } from './web-fram
 
 /** Holds several hundred sends of 128 bytes, or some hundred pull answers; a guess. */
 const BLOCK_BYTES = 256 * 1024;
+const NO_BLOCK = Buffer.alloc(0);
 
 /** Memory that the connections of a thread share. */
 export class BlockPool {
@@ -32,15 +33,18 @@ export class BlockPool {
   }
 }
 
-export interface ConnectionOwner extends FrameSink {
+export interface ConnectionOwner {
   /** All frames of a read have been given to `onFrame`. */
   onTurnEnd(): void;
   onLost(reason: string): void;
 }
 
+/** Takes the first `length` bytes of `chunk`, which may be overwritten when this returns. */
+export type OnInput = (chunk: Buffer, length: number) => void;
+
 export class LoadConnection {
-  /** Where `claim` points into. */
-  output: Buffer;
+  /** Where `claim` points into; a block is only held while something is in it. */
+  output: Buffer = NO_BLOCK;
   readonly #socket: net.Socket;
   readonly #pool: BlockPool;
   /** Room for the head of a message, where there is one. */
@@ -53,18 +57,30 @@ export class LoadConnection {
     this.#pool = pool;
     this.#startBytes = isWeb ? HEAD_BYTES_MAX : 0;
     this.#outputBytes = this.#startBytes;
-    this.output = pool.take();
   }
 
+  /** Speaks remoting frames. */
   static connect(
     endpoint: Endpoint,
     pool: BlockPool,
+    owner: ConnectionOwner & FrameSink,
+  ): Promise<LoadConnection> {
+    const reader = new AnswerReader();
+    return LoadConnection.connectWith(endpoint, pool, owner, (chunk, length) =>
+      reader.feed(chunk, length, owner),
+    );
+  }
+
+  /** Speaks what `read` understands. */
+  static connectWith(
+    endpoint: Endpoint,
+    pool: BlockPool,
     owner: ConnectionOwner,
+    read: OnInput,
   ): Promise<LoadConnection> {
     return new Promise((resolve, reject) => {
-      const reader = new AnswerReader();
-      const onInput = (bytes: Buffer, length: number): void => {
-        reader.feed(bytes, length, owner);
+      const onInput: OnInput = (bytes, length) => {
+        read(bytes, length);
         owner.onTurnEnd();
       };
       const web = endpoint.isWeb
@@ -110,7 +126,10 @@ export class LoadConnection {
    * where. `commit` says how much of it was written.
    */
   claim(bytes: number): number {
-    if (this.#outputBytes + bytes > this.output.length) this.flush();
+    if (this.#outputBytes + bytes > this.output.length) {
+      this.flush();
+      if (this.output === NO_BLOCK) this.output = this.#pool.take();
+    }
     return this.#outputBytes;
   }
 
@@ -125,7 +144,7 @@ export class LoadConnection {
     const block = this.output;
     const start = this.#startBytes === 0 ? 0 : writeHead(block, payloadBytes);
     this.#socket.write(block.subarray(start, this.#outputBytes), () => this.#pool.give(block));
-    this.output = this.#pool.take();
+    this.output = NO_BLOCK;
     this.#outputBytes = this.#startBytes;
   }
 

@@ -9,10 +9,16 @@ export type LoadMode =
   | 'paced'
   | 'end-to-end'
   | 'backlog'
+  | 'fill'
+  | 'read'
   | 'timed'
   | 'transactions'
   | 'waiting';
 export type Codec = 'json' | 'rocketmq';
+/** What the server speaks; all but `rocketmq` only send, pull and nothing else. */
+export type Protocol = 'rocketmq' | 'nats' | 'redis';
+/** `in-turn`: one queue after another. `by-queue`: all messages of a queue, then all of the next. */
+export type QueueOrder = 'in-turn' | 'by-queue';
 
 export interface Endpoint {
   readonly host: string;
@@ -23,6 +29,7 @@ export interface Endpoint {
 
 export interface LoadOptions {
   readonly mode: LoadMode;
+  readonly protocol: Protocol;
   /** The broker. Null: the first one that the name server knows. */
   readonly address: string | null;
   readonly nameServer: string | null;
@@ -34,7 +41,22 @@ export interface LoadOptions {
   readonly connectionCount: number;
   /** Sends, or transactions, in flight on each connection (all but paced and end-to-end). */
   readonly outstandingCount: number;
+  /** Connections that are open beside them, and silent. */
+  readonly idleConnectionCount: number;
+  /**
+   * Sends in flight over all connections, which take turns; null: each has its own `outstandingCount`.
+   * For counts of connections to be compared at the same load.
+   */
+  readonly inFlightCount: number | null;
   readonly bodyBytes: number;
+  /** Messages in one request; above 1 only where the protocol has batches. */
+  readonly batchCount: number;
+  /** `by-queue` only where a count of messages is sent (backlog, fill). */
+  readonly queueOrder: QueueOrder;
+  /** Times that all is read; the last is measured (backlog, read). */
+  readonly readingCount: number;
+  /** Keep a maximum of latencies for each TIMELINE_STEP_MS of the window. */
+  readonly hasTimeline: boolean;
   readonly warmupSeconds: number;
   readonly seconds: number;
   readonly codec: Codec;
@@ -63,6 +85,7 @@ export interface LoadOptions {
 
 export const defaultOptions: LoadOptions = {
   mode: 'send',
+  protocol: 'rocketmq',
   address: null,
   nameServer: null,
   webPort: null,
@@ -70,7 +93,13 @@ export const defaultOptions: LoadOptions = {
   queueCount: 8,
   connectionCount: 8,
   outstandingCount: 16,
+  idleConnectionCount: 0,
+  inFlightCount: null,
   bodyBytes: 128,
+  batchCount: 1,
+  queueOrder: 'in-turn',
+  readingCount: 2,
+  hasTimeline: false,
   warmupSeconds: 3,
   seconds: 10,
   codec: 'json',
@@ -96,6 +125,8 @@ export interface Window {
   readonly measureToMs: number;
 }
 
+export const TIMELINE_STEP_MS = 100;
+
 /** How long answers and messages are awaited after the last send. */
 export const DRAIN_MS = 10_000;
 
@@ -120,11 +151,15 @@ export interface ConsumerPlan {
 /** What a thread is started with; structured-cloned. */
 export interface ThreadPlan {
   readonly threadIndex: number;
+  readonly protocol: Protocol;
   readonly broker: Endpoint;
   readonly brokerName: string;
   readonly topic: string;
   readonly queueCount: number;
   readonly bodyBytes: number;
+  readonly batchCount: number;
+  readonly queueOrder: QueueOrder;
+  readonly hasTimeline: boolean;
   readonly codec: Codec;
   readonly filter: string | null;
   /** Tells the messages of this run from those of others. */
@@ -139,6 +174,10 @@ export interface ThreadPlan {
    */
   readonly ratePerSecond: number;
   readonly connectionCount: number;
+  /** Of this thread. */
+  readonly idleConnectionCount: number;
+  /** Of this thread, over all its connections in turn; null: `outstandingCount` on each. */
+  readonly inFlightCount: number | null;
   /** Sends of this thread alone; Infinity: until the window ends. */
   readonly sendCountMax: number;
   /** Bodies carry the intended send time, and consumers measure from it. */
@@ -202,6 +241,8 @@ export interface ThreadResult {
   /** Transactions whose commit was acknowledged, and checks of decided or already checked ones. */
   readonly committedCount: number;
   readonly strayCheckCount: number;
+  /** Highest latency in ms of a send, by TIMELINE_STEP_MS of the window; empty unless asked for. */
+  readonly timeline: readonly number[];
   /** How late the generator itself was with its schedule (paced). */
   readonly lateness: string;
   /** CPU of this thread in the window, of one core. */

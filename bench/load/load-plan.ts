@@ -1,7 +1,6 @@
 /**
  * The parts of a run that its threads get: who sends, who consumes what.
  */
-import type { BrokerSetup } from './broker-setup.ts';
 import type { DuePlan } from './due-schedule.ts';
 import type {
   ConsumerPlan,
@@ -10,6 +9,7 @@ import type {
   LoadOptions,
   QueueRange,
 } from './load-options.ts';
+import type { LoadSetup } from './load-setup.ts';
 import type { StageThread } from './load-stage.ts';
 
 export interface Progress {
@@ -19,7 +19,7 @@ export interface Progress {
 
 export interface Run {
   readonly options: LoadOptions;
-  readonly setup: BrokerSetup;
+  readonly setup: LoadSetup;
   readonly onProgress: (progress: Progress) => void;
   readonly runId: number;
 }
@@ -71,11 +71,15 @@ export function threadsOf(
       connectionIndex,
     })).filter(isMine);
     return {
+      protocol: options.protocol,
       broker: endpointOf(options, setup.target.endpoint),
       brokerName: setup.target.name,
       topic: options.topic,
       queueCount: options.queueCount,
       bodyBytes: options.bodyBytes,
+      batchCount: options.batchCount,
+      queueOrder: options.queueOrder,
+      hasTimeline: options.hasTimeline,
       codec: options.codec,
       filter: options.filter,
       runId,
@@ -84,6 +88,13 @@ export function threadsOf(
       outstandingCount: options.outstandingCount,
       ratePerSecond: options.ratePerSecond,
       connectionCount,
+      idleConnectionCount: stage.hasSenders
+        ? shareOf(options.idleConnectionCount, threadIndex, threadCount)
+        : 0,
+      inFlightCount:
+        options.inFlightCount === null
+          ? null
+          : shareOf(options.inFlightCount, threadIndex, threadCount),
       sendCountMax: shareOf(stage.sendCount, threadIndex, threadCount),
       isStamped: stage.isStamped,
       work: stage.work ?? 'messages',

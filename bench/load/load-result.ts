@@ -1,6 +1,7 @@
 /**
  * What a run comes to, and the marks that say why a figure is not what it seems.
  */
+import { availableParallelism } from 'node:os';
 import type { LatencySummary } from './latency.ts';
 import type { ErrorCount, LoadMode, LoadOptions } from './load-options.ts';
 import type { Run } from './load-plan.ts';
@@ -11,19 +12,22 @@ import type { MemoryGrowth } from './memory-watch.ts';
 const BUSY_SHARE = 0.9;
 /** Cores used by others, above which a run counts as disturbed. */
 const DISTURBED_CORES = 0.1;
+/** Share of all cores' time that a hypervisor may give to others; a guess, well above what is usual. */
+const STOLEN_SHARE_MAX = 0.05;
 /** Part of the send latency's p99 that the generator's own delay may be. */
 const LATE_SHARE = 0.5;
 
 /**
  * Why a figure is not what it seems. `generator-limited`: it is a bound of this program, not of the
  * broker. `generator-late`: half of the tail or more is this program's own delay. `disturbed`: other
- * processes took CPU meanwhile. `fill-overran`: the first timed messages were due before the last was
+ * processes took CPU meanwhile. `stolen`: the hypervisor did. `fill-overran`: the first timed messages were due before the last was
  * sent. `not-asked`: the broker has not asked for all that was undecided in the time given.
  */
 export type Mark =
   | 'generator-limited'
   | 'generator-late'
   | 'disturbed'
+  | 'stolen'
   | 'rate-not-held'
   | 'errors'
   | 'unanswered'
@@ -82,6 +86,8 @@ export interface LoadResult {
   readonly generatorThreadShares: readonly number[];
   /** Cores that all other processes used meanwhile; null where the broker's are not known. */
   readonly otherCores: number | null;
+  /** Share of all cores' time that the hypervisor gave to others. */
+  readonly stolenShare: number;
   readonly errors: readonly ErrorCount[];
   readonly unansweredCount: number;
   /** Acknowledged, or committed, messages that no consumer got before the run gave up. */
@@ -95,6 +101,8 @@ export interface LoadResult {
   readonly transactions: TransactionFigures | null;
   /** What the broker's memory grew to from the first send to the last receipt (timed, waiting). */
   readonly memory: MemoryGrowth | null;
+  /** Highest latency in ms of a send, by TIMELINE_STEP_MS; empty unless asked for. */
+  readonly timeline: readonly number[];
   readonly marks: readonly Mark[];
 }
 
@@ -125,6 +133,8 @@ export function toResult(
     const cores = otherCoresOf(span);
     return cores === null ? most : Math.max(most ?? 0, cores);
   }, null);
+  const coreUs = 1e6 * between.seconds * availableParallelism();
+  const stolenShare = between.stolenUs / Math.max(1, coreUs);
   const isLate =
     stage.lateness !== null &&
     stage.sendLatency !== null &&
@@ -135,6 +145,7 @@ export function toResult(
     ['generator-limited', stages.some(isGeneratorLimited)],
     ['generator-late', isLate],
     ['disturbed', otherCores !== null && otherCores > DISTURBED_CORES],
+    ['stolen', stolenShare > STOLEN_SHARE_MAX],
     ['rate-not-held', facts.isRateHeld === false],
     ['errors', errors.length > 0],
     ['unanswered', unansweredCount > 0],
@@ -159,6 +170,7 @@ export function toResult(
     generatorCpuUsPerMessage: perMessage(between.generatorCpuUs),
     generatorThreadShares: stage.threadCoreShares,
     otherCores,
+    stolenShare,
     errors,
     unansweredCount,
     lostCount: facts.lostCount,
@@ -166,6 +178,7 @@ export function toResult(
     timed,
     transactions,
     memory: facts.memory ?? null,
+    timeline: stage.timeline,
     marks: marks.flatMap(([mark, applies]) => (applies ? [mark] : [])),
   };
 }

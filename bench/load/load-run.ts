@@ -6,12 +6,12 @@
  * paced        open loop:   warm-up, window
  * end-to-end   open loop with consumers on all queues
  * backlog      send a count, then read it twice: the first reading warms up, the second is measured
+ * fill, read   the two halves of a backlog, each by itself
  * ```
  * The others are in `waiting-runs.ts` and `transaction-run.ts`.
  */
 import { randomInt } from 'node:crypto';
-import { BrokerSetup } from './broker-setup.ts';
-import type { LoadMode, LoadOptions } from './load-options.ts';
+import type { LoadMode, LoadOptions, QueueRange } from './load-options.ts';
 import {
   consumerPlan,
   type Progress,
@@ -21,9 +21,11 @@ import {
   threadsOf,
 } from './load-plan.ts';
 import { type LoadResult, toResult } from './load-result.ts';
+import type { LoadSetup } from './load-setup.ts';
 import { runStage, type StageResult, type StageThread } from './load-stage.ts';
 import { runTransactions } from './transaction-run.ts';
 import { runTimed, runWaiting } from './waiting-runs.ts';
+import { openSetup } from './wires.ts';
 
 /** A paced run below this part of its rate did not hold it. */
 const HELD_SHARE = 0.99;
@@ -34,6 +36,8 @@ const runners: Readonly<Record<LoadMode, (run: Run) => Promise<LoadResult>>> = {
   paced: runSpan,
   'end-to-end': runSpan,
   backlog: runBacklog,
+  fill: runFill,
+  read: runRead,
   timed: runTimed,
   transactions: runTransactions,
   waiting: runWaiting,
@@ -43,7 +47,7 @@ export async function runLoad(
   options: LoadOptions,
   onProgress: (progress: Progress) => void = () => {},
 ): Promise<LoadResult> {
-  const setup = await BrokerSetup.open(options);
+  const setup = await openSetup(options);
   try {
     const run = { options, setup, onProgress, runId: randomInt(2 ** 31 - 1) };
     return await runners[options.mode](run);
@@ -83,25 +87,37 @@ async function runSpan(run: Run): Promise<LoadResult> {
   });
 }
 
+/** Sends a count; leaves it there. */
+async function runFill(run: Run): Promise<LoadResult> {
+  const { sending } = await fill(run);
+  return toResult(run, sending, {
+    messageCount: sending.totals.answeredCount,
+    doneBetween: sending.between.answeredCount,
+    lostCount: 0,
+  });
+}
+
 async function runBacklog(run: Run): Promise<LoadResult> {
+  const { sending, ranges } = await fill(run);
+  return readAll(run, ranges, sending);
+}
+
+/** Reads all that the topic holds. */
+async function runRead(run: Run): Promise<LoadResult> {
+  const lastOffsets = await run.setup.maxOffsets();
+  const ranges = lastOffsets.map((toOffset, queueId) => ({ queueId, fromOffset: 0, toOffset }));
+  return readAll(run, ranges, null);
+}
+
+const closedLoop = { loop: 'closed', isStamped: false, consumers: [] } as const;
+
+async function fill(run: Run): Promise<{ sending: StageResult; ranges: QueueRange[] }> {
   const { options, setup } = run;
   const firstOffsets = await setup.maxOffsets();
-  const stageOf = async (
-    name: string,
-    threads: StageThread[],
-    receiveCount: number,
-  ): Promise<StageResult> =>
-    runStage({
-      threads,
-      span: null,
-      receiveCount,
-      brokerPid: options.brokerPid,
-      onProgress: (totals) => run.onProgress({ stage: name, totals }),
-    });
-  const none = { loop: 'closed', isStamped: false, consumers: [] } as const;
-  const sending = await stageOf(
-    'backlog: send',
-    threadsOf(run, { ...none, sendCount: options.messageCount, hasSenders: true }),
+  const sending = await stageByCount(
+    run,
+    'send',
+    threadsOf(run, { ...closedLoop, sendCount: options.messageCount, hasSenders: true }),
     0,
   );
   const sentCount = sending.totals.answeredCount;
@@ -111,30 +127,68 @@ async function runBacklog(run: Run): Promise<LoadResult> {
     fromOffset,
     toOffset: lastOffsets[queueId],
   }));
-  const read = async (pass: string): Promise<StageResult> => {
-    const consumers = Array.from({ length: options.consumerCount }, (_, index) =>
-      consumerPlan(run, `${pass}-${index}`, ranges),
+  return { sending, ranges };
+}
+
+/** Reads ranges as often as the options say; the last reading is what counts. */
+async function readAll(
+  run: Run,
+  ranges: readonly QueueRange[],
+  sending: StageResult | null,
+): Promise<LoadResult> {
+  const { consumerCount, readingCount } = run.options;
+  const storedCount = ranges.reduce((sum, range) => sum + range.toOffset - range.fromOffset, 0);
+  const readings: StageResult[] = [];
+  for (let reading = 1; reading <= readingCount; reading++) {
+    const consumers = Array.from({ length: consumerCount }, (_, index) =>
+      consumerPlan(run, `${reading}-${index}`, ranges),
     );
-    const threads = threadsOf(run, { ...none, consumers, sendCount: 0, hasSenders: false });
-    return stageOf(`backlog: ${pass} reading`, threads, sentCount * options.consumerCount);
-  };
-  const first = await read('first');
-  const second = await read('second');
-  return toResult(run, second, {
-    messageCount: second.receivedCount,
-    doneBetween: second.between.receivedCount,
-    lostCount: Math.max(0, sentCount * options.consumerCount - second.receivedCount),
-    backlog: {
-      sendRatePerSecond: sending.answeredCount / sending.seconds,
-      firstReadRatePerSecond: first.receivedCount / first.seconds,
-    },
-    sending,
+    const threads = threadsOf(run, {
+      ...closedLoop,
+      consumers,
+      sendCount: 0,
+      hasSenders: false,
+    });
+    const name = `reading ${reading} of ${readingCount}`;
+    readings.push(await stageByCount(run, name, threads, storedCount * consumerCount));
+  }
+  const [first] = readings;
+  const last = readings.at(-1) ?? first;
+  return toResult(run, last, {
+    messageCount: last.receivedCount,
+    doneBetween: last.between.receivedCount,
+    lostCount: Math.max(0, storedCount * consumerCount - last.receivedCount),
+    ...(sending === null
+      ? {}
+      : {
+          sending,
+          backlog: {
+            sendRatePerSecond: sending.answeredCount / sending.seconds,
+            firstReadRatePerSecond: first.receivedCount / first.seconds,
+          },
+        }),
+  });
+}
+
+function stageByCount(
+  run: Run,
+  name: string,
+  threads: StageThread[],
+  receiveCount: number,
+): Promise<StageResult> {
+  const { mode, brokerPid } = run.options;
+  return runStage({
+    threads,
+    span: null,
+    receiveCount,
+    brokerPid,
+    onProgress: (totals) => run.onProgress({ stage: `${mode}: ${name}`, totals }),
   });
 }
 
 /** Offsets after the messages sent, once all of them can be pulled. */
 async function dispatchedOffsets(
-  setup: BrokerSetup,
+  setup: LoadSetup,
   firstOffsets: readonly number[],
   sentCount: number,
 ): Promise<number[]> {

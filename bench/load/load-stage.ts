@@ -17,7 +17,12 @@ import {
   type ThreadResult,
   type Window,
 } from './load-options.ts';
-import { type ProcessUsage, readMachineCpuUs, readProcessUsage } from './process-usage.ts';
+import {
+  type ProcessUsage,
+  readMachineCpuUs,
+  readProcessUsage,
+  readStolenUs,
+} from './process-usage.ts';
 import { steadyNowMs } from './steady-clock.ts';
 
 /** From `begin` to the start of a schedule: threads hear of it in time. */
@@ -51,6 +56,7 @@ interface Snapshot {
   readonly broker: ProcessUsage | null;
   readonly generatorCpuUs: number;
   readonly machineCpuUs: number;
+  readonly stolenUs: number;
 }
 
 export interface StageResult {
@@ -71,6 +77,8 @@ export interface StageResult {
   readonly committedCount: number;
   readonly strayCheckCount: number;
   readonly lateness: LatencySummary | null;
+  /** Highest latency in ms of a send, by TIMELINE_STEP_MS of the window; empty unless asked for. */
+  readonly timeline: readonly number[];
   /** CPU between the snapshots at the window's ends, and what was done between them. */
   readonly between: {
     readonly answeredCount: number;
@@ -79,6 +87,8 @@ export interface StageResult {
     readonly generatorCpuUs: number;
     /** Of all processes, broker and generator included. */
     readonly machineCpuUs: number;
+    /** What the hypervisor gave to others while this machine wanted to run. */
+    readonly stolenUs: number;
     readonly seconds: number;
   };
   readonly rssAnonBytes: number | null;
@@ -258,6 +268,7 @@ function takeSnapshot(brokerPid: number | null, counters: readonly SharedArrayBu
     broker: brokerPid === null ? null : readProcessUsage(brokerPid),
     generatorCpuUs: user + system,
     machineCpuUs: readMachineCpuUs(),
+    stolenUs: readStolenUs(),
   };
 }
 
@@ -293,6 +304,7 @@ function addUp(
     committedCount: sum((result) => result.committedCount),
     strayCheckCount: sum((result) => result.strayCheckCount),
     lateness: summarize(results.map((result) => result.lateness)),
+    timeline: highest(results.map((result) => result.timeline)),
     between: {
       answeredCount: to.totals.answeredCount - from.totals.answeredCount,
       receivedCount: to.totals.receivedCount - from.totals.receivedCount,
@@ -300,9 +312,18 @@ function addUp(
         from.broker === null || to.broker === null ? null : to.broker.cpuUs - from.broker.cpuUs,
       generatorCpuUs: to.generatorCpuUs - from.generatorCpuUs,
       machineCpuUs: to.machineCpuUs - from.machineCpuUs,
+      stolenUs: to.stolenUs - from.stolenUs,
       seconds: (to.atMs - from.atMs) / 1000,
     },
     rssAnonBytes: to.broker?.rssAnonBytes ?? null,
     threadCoreShares: results.map((result) => result.coreShare),
   };
+}
+
+/** Of several timelines, step by step. */
+function highest(timelines: readonly (readonly number[])[]): number[] {
+  const length = Math.max(0, ...timelines.map((timeline) => timeline.length));
+  return Array.from({ length }, (_, step) =>
+    Math.max(...timelines.map((timeline) => timeline[step] ?? 0)),
+  );
 }

@@ -4,36 +4,48 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { recordMs } from './latency.ts';
+import { IdleConnection } from './idle-connection.ts';
 import type { MainMessage, ThreadMessage, ThreadPlan, Window } from './load-options.ts';
-import { PullConnection } from './pull-connection.ts';
 import { SendConnection } from './send-connection.ts';
 import { SendSchedule } from './send-schedule.ts';
 import { steadyNowMs } from './steady-clock.ts';
 import { ThreadState } from './thread-state.ts';
 import { TransactionConnection } from './transaction-connection.ts';
+import { TurnRelay } from './turn-relay.ts';
+import { consumerFor, sendWireFor } from './wires.ts';
 
 /** Headers of sends stay far below this: topic, group and names are at most 255 bytes each. */
 const HEADER_BYTES_MAX = 4096;
+
+/** Connections that are being made at a time; half of the smallest usual backlog of a listener. */
+const CONNECTING_COUNT_MAX = 64;
 
 const { plan, tickPort } = workerData as { plan: ThreadPlan; tickPort: MessagePort | null };
 const port = parentPort as MessagePort;
 const post = (message: ThreadMessage): void => port.postMessage(message);
 
-const state = new ThreadState(plan, plan.bodyBytes + HEADER_BYTES_MAX, (reason) =>
-  post({ kind: 'failed', reason }),
-);
+const requestBytesMax = plan.batchCount * (plan.bodyBytes + HEADER_BYTES_MAX);
+const state = new ThreadState(plan, requestBytesMax, (reason) => post({ kind: 'failed', reason }));
 /** With holes where another thread has the connection; empty where they send transactions. */
 const senderByIndex: (SendConnection | undefined)[] = [];
 const senders = plan.senders.map(({ connectionIndex }) => {
   if (plan.work === 'transactions') return new TransactionConnection(state, connectionIndex);
-  const sender = new SendConnection(state, connectionIndex);
+  const sender = new SendConnection(state, sendWireFor(state, connectionIndex), connectionIndex);
   senderByIndex[connectionIndex] = sender;
   return sender;
 });
-const consumers = plan.consumers.map((consumer) => new PullConnection(state, consumer));
+const consumers = plan.consumers.map((consumer) => consumerFor(state, consumer));
+const idle = Array.from({ length: plan.idleConnectionCount }, () => new IdleConnection(state));
 
 try {
-  await Promise.all([...senders, ...consumers].map((connection) => connection.connect()));
+  const connections = [...senders, ...consumers, ...idle];
+  // In parts: a server's queue of connections to accept is short.
+  for (let from = 0; from < connections.length; from += CONNECTING_COUNT_MAX)
+    await Promise.all(
+      connections
+        .slice(from, from + CONNECTING_COUNT_MAX)
+        .map((connection) => connection.connect()),
+    );
   port.on('message', (message: MainMessage) => {
     if (message.kind === 'begin') begin(message.window);
     else finish();
@@ -41,6 +53,16 @@ try {
   post({ kind: 'ready' });
 } catch (error) {
   post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+}
+
+/** All of `relay` is in flight from here on. */
+function beginRelay(count: number, connections: readonly SendConnection[]): void {
+  const relay = new TurnRelay(connections);
+  state.relay = relay;
+  const nowMs = steadyNowMs();
+  for (let index = 0; index < count; index++) relay.send(nowMs);
+  relay.flush();
+  state.publish(nowMs);
 }
 
 let schedule: SendSchedule | null = null;
@@ -55,7 +77,9 @@ function begin(window: Window): void {
   if (senders.length === 0) {
     state.isSendingDone = true;
     state.publish(steadyNowMs());
-  } else if (plan.loop === 'closed') for (const sender of senders) sender.begin();
+  } else if (plan.loop === 'closed' && plan.inFlightCount !== null)
+    beginRelay(plan.inFlightCount, Object.values(senderByIndex) as SendConnection[]);
+  else if (plan.loop === 'closed') for (const sender of senders) sender.begin();
   else startSchedule(window);
 }
 
@@ -102,7 +126,7 @@ function sendDue(): void {
 function finish(): void {
   let unansweredCount = senders.reduce((sum, sender) => sum + sender.inFlightCount, 0);
   unansweredCount += schedule === null ? 0 : countUnsent(schedule);
-  for (const connection of [...senders, ...consumers]) connection.close();
+  for (const connection of [...senders, ...consumers, ...idle]) connection.close();
   tickPort?.close();
   post({ kind: 'done', result: state.result(unansweredCount) });
   port.close();

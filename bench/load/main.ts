@@ -16,6 +16,8 @@ const modes: readonly LoadMode[] = [
   'paced',
   'end-to-end',
   'backlog',
+  'fill',
+  'read',
   'timed',
   'transactions',
   'waiting',
@@ -45,6 +47,7 @@ Modes:
   paced        sends at --rate whatever the answers do; latency from the intended send
   end-to-end   paced sends, and consumers that long-poll all queues; latency to the receipt
   backlog      sends --messages, then reads them all twice; the second reading counts
+  fill, read   the two halves of a backlog, each by itself
   timed        sends --messages, due evenly over --due seconds after --lead seconds, and consumes them
   transactions halves and their ends; of a hundred one is rolled back, one decided when the broker asks
   waiting      sends --messages (default: 5,000,000), due by chance in 1 to --days days, and leaves them
@@ -89,6 +92,7 @@ function program(): Command {
     .option('--connections <N>', 'connections that send', integer(1), standard.connectionCount)
     .option('--outstanding <N>', 'sends in flight on each', integer(1), standard.outstandingCount)
     .option('--body <BYTES>', 'bytes of a body', integer(0), standard.bodyBytes)
+    .option('--batch <N>', 'messages in a request', integer(1), standard.batchCount)
     .option('--seconds <N>', 'length of the measurement', integer(1), standard.seconds)
     .option('--warmup <N>', 'seconds before it', integer(0), standard.warmupSeconds)
     .option('--rate <N>', 'messages a second', integer(1), standard.ratePerSecond)
@@ -132,6 +136,7 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
   const flags = command.opts<Record<string, never>>();
   if (!modes.includes(mode)) command.error(`unknown mode ${mode}; one of ${modes.join(', ')}`);
   const options: LoadOptions = {
+    ...defaultOptions,
     mode,
     address: flags['address'] ?? null,
     nameServer: flags['nameServer'] ?? null,
@@ -141,6 +146,7 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
     connectionCount: flags['connections'],
     outstandingCount: flags['outstanding'],
     bodyBytes: flags['body'],
+    batchCount: flags['batch'],
     seconds: flags['seconds'],
     warmupSeconds: flags['warmup'],
     codec: flags['codec'],

@@ -11,9 +11,8 @@ import {
   storeHostBytes,
 } from '../../src/protocol/message-record.ts';
 import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
-import type { AnswerReader } from './answer-reader.ts';
+import type { AnswerReader, FrameSink } from './answer-reader.ts';
 import { bodyStamp } from './body-stamp.ts';
-import { recordMs } from './latency.ts';
 import { type ConnectionOwner, LoadConnection } from './load-connection.ts';
 import type { ConsumerPlan } from './load-options.ts';
 import { PullFrames } from './pull-frames.ts';
@@ -39,7 +38,7 @@ interface PulledQueue {
   nextOffset: number;
 }
 
-export class PullConnection implements ConnectionOwner {
+export class PullConnection implements ConnectionOwner, FrameSink {
   readonly #state: ThreadState;
   readonly #plan: ConsumerPlan;
   readonly #queues: PulledQueue[];
@@ -181,11 +180,7 @@ export class PullConnection implements ConnectionOwner {
       state.noteTimed(number, timeMs, storedMs, this.#turnWallMs);
       return;
     }
-    const intendedMs = timeMs;
-    state.receivedCount++;
-    if (!state.isInWindow(intendedMs)) return;
-    state.receivedInWindow++;
-    recordMs(state.receiveLatency, this.#turnMs - intendedMs);
+    state.noteReceipt(timeMs, this.#turnMs);
   }
 
   #sendHeartbeat(): void {

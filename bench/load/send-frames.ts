@@ -3,6 +3,7 @@
  * template and writes opaque into the copy; unique key and born time are kept in the template. No
  * message makes an object. Test: equal to captured frames byte for byte, what varies aside.
  */
+import { digitsInto } from './decimal-digits.ts';
 import type { Codec } from './load-options.ts';
 
 /** Opaques have this many digits, so that a template's length never changes. */
@@ -23,6 +24,7 @@ export const UNIQUE_KEY_PREFIX_DIGITS = UNIQUE_KEY_DIGITS - COUNTER_DIGITS;
 const JAVA_LANGUAGE = 0;
 const CLIENT_VERSION = 479;
 const SEND_MESSAGE_V2 = 310;
+const SEND_BATCH_MESSAGE = 320;
 
 const ZERO = 0x30;
 const NINE = 0x39;
@@ -36,12 +38,15 @@ export interface SendFramesOptions {
   readonly topic: string;
   readonly brokerName: string;
   readonly queueId: number;
+  /** Of each message, where there are several in a request. */
   readonly bodyBytes: number;
+  /** Messages in a request (kind `batch`). */
+  readonly batchCount?: number;
   readonly tag: string;
   /** 24 hexadecimal digits that no other template of any run has. */
   readonly uniqueKeyPrefix: string;
-  /** Half messages of transactions, or messages for a time that `setDue` says. */
-  readonly kind?: 'half' | 'timed';
+  /** Half messages of transactions, messages for a time that `setDue` says, or several at once. */
+  readonly kind?: 'half' | 'timed' | 'batch';
 }
 
 /** Requests to one queue over one connection. */
@@ -53,6 +58,8 @@ export class SendFrames {
   readonly #opaqueStart: number;
   readonly #bornStart: number;
   readonly #dueStart: number;
+  readonly #queueStart: number;
+  readonly #queueDigits: number;
   readonly #counterEnd: number;
   readonly #isJson: boolean;
   #bornMs = 0;
@@ -65,16 +72,28 @@ export class SendFrames {
     const uniqueKey = options.uniqueKeyPrefix + '0'.repeat(COUNTER_DIGITS);
     const bornPlaceholder = '1'.repeat(BORN_DIGITS);
     const fields = sendFields(options, uniqueKey, bornPlaceholder);
-    const header = this.#isJson ? jsonHeader(fields) : binaryHeader(fields);
+    const code = options.kind === 'batch' ? SEND_BATCH_MESSAGE : SEND_MESSAGE_V2;
+    const header = this.#isJson
+      ? Buffer.from(jsonText(code, fields))
+      : binaryHeaderOf(code, fields);
+    const body =
+      options.kind === 'batch' ? batchBody(options) : Buffer.alloc(options.bodyBytes, FILLER);
     this.bodyStart = 8 + header.length;
-    this.frameBytes = this.bodyStart + options.bodyBytes;
-    this.#template = Buffer.alloc(this.frameBytes, FILLER);
+    this.frameBytes = this.bodyStart + body.length;
+    this.#template = Buffer.alloc(this.frameBytes);
+    body.copy(this.#template, this.bodyStart);
     this.#template.writeInt32BE(this.frameBytes - 4, 0);
     this.#template.writeInt32BE(header.length, 4);
     this.#template[4] = this.#isJson ? 0 : 1;
     header.copy(this.#template, 8);
     this.#bornStart = this.#template.indexOf(bornPlaceholder);
     this.#dueStart = this.#template.indexOf(DUE_PLACEHOLDER);
+    this.#queueDigits = String(options.queueId).length;
+    // Binary: length of the name (2), name, length of the value (4).
+    const queueMark = this.#isJson
+      ? '"e":"'
+      : `\0\x01e\0\0\0${String.fromCharCode(this.#queueDigits)}`;
+    this.#queueStart = this.#template.indexOf(queueMark, 8, 'latin1') + queueMark.length;
     this.#counterEnd = this.#template.indexOf(uniqueKey) + UNIQUE_KEY_DIGITS;
     // Binary header: code, language and version stand before the opaque.
     this.#opaqueStart = this.#isJson ? this.#template.indexOf(`"opaque":${OPAQUE_MIN}`) + 9 : 8 + 5;
@@ -86,18 +105,23 @@ export class SendFrames {
     this.#nextUniqueKey();
     target.set(this.#template, at);
     const opaqueAt = at + this.#opaqueStart;
-    if (this.#isJson) writeDecimal(target, opaque, opaqueAt, OPAQUE_DIGITS);
+    if (this.#isJson) digitsInto(target, opaque, opaqueAt, OPAQUE_DIGITS);
     else target.writeInt32BE(opaque, opaqueAt);
   }
 
   /** For when the next messages are; only of kind `timed`. */
   setDue(dueMs: number): void {
-    writeDecimal(this.#template, dueMs, this.#dueStart, BORN_DIGITS);
+    digitsInto(this.#template, dueMs, this.#dueStart, BORN_DIGITS);
+  }
+
+  /** Another queue, whose number has as many digits. */
+  setQueueId(queueId: number): void {
+    digitsInto(this.#template, queueId, this.#queueStart, this.#queueDigits);
   }
 
   #setBorn(bornMs: number): void {
     this.#bornMs = bornMs;
-    writeDecimal(this.#template, bornMs, this.#bornStart, BORN_DIGITS);
+    digitsInto(this.#template, bornMs, this.#bornStart, BORN_DIGITS);
   }
 
   /** Adds one to the counter at the end of the unique key. */
@@ -142,7 +166,7 @@ function sendFields(
     ],
     ['j', '0'],
     ['k', 'false'],
-    ['m', 'false'],
+    ['m', String(options.kind === 'batch')],
     ['n', options.brokerName],
   ];
 }
@@ -153,12 +177,26 @@ export function jsonText(code: number, fields: readonly [string, string][], flag
   return `{"code":${code},"extFields":${extFields},"flag":${flag},"language":"JAVA","opaque":${OPAQUE_MIN},"serializeTypeCurrentRPC":"JSON","version":${CLIENT_VERSION}}`;
 }
 
-function jsonHeader(fields: readonly [string, string][]): Buffer {
-  return Buffer.from(jsonText(SEND_MESSAGE_V2, fields));
-}
-
-function binaryHeader(fields: readonly [string, string][]): Buffer {
-  return binaryHeaderOf(SEND_MESSAGE_V2, fields);
+/**
+ * Messages of a batch, as MessageDecoder.java encodes each: total(4) magic(4) CRC(4) flag(4) bodyLength(4)
+ * body propertiesLength(2) properties; magic, CRC and flag are 0.
+ */
+function batchBody(options: SendFramesOptions): Buffer {
+  const count = options.batchCount ?? 1;
+  const messages = Array.from({ length: count }, (_, index) => {
+    const counter = index.toString(16).toUpperCase().padStart(COUNTER_DIGITS, '0');
+    const properties = Buffer.from(
+      `UNIQ_KEY\x01${options.uniqueKeyPrefix}${counter}\x02WAIT\x01true\x02TAGS\x01${options.tag}\x02`,
+    );
+    const message = Buffer.alloc(22 + options.bodyBytes + properties.length, FILLER);
+    message.fill(0, 0, 20);
+    message.writeInt32BE(message.length, 0);
+    message.writeInt32BE(options.bodyBytes, 16);
+    message.writeInt16BE(properties.length, 20 + options.bodyBytes);
+    properties.copy(message, 22 + options.bodyBytes);
+    return message;
+  });
+  return Buffer.concat(messages);
 }
 
 /** code(2) language(1) version(2) opaque(4) flag(4) remarkLength(4) fieldsLength(4) fields. */
@@ -186,14 +224,4 @@ export function binaryHeaderOf(
     17,
   );
   return Buffer.concat([fixed, ...entries]);
-}
-
-/** Exactly `digits` digits; `value` has no more. */
-function writeDecimal(target: Buffer, value: number, start: number, digits: number): void {
-  let rest = value;
-  for (let at = start + digits - 1; at >= start; at--) {
-    const tenth = Math.floor(rest / 10);
-    target[at] = ZERO + rest - tenth * 10;
-    rest = tenth;
-  }
 }

@@ -5,8 +5,21 @@
 import { ErrorCounter } from './error-counter.ts';
 import { createHistogram, encodeHistogram, recordMs } from './latency.ts';
 import { BlockPool } from './load-connection.ts';
-import { counterIndex, type ThreadPlan, type ThreadResult, type Window } from './load-options.ts';
+import {
+  counterIndex,
+  TIMELINE_STEP_MS,
+  type ThreadPlan,
+  type ThreadResult,
+  type Window,
+} from './load-options.ts';
 import { steadyNowMs } from './steady-clock.ts';
+
+/** Connections that take turns: whose turn it is sends. */
+export interface SendRelay {
+  send(nowMs: number): void;
+  /** Writes what was sent since the last call. */
+  flush(): void;
+}
 
 export class ThreadState {
   readonly plan: ThreadPlan;
@@ -17,6 +30,8 @@ export class ThreadState {
   readonly lateness = createHistogram();
   readonly fail: (reason: string) => void;
   window: Window = { startMs: Infinity, measureFromMs: Infinity, measureToMs: Infinity };
+  /** Null where each connection answers for itself. */
+  relay: SendRelay | null = null;
   sentCount = 0;
   answeredCount = 0;
   receivedCount = 0;
@@ -33,6 +48,7 @@ export class ThreadState {
   duplicateCount = 0;
   /** Timed messages received, by number; one thread has all messages of a queue. */
   readonly #received: Uint8Array;
+  readonly #timeline: number[] = [];
   readonly #checked = new Set<number>();
   /** Nothing will be sent any more. */
   isSendingDone = false;
@@ -58,6 +74,29 @@ export class ThreadState {
 
   isInWindow(ms: number): boolean {
     return ms >= this.window.measureFromMs && ms < this.window.measureToMs;
+  }
+
+  /** A send of `count` messages was acknowledged at `nowMs`; `sinceMs` is what its latency counts from. */
+  noteAnswer(sinceMs: number, nowMs: number, count: number): void {
+    this.answeredCount += count;
+    const atMs = this.plan.loop === 'closed' ? nowMs : sinceMs;
+    if (!this.isInWindow(atMs)) return;
+    this.answeredInWindow += count;
+    const latencyMs = nowMs - sinceMs;
+    recordMs(this.sendLatency, latencyMs);
+    if (this.plan.hasTimeline) {
+      const step = Math.floor((atMs - this.window.measureFromMs) / TIMELINE_STEP_MS);
+      while (this.#timeline.length <= step) this.#timeline.push(0);
+      if (this.#timeline[step] < latencyMs) this.#timeline[step] = latencyMs;
+    }
+  }
+
+  /** A message that states when it was meant to go has been received. */
+  noteReceipt(intendedMs: number, nowMs: number): void {
+    this.receivedCount++;
+    if (!this.isInWindow(intendedMs)) return;
+    this.receivedInWindow++;
+    recordMs(this.receiveLatency, nowMs - intendedMs);
   }
 
   /**
@@ -129,6 +168,7 @@ export class ThreadState {
       duplicateCount: this.duplicateCount,
       committedCount: this.committedCount,
       strayCheckCount: this.strayCheckCount,
+      timeline: this.#timeline,
       lateness: encodeHistogram(this.lateness),
       coreShare: spanUs > 0 ? (this.#cpuUs[1] - this.#cpuUs[0]) / spanUs : 0,
       lastEventMs: this.lastEventMs,

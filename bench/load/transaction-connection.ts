@@ -12,14 +12,14 @@
 import { RequestCode, ResponseCode } from '../../src/protocol/codes.ts';
 import { bornHostBytes, recordHead, storeHostBytes } from '../../src/protocol/message-record.ts';
 import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
-import type { AnswerReader } from './answer-reader.ts';
+import type { AnswerReader, FrameSink } from './answer-reader.ts';
 import { bodyStamp, writeStamp } from './body-stamp.ts';
 import { Decision, EndFrames, type EndOfTransaction } from './end-frames.ts';
 import { recordMs } from './latency.ts';
 import { type ConnectionOwner, LoadConnection } from './load-connection.ts';
 import { bodyStartOf } from './pull-connection.ts';
-import { framesOf, PRODUCER_GROUP } from './send-connection.ts';
-import { OPAQUE_MIN, type SendFrames } from './send-frames.ts';
+import { PRODUCER_GROUP, QueueFrames } from './rocketmq-send-wire.ts';
+import { OPAQUE_MIN } from './send-frames.ts';
 import { steadyNowMs } from './steady-clock.ts';
 import type { ThreadState } from './thread-state.ts';
 
@@ -36,9 +36,9 @@ const CYCLE = 100;
 
 const SlotState = { FREE: 0, HALF: 1, END: 2 } as const;
 
-export class TransactionConnection implements ConnectionOwner {
+export class TransactionConnection implements ConnectionOwner, FrameSink {
   readonly #state: ThreadState;
-  readonly #frames: readonly SendFrames[];
+  readonly #frames: QueueFrames;
   readonly #ends: EndFrames;
   readonly #clientId: string;
   readonly #slotState: Uint8Array;
@@ -55,7 +55,7 @@ export class TransactionConnection implements ConnectionOwner {
   constructor(state: ThreadState, connectionIndex: number) {
     const { plan } = state;
     this.#state = state;
-    this.#frames = framesOf(plan, connectionIndex, 'half');
+    this.#frames = new QueueFrames(plan, connectionIndex, 'half');
     this.#ends = new EndFrames({ ...plan, producerGroup: PRODUCER_GROUP });
     this.#clientId = `127.0.0.1@load-${plan.runId}-producer-${connectionIndex}`;
     this.#slotState = new Uint8Array(plan.outstandingCount);
@@ -132,8 +132,8 @@ export class TransactionConnection implements ConnectionOwner {
     if (connection === null) return;
     const state = this.#state;
     const number = this.#nextNumber++;
-    const frames = this.#frames[this.#nextQueue];
-    this.#nextQueue = this.#nextQueue + 1 === this.#frames.length ? 0 : this.#nextQueue + 1;
+    const frames = this.#frames.of(this.#nextQueue);
+    this.#nextQueue = this.#nextQueue + 1 === this.#state.plan.queueCount ? 0 : this.#nextQueue + 1;
     const at = connection.claim(frames.frameBytes);
     frames.writeInto(connection.output, at, ONEWAY_OPAQUE + 1 + slot, state.bornMs(nowMs));
     writeStamp(connection.output, at + frames.bodyStart, nowMs, state.plan.runId, number);

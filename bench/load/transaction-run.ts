@@ -2,9 +2,9 @@
  * A run of transactions in a closed loop; afterwards it waits until the broker has asked for what was
  * left undecided, and counts what consumers could read.
  */
-import type { BrokerSetup } from './broker-setup.ts';
 import { type Run, threadsOf } from './load-plan.ts';
 import { type LoadResult, toResult } from './load-result.ts';
+import type { LoadSetup } from './load-setup.ts';
 import { runStage } from './load-stage.ts';
 
 export async function runTransactions(run: Run): Promise<LoadResult> {
@@ -44,7 +44,7 @@ export async function runTransactions(run: Run): Promise<LoadResult> {
 
 /** How many messages there are that were not before; waits until they are as many as expected. */
 async function readable(
-  setup: BrokerSetup,
+  setup: LoadSetup,
   before: number,
   expected: number,
   timeoutMs: number,
@@ -57,6 +57,6 @@ async function readable(
   }
 }
 
-async function lengthOf(setup: BrokerSetup): Promise<number> {
+async function lengthOf(setup: LoadSetup): Promise<number> {
   return (await setup.maxOffsets()).reduce((sum, offset) => sum + offset, 0);
 }

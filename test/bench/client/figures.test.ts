@@ -19,6 +19,7 @@ function paced(p99Ms: number, lost = 0, stolenShare = 0): LatencyRun {
     p999Ms: 1,
     p9999Ms: 1,
     maxMs: 1,
+    curveMs: [],
   };
   return { processes: 1, ratePerSecond: 2000, stolenShare, result: { latency, lost, unsent: 0 } };
 }

@@ -19,6 +19,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     p999Ms: p99Ms,
     p9999Ms: p99Ms,
     maxMs: p99Ms,
+    curveMs: [],
   };
   return {
     mode: 'send',
@@ -35,6 +36,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     generatorCpuUsPerMessage: 1,
     generatorThreadShares: [0.5],
     otherCores: 0,
+    stolenShare: 0,
     errors: [],
     unansweredCount: 0,
     lostCount: 0,
@@ -42,6 +44,7 @@ function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadR
     timed: null,
     transactions: null,
     memory: null,
+    timeline: [],
     marks,
   };
 }

@@ -41,7 +41,7 @@ async function run(
 
 /** Marks about the broker, not about the machine. */
 function faultsOf(result: LoadResult): string[] {
-  const others = new Set(['disturbed', 'generator-limited', 'generator-late']);
+  const others = new Set(['disturbed', 'stolen', 'generator-limited', 'generator-late']);
   return result.marks.filter((mark) => !others.has(mark));
 }
 

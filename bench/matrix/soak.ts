@@ -1,0 +1,222 @@
+/**
+ * Millrace alone, for long: does it stall, does its memory stay flat, does a message cost the same
+ * however many are stored?
+ *
+ * ```
+ * pace    70 % of the highest rate     highest latency of each 100 ms, memory each second
+ * full    as fast as it goes           memory each second
+ * stored  10^4, 10^5, … messages       broker CPU for a message, of each step to the next
+ * ```
+ * Each part has a broker of its own on an empty store, and writes no more than a half of what is free on
+ * the disk.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { RunningBroker } from '../load/contender-process.ts';
+import { commandContender } from '../load/contenders.ts';
+import { defaultOptions, type LoadOptions, TIMELINE_STEP_MS } from '../load/load-options.ts';
+import type { LoadResult } from '../load/load-result.ts';
+import { runLoad } from '../load/load-run.ts';
+import { readProcessUsage } from '../load/process-usage.ts';
+import { count, milliseconds } from '../load/report.ts';
+import type { Machine } from './machine.ts';
+import type { ProgressBar } from './progress-bar.ts';
+import { type CostPoint, type MemoryPoint, type SoakResult, soakPage } from './soak-page.ts';
+
+const PACE_SHARE = 0.7;
+/** Of the run that finds the highest rate, and of the sends before it. */
+const PROBE_SECONDS = 10;
+const HEAT_SECONDS = 10;
+const STALL_MS = 50;
+const MEMORY_BYTES_MAX = 250e6;
+/** Memory of the last fifth of the time against that of the second. */
+const GROWTH_MAX = 1.1;
+/** A stored message of the base point, record, ConsumeQueue and index: 128 B of body in about 400 B. */
+const STORED_BYTES = 400;
+const DISK_SHARE = 0.5;
+
+export interface SoakOptions {
+  readonly millrace: string;
+  readonly directory: string;
+  readonly output: string;
+  readonly brokerPort: number;
+  readonly nameServerPort: number;
+  readonly threads: number;
+  readonly machine: Machine;
+  /** Of each of the first two parts. */
+  readonly seconds: number;
+  readonly messageCountMax: number;
+  readonly bar: ProgressBar;
+}
+
+/** Returns the exit code. */
+export async function soak(options: SoakOptions): Promise<number> {
+  const paced = await withBroker(options, (broker) => pace(options, broker));
+  const full = await withBroker(options, (broker) => fullLoad(options, broker));
+  const costs = await withBroker(options, (broker) => costByStored(options, broker));
+  options.bar.end();
+  const result: SoakResult = { machine: options.machine, paced, full, costs };
+  const faults = report(result);
+  fs.writeFileSync(`${options.output}-soak.json`, `${JSON.stringify(result)}\n`);
+  fs.writeFileSync(`${options.output}-soak.html`, soakPage(result));
+  console.log(`\n${options.output}-soak.json and ${options.output}-soak.html have it all.`);
+  return faults === 0 ? 0 : 1;
+}
+
+type Load = (load: Partial<LoadOptions>, what: string) => Promise<LoadResult>;
+
+async function withBroker<Result>(
+  options: SoakOptions,
+  use: (broker: { load: Load; running: RunningBroker; messageRoom: number }) => Promise<Result>,
+): Promise<Result> {
+  const directory = fs.mkdtempSync(path.join(options.directory, 'soak-'));
+  const removeDirectory = (): void => fs.rmSync(directory, { recursive: true, force: true });
+  process.once('exit', removeDirectory);
+  const { brokerPort, nameServerPort, bar } = options;
+  const contender = commandContender('Millrace', options.millrace);
+  try {
+    const running = await contender.start({
+      directory,
+      brokerPort,
+      nameServerPort,
+      flush: 'async',
+    });
+    const startedMs = performance.now();
+    const load: Load = (load, what) =>
+      runLoad(
+        {
+          ...defaultOptions,
+          ...load,
+          topic: 'Soak',
+          address: `127.0.0.1:${brokerPort}`,
+          nameServer: `127.0.0.1:${nameServerPort}`,
+          brokerPid: running.pid,
+          threadCount: options.threads,
+        },
+        () => bar.show(performance.now() - startedMs, 1000 * (options.seconds + 25), what),
+      );
+    try {
+      const { bavail, bsize } = fs.statfsSync(directory);
+      const messageRoom = Math.floor((DISK_SHARE * bavail * bsize) / STORED_BYTES);
+      return await use({ load, running, messageRoom });
+    } finally {
+      await running.stop();
+    }
+  } finally {
+    removeDirectory();
+    process.removeListener('exit', removeDirectory);
+  }
+}
+
+type Broker = Parameters<Parameters<typeof withBroker>[1]>[0];
+
+async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['paced']> {
+  const { load, messageRoom } = broker;
+  await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
+  const probe = await load({ warmupSeconds: 0, seconds: PROBE_SECONDS }, 'highest rate');
+  const ratePerSecond = Math.round(PACE_SHARE * probe.ratePerSecond);
+  const seconds = Math.floor(Math.min(options.seconds, messageRoom / ratePerSecond));
+  const memory = MemorySeries.start(broker.running.pid);
+  const paced = await load(
+    { mode: 'paced', ratePerSecond, seconds, warmupSeconds: 1, hasTimeline: true },
+    `${count(ratePerSecond)} msg/s`,
+  );
+  return {
+    maxRatePerSecond: probe.ratePerSecond,
+    ratePerSecond,
+    seconds,
+    timelineMs: paced.timeline,
+    stallCount: stallsOf(paced.timeline),
+    latency: paced.sendLatency,
+    lateness: paced.scheduleLateness,
+    marks: paced.marks,
+    memory: memory.stop(),
+  };
+}
+
+async function fullLoad(options: SoakOptions, broker: Broker): Promise<SoakResult['full']> {
+  const { load, messageRoom, running } = broker;
+  const probe = await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
+  const seconds = Math.floor(Math.min(options.seconds, messageRoom / probe.ratePerSecond));
+  const memory = MemorySeries.start(running.pid);
+  const full = await load({ warmupSeconds: 0, seconds }, 'full load');
+  return { seconds, ratePerSecond: full.ratePerSecond, memory: memory.stop() };
+}
+
+async function costByStored(options: SoakOptions, broker: Broker): Promise<CostPoint[]> {
+  const limit = Math.min(options.messageCountMax, broker.messageRoom);
+  const points: CostPoint[] = [];
+  let storedCount = 0;
+  for (let target = 10_000; target <= limit; target *= 10) {
+    const fill = await broker.load(
+      { mode: 'fill', messageCount: target - storedCount },
+      `${count(target)} messages`,
+    );
+    storedCount = target;
+    points.push({ storedCount, cpuUsPerMessage: fill.brokerCpuUsPerMessage ?? 0 });
+  }
+  return points;
+}
+
+/** Memory of a process, each second. */
+class MemorySeries {
+  readonly #points: MemoryPoint[] = [];
+  readonly #startedMs = performance.now();
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(pid: number) {
+    this.#timer = setInterval(() => {
+      const usage = readProcessUsage(pid);
+      if (usage === null) return;
+      const atSeconds = (performance.now() - this.#startedMs) / 1000;
+      this.#points.push({ atSeconds, rssAnonBytes: usage.rssAnonBytes });
+    }, 1000);
+  }
+
+  static start(pid: number): MemorySeries {
+    return new MemorySeries(pid);
+  }
+
+  stop(): MemoryPoint[] {
+    clearInterval(this.#timer);
+    return this.#points;
+  }
+}
+
+/** Times that latencies above STALL_MS began to come, whether they went on for one step or many. */
+export function stallsOf(timelineMs: readonly number[]): number {
+  return timelineMs.filter(
+    (latencyMs, step) => latencyMs > STALL_MS && !((timelineMs[step - 1] ?? 0) > STALL_MS),
+  ).length;
+}
+
+/** Mean of the last fifth against that of the second; 1 of too little. */
+export function growthOf(memory: readonly MemoryPoint[]): number {
+  const fifth = Math.floor(memory.length / 5);
+  if (fifth === 0) return 1;
+  const mean = (points: readonly MemoryPoint[]): number =>
+    points.reduce((sum, point) => sum + point.rssAnonBytes, 0) / points.length;
+  return mean(memory.slice(-fifth)) / mean(memory.slice(fifth, 2 * fifth));
+}
+
+/** Prints what it came to; returns how much is not as it must be. */
+function report({ paced, full, costs }: SoakResult): number {
+  const last = full.memory.at(-1)?.rssAnonBytes ?? 0;
+  const growth = growthOf(full.memory);
+  const lines = [
+    `highest rate ${count(paced.maxRatePerSecond)} msg/s; paced at ${count(paced.ratePerSecond)} msg/s for ${paced.seconds} s:`,
+    `  p50 ${milliseconds(paced.latency?.p50Ms ?? 0)}  p99 ${milliseconds(paced.latency?.p99Ms ?? 0)}  p99.99 ${milliseconds(paced.latency?.p9999Ms ?? 0)}  max ${milliseconds(paced.latency?.maxMs ?? 0)} ms${paced.marks.map((mark) => ` [${mark}]`).join('')}`,
+    `  ${paced.stallCount} stalls above ${STALL_MS} ms in ${count(paced.timelineMs.length)} steps of ${TIMELINE_STEP_MS} ms; the generator itself was up to ${milliseconds(paced.lateness?.maxMs ?? 0)} ms late`,
+    `full load, ${count(full.ratePerSecond)} msg/s for ${full.seconds} s:`,
+    `  memory at the end ${count(last / 1e6)} MB (bar: ${MEMORY_BYTES_MAX / 1e6}), ${growth.toFixed(2)} x that of the second fifth of the time (bar: ${GROWTH_MAX})`,
+    'broker CPU for a message, on the way to so many stored:',
+    ...costs.map(
+      ({ storedCount, cpuUsPerMessage }) =>
+        `  ${count(storedCount).padStart(12)}  ${cpuUsPerMessage.toFixed(2)} us`,
+    ),
+  ];
+  console.log(lines.join('\n'));
+  const faults = [last > MEMORY_BYTES_MAX, growth > GROWTH_MAX].filter(Boolean).length;
+  console.log(faults === 0 ? 'memory: passed' : 'memory: MISSED');
+  return faults;
+}
