@@ -170,6 +170,12 @@ class PlainSegment implements Segment {
     this.capacityBytes = file.bytes.length;
   }
 
+  write(source: Uint8Array, from: number, to: number, position: number): void {
+    fileCalls.writeAt(this.#file.descriptor, source, from, to, position);
+    this.bytes.set(source.subarray(from, to), position);
+    this.#file.onWritten();
+  }
+
   publish(from: number, to: number): void {
     fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
     this.#file.onWritten();
@@ -187,8 +193,6 @@ class PlainSegment implements Segment {
   }
 
   prepare(): void {}
-
-  willNeed(): void {}
 
   close(): void {
     if (this.#isClosed) return;

@@ -8,11 +8,16 @@
 
 /** One CommitLog segment file, preallocated to its whole size. */
 export interface Segment {
-  /** The file's bytes, `capacityBytes` of them. Writing here is an append that no other process sees fail. */
+  /** The file's bytes, `capacityBytes` of them. */
   readonly bytes: Buffer;
   readonly capacityBytes: number;
   /**
-   * Makes [from, to) survive the death of this process. Nothing to do where `bytes` is the page
+   * Writes `source[from, to)` at `position`: from then on it is in `bytes`, and survives the death of this process.
+   * @throws BrokerError STORE_NO_SPACE, STORE_IO
+   */
+  write(source: Uint8Array, from: number, to: number, position: number): void;
+  /**
+   * Makes [from, to) of `bytes`, where it was changed in place, survive the death of this process. Nothing to do where `bytes` is the page
    * cache itself.
    */
   publish(from: number, to: number): void;
@@ -23,8 +28,6 @@ export interface Segment {
   sync(from: number, to: number): void;
   /** Makes the pages of [from, to) present and their blocks written, so that no later sync has to; blocks. */
   prepare(from: number, to: number): void;
-  /** Brings [from, to) into the page cache, as single pages; what must be read from the disk comes later. */
-  willNeed(from: number, to: number): void;
   close(): void;
 }
 

@@ -80,6 +80,10 @@ export interface CommitLogWriterOptions {
 
 /** Appends from one ring in one turn: bounds how long an answer waits for its batch. */
 const APPENDS_PER_TURN = 1024;
+/** Records that are written to the segment by one call. */
+const STAGING_BYTES = 256 * 1024;
+/** Records of so many bytes are written from where they are: a call is cheaper than another copy. */
+const DIRECT_BYTES_MIN = 16 * 1024;
 
 export class CommitLogWriter implements Agent {
   readonly name = 'writer';
@@ -91,6 +95,9 @@ export class CommitLogWriter implements Agent {
   #segmentEnd = 0;
   /** End of the last whole record. */
   #appended: number;
+  /** What the segment has; records from here to `#appended` stand at the beginning of `#staging`. */
+  #written: number;
+  #staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
   /** What other agents know as the end; never above `#appended`. */
   #published: number;
   #lastTimestampMs: number;
@@ -100,6 +107,7 @@ export class CommitLogWriter implements Agent {
     this.#options = options;
     this.#waiting = new WaitingAnswers(options.toReactor, options.latency);
     this.#appended = options.positions.load(PositionSlot.APPENDED);
+    this.#written = this.#appended;
     this.#published = this.#appended;
     this.#lastTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
   }
@@ -203,7 +211,10 @@ export class CommitLogWriter implements Agent {
       return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
 
-    const segmentBytes = (this.#segment as Segment).bytes;
+    const isDirect = !appendsPropertyCrc && recordsBytes >= DIRECT_BYTES_MIN;
+    if (isDirect) this.#writeStaged();
+    else this.#stage(bytesMax);
+    const target = isDirect ? records : this.#staging;
     const queueId = int32[(head + appendMessage.queueId) >> 2];
     const queues = this.#options.queueOffsets.of(
       int32[(head + appendMessage.topicId) >> 2],
@@ -212,25 +223,28 @@ export class CommitLogWriter implements Agent {
     const queueOffset = queues[queueId];
     const nowWallMs = this.#options.wallNowMs();
     if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
-    const firstPosition = this.#appended - this.#segmentBase;
+    const firstPosition = isDirect ? at : this.#appended - this.#written;
+    const physicalStart = this.#appended - firstPosition;
     const offsetsIndex = (answer + appendAnswerMessage.totalBytes) >> 3;
-    if (!appendsPropertyCrc) records.copy(segmentBytes, firstPosition, at, at + recordsBytes);
+    if (!isDirect && !appendsPropertyCrc)
+      records.copy(target, firstPosition, at, at + recordsBytes);
     let position = firstPosition;
     for (let index = 0; index < recordCount; index++) {
-      const physicalOffset = this.#segmentBase + position;
+      const physicalOffset = physicalStart + position;
       if (answerKind !== AnswerKind.NONE) answerRing.float64[offsetsIndex + index] = physicalOffset;
       let hasCrc = false;
       if (appendsPropertyCrc) {
         const end = at + readInt32(records, at);
-        records.copy(segmentBytes, position, at, end);
+        records.copy(target, position, at, end);
         at = end;
-        hasCrc = reservePropertyCrc(segmentBytes, position);
+        hasCrc = reservePropertyCrc(target, position);
       }
-      stamp(segmentBytes, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
-      const totalBytes = readInt32(segmentBytes, position);
-      if (hasCrc) writePropertyCrc(segmentBytes, position, totalBytes);
+      stamp(target, position, queueOffset + index, physicalOffset, this.#lastTimestampMs);
+      const totalBytes = readInt32(target, position);
+      if (hasCrc) writePropertyCrc(target, position, totalBytes);
       position += totalBytes;
     }
+    if (isDirect) this.#write(records, firstPosition, position);
     this.#appended += position - firstPosition;
     queues[queueId] = queueOffset + recordCount;
     if (slot >= 0) pool.release(slot);
@@ -263,17 +277,36 @@ export class CommitLogWriter implements Agent {
     }
     const end = this.#segmentEnd;
     if (positions.load(PositionSlot.ALLOCATED) < end + segmentBytes) return false;
-    const position = this.#appended - this.#segmentBase;
-    const bytes = this.#segment.bytes;
-    writeInt32(bytes, end - this.#appended, position);
-    writeInt32(bytes, BLANK_MAGIC, position + recordHead.magic);
-    this.#segment.publish(this.#published - this.#segmentBase, position + BLANK_BYTES);
+    this.#stage(BLANK_BYTES);
+    const at = this.#appended - this.#written;
+    writeInt32(this.#staging, end - this.#appended, at);
+    writeInt32(this.#staging, BLANK_MAGIC, at + recordHead.magic);
+    this.#write(this.#staging, 0, at + BLANK_BYTES);
     this.#appended = end;
+    this.#written = end;
     this.#published = end;
     positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
     positions.publish(PositionSlot.APPENDED, end);
     preparerDoorbell.ring();
     return this.#openSegment(end);
+  }
+
+  /** Makes room for so many bytes behind what is staged. */
+  #stage(bytes: number): void {
+    if (this.#appended - this.#written + bytes <= this.#staging.length) return;
+    this.#writeStaged();
+    if (bytes > this.#staging.length) this.#staging = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  #writeStaged(): void {
+    if (this.#appended === this.#written) return;
+    this.#write(this.#staging, 0, this.#appended - this.#written);
+  }
+
+  /** Writes at the end of what the segment has. */
+  #write(source: Buffer, from: number, to: number): void {
+    (this.#segment as Segment).write(source, from, to, this.#written - this.#segmentBase);
+    this.#written += to - from;
   }
 
   #openSegment(base: number): boolean {
@@ -314,10 +347,7 @@ export class CommitLogWriter implements Agent {
     const { positions, toReactor, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } =
       this.#options;
     if (this.#appended !== this.#published && this.#segment !== null) {
-      this.#segment.publish(
-        this.#published - this.#segmentBase,
-        this.#appended - this.#segmentBase,
-      );
+      this.#writeStaged();
       this.#published = this.#appended;
       positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
       positions.publish(PositionSlot.APPENDED, this.#appended);

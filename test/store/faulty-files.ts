@@ -133,10 +133,16 @@ export class FaultyFiles implements StoreFiles {
     return {
       bytes: inode.content,
       capacityBytes: inode.content.length,
+      write: (source, from, to, position) => {
+        const write = (end: number): void => {
+          inode.content.set(source.subarray(from, end), position);
+        };
+        this.#count(`write ${file}`, () => write(from + ((to - from) >> 1)));
+        write(to);
+      },
       publish() {},
       sync,
       prepare() {},
-      willNeed() {},
       close() {
         Object.assign(this, { bytes: Buffer.alloc(0) });
       },

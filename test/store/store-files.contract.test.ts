@@ -64,6 +64,24 @@ describe.each([
       again.close();
     });
 
+    test('what was written is seen at once by all that have the file open, and when it is opened anew', () => {
+      const writer = files.createSegment(at('0'), CAPACITY);
+      const reader = files.openSegment(at('0'), CAPACITY);
+      // Records come from memory that threads share.
+      const shared = Buffer.from(new SharedArrayBuffer(64));
+      shared.write('.a record.');
+      writer.write(shared, 1, 9, 4092);
+      writer.write(Buffer.from('another'), 0, 7, 4100);
+      const seen = [writer, reader].map(({ bytes }) => bytes.toString('utf8', 4092, 4107));
+      expect(seen).toEqual(['a recordanother', 'a recordanother']);
+      writer.close();
+      reader.close();
+      const again = files.openSegment(at('0'), CAPACITY);
+      expect(again.bytes.toString('utf8', 4092, 4107)).toBe('a recordanother');
+      expect(again.bytes.subarray(4107).every((byte) => byte === 0)).toBe(true);
+      again.close();
+    });
+
     test('what was synced is there without having been published', () => {
       const segment = files.createSegment(at('0'), CAPACITY);
       segment.bytes.write('synced', 4090);
@@ -93,11 +111,10 @@ describe.each([
       expect(segment.bytes.length).toBe(0);
     });
 
-    test('preparing and reading ahead change nothing', () => {
+    test('preparing changes nothing', () => {
       const segment = files.createSegment(at('0'), CAPACITY);
       segment.bytes.fill(7);
       segment.prepare(100, 20_000);
-      segment.willNeed(0, CAPACITY);
       expect(segment.bytes.every((byte) => byte === 7)).toBe(true);
       segment.close();
     });
