@@ -5,6 +5,7 @@
  */
 import { networkInterfaces } from 'node:os';
 import zlib from 'node:zlib';
+import { nodeHmacSha1 } from './node-security.ts';
 import type { Platform } from './platform.ts';
 import { TcpTransport } from './tcp-transport.ts';
 import { WebSocketTransport, type WebSocketClass } from './web-socket-transport.ts';
@@ -28,7 +29,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-const tcp = new TcpTransport();
+const tcp = new TcpTransport(null);
 const webSocket = new WebSocketTransport(webSocketClass);
 
 export const nodePlatform: Platform = {
@@ -36,6 +37,14 @@ export const nodePlatform: Platform = {
     open: (address, events, timeoutMs) =>
       (/^wss?:/.test(address) ? webSocket : tcp).open(address, events, timeoutMs),
   },
+  secureTransport: (options) => {
+    const secure = new TcpTransport(options);
+    return {
+      open: (address, events, timeoutMs) =>
+        (/^wss?:/.test(address) ? webSocket : secure).open(address, events, timeoutMs),
+    };
+  },
+  hmacSha1: nodeHmacSha1,
   hostAddress: hostAddress(),
   processId: process.pid,
   afterTurn: setImmediate,

@@ -5,12 +5,30 @@
  * so that everything else runs in both; without an entry point there is none.
  */
 import type { Transport } from './client-core.ts';
+import type { HmacSha1 } from './request-signer.ts';
 
 /** What `sysFlag` says of a compressed body (CompressionType.java). */
 export type CompressionKind = 'zlib' | 'zstd' | 'lz4';
 
+/** TLS towards servers; all in PEM, as text or bytes. */
+export interface TlsClientOptions {
+  /** Who may have signed the server's certificate; whom Node trusts unless said. */
+  readonly ca?: string | Uint8Array | undefined;
+  /** The client's own certificate and key, for a server that asks for them. */
+  readonly cert?: string | Uint8Array | undefined;
+  readonly key?: string | Uint8Array | undefined;
+  readonly passphrase?: string | undefined;
+  /** Name that the certificate must be for; the host of the address unless said. */
+  readonly serverName?: string | undefined;
+  /** False: any certificate will do, and so would anybody in between. True unless said. */
+  readonly rejectUnauthorized?: boolean | undefined;
+}
+
 export interface Platform {
   readonly transport: Transport;
+  /** With TLS; null where only a wss: URL can say so. */
+  readonly secureTransport: ((options: TlsClientOptions) => Transport) | null;
+  readonly hmacSha1: HmacSha1;
   /** By what brokers and message ids tell this machine from others: IPv4, dotted. */
   readonly hostAddress: string;
   readonly processId: number;
