@@ -40,6 +40,7 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import { accessSettingsOf, gateOf } from './access-settings.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
@@ -213,6 +214,7 @@ async function start(
       storeReplyMessageEnable: config.storeReplyMessageEnable,
     },
     visibleConfig: configurationTexts(config),
+    access: accessSettingsOf(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
     // Also for clients that come by WebSocket, which find their broker there.
@@ -297,6 +299,7 @@ async function start(
             address: `${clientAddress.host}:${clientAddress.port}`,
             haServerAddress: `${clientAddress.host}:${clientAddress.port + 1}`,
           },
+          credentials: config.innerClientAuthenticationCredentials,
           logger,
           onOrderTopics: (topics) => {
             const payload = Buffer.from(JSON.stringify(topics));
@@ -337,6 +340,7 @@ async function start(
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
+    gate: gateOf(config, logger),
     onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {

@@ -64,6 +64,7 @@ export async function runCommand(): Promise<void> {
     .description('run a broker, with a name server beside it')
     .option('--config <FILE>', 'read settings from a broker.conf')
     .option('--no-name-server', 'run no name server in this process')
+    .option('--allow-public', 'let other machines reach a broker without access control')
     .addHelpText('after', `\n${settingsHelp()}\n${examples}`);
   for (const setting of settingKeys) {
     if (setting.flag !== undefined)
@@ -113,7 +114,7 @@ function settingsHelp(): string {
     const names = `  ${environmentName(setting).padEnd(41)} ${fileKey.padEnd(32)}`;
     const value = defaults[setting.key];
     const isSaid = value !== null && !(Array.isArray(value) && value.length === 0);
-    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : value;
+    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : (value as string | number);
     return `${names} ${setting.help}${isSaid ? ` (${String(unit)})` : ''}`;
   });
   return [

@@ -4,6 +4,7 @@
  * A name server alone: sockets and framing of the reactor, the control agent behind it, no store.
  */
 import { dirname, resolve } from 'node:path';
+import type { Credentials } from '../access/access-gate.ts';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { NameServer } from '../nameserver/name-server.ts';
@@ -22,6 +23,7 @@ import { createPlainFiles } from '../store/plain-files.ts';
 import { Control } from '../workers/control.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
+import { nameServerGate } from './access-settings.ts';
 import { openListener } from './listeners.ts';
 
 const RING_BYTES = 1024 * 1024;
@@ -40,6 +42,8 @@ export async function startNameServerProcess(
     orderMessageEnable?: boolean;
     /** File that keeps the key-value configuration; undefined: it is gone when the process ends. */
     kvConfigPath?: string | undefined;
+    /** What changes must be signed with; null or absent: nothing need be. */
+    credentials?: Credentials | null;
   },
   logger: Logger,
 ): Promise<NameServerProcess> {
@@ -61,6 +65,7 @@ export async function startNameServerProcess(
     configFile: (name) => name,
     registerEmbedded: () => {},
     registersOutside: false,
+    auditsNameServer: (options.credentials ?? null) !== null,
     logger,
   });
   control.attach(
@@ -98,6 +103,7 @@ export async function startNameServerProcess(
     connectionCountMax: 100_000,
     idleCloseMs: IDLE_CLOSE_MS,
     onTopicsChanged: () => {},
+    gate: nameServerGate(options.credentials ?? null, logger),
   });
   agents.push(control, reactor);
   const listener = await openListener(

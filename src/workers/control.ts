@@ -8,8 +8,10 @@
  * Snapshots of topics and groups go out before the answer to the request that changed them, so that
  * a client which has its answer finds the new state everywhere.
  */
+import type { AccessSnapshot } from '../access/access-gate.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { auditRequest } from '../broker/audit-log.ts';
 import type { BrokerControl } from '../broker/broker-control.ts';
 import type {
   DispatcherQuestion,
@@ -79,6 +81,8 @@ export interface ControlOptions {
   registerEmbedded: (changes: TopicChanges, dataVersion: DataVersion) => void;
   /** Whether there are other name servers to be told. */
   registersOutside: boolean;
+  /** Logs changes at the name server; the broker does by itself. */
+  auditsNameServer?: boolean;
   logger: Logger;
 }
 
@@ -255,6 +259,10 @@ export class Control implements Agent, ControlEffects {
     const answer = isWeb
       ? this.#nameServer.onWebRequest(request, connection)
       : this.#nameServer.onRequest(request, connection);
+    if (this.#options.auditsNameServer === true) {
+      const { remoteAddress } = connection;
+      auditRequest(this.#options.logger, request, remoteAddress, answer?.code ?? null);
+    }
     if (answer !== null && (request.flag & FLAG_ONEWAY) === 0)
       this.answer(connectionId, encodeAnswer(request, answer));
   }
@@ -427,8 +435,15 @@ export class Control implements Agent, ControlEffects {
     toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 
+  publishAccess(snapshot: AccessSnapshot): void {
+    const payload = Buffer.from(JSON.stringify(snapshot));
+    this.#options.toReactor.offer(MessageType.ACCESS_CHANGED, payload);
+  }
+
   persist(file: PersistedFile, text: string): void {
-    const task: FlusherTask = { kind: 'replace', path: this.#options.configFile(file), text };
+    const path = this.#options.configFile(file);
+    const isPrivate = file === 'users.json' || file === 'acls.json';
+    const task: FlusherTask = { kind: 'replace', path, text, ...(isPrivate ? { isPrivate } : {}) };
     this.#options.toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 
