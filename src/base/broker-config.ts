@@ -187,7 +187,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     tlsServerTrustCertPath: null,
     tlsEnable: false,
     tlsClientTrustCertPath: null,
-    tlsClientAuthServer: false,
+    tlsClientAuthServer: true,
     allowPublic: false,
     regionId: 'DefaultRegion',
     traceOn: true,

@@ -19,6 +19,7 @@ import type { LogOptions } from './pino-logger.ts';
 interface Running {
   ready: object;
   close(): Promise<void>;
+  reloadCertificate: (() => void) | null;
   failed: Promise<Error>;
 }
 
@@ -205,6 +206,9 @@ async function run(logger: Logger, running: Running): Promise<void> {
       );
     });
   }
+  const { reloadCertificate } = running;
+  // Without a certificate the signal ends the process, as ever.
+  if (reloadCertificate !== null) process.on('SIGHUP', reloadCertificate);
   // Whoever reads this line may stop the broker at once, so it comes after the handlers.
   logger.info(running.ready, 'ready');
   die(logger, await running.failed);

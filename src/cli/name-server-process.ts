@@ -25,6 +25,7 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { nameServerGate } from './access-settings.ts';
 import { openListener } from './listeners.ts';
+import { throughTls, type TlsConfig, tlsAcceptorOf } from './tls-settings.ts';
 
 const RING_BYTES = 1024 * 1024;
 const IDLE_CLOSE_MS = 120_000;
@@ -33,6 +34,8 @@ export interface NameServerProcess {
   ready: { nameServerPort: number };
   close(): Promise<void>;
   failed: Promise<Error>;
+  /** Reads the TLS certificate again; null where there is none. */
+  reloadCertificate: (() => void) | null;
 }
 
 export async function startNameServerProcess(
@@ -44,9 +47,11 @@ export async function startNameServerProcess(
     kvConfigPath?: string | undefined;
     /** What changes must be signed with; null or absent: nothing need be. */
     credentials?: Credentials | null;
+    tls?: TlsConfig;
   },
   logger: Logger,
 ): Promise<NameServerProcess> {
+  const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger);
   const slotBytes = FRAME_BYTES_MAX + 4096;
   const pool = new LargeMessagePool(LargeMessagePool.allocate(2, slotBytes), slotBytes);
   const toControl = allocateRing(RING_BYTES);
@@ -112,13 +117,17 @@ export async function startNameServerProcess(
     Listener.NAME_SERVER,
     '--port',
   );
-  listener.onSocket = (socket) => acceptSocket(reactor, socket, Listener.NAME_SERVER);
+  listener.onSocket = throughTls(tls, (socket) =>
+    acceptSocket(reactor, socket, Listener.NAME_SERVER),
+  );
   runner.schedule();
   return {
     ready: { nameServerPort: listener.port },
     failed,
+    reloadCertificate: tls === null ? null : () => tls.reload(),
     close: async () => {
       listener.server.close();
+      tls?.close();
       reactor.stopReading();
       await new Promise((resolve) => setTimeout(resolve, 50));
       runner.close();
