@@ -10,6 +10,8 @@ import { BrokerError } from '../base/errors.ts';
 import { isControlled, isLoopback } from './access-settings.ts';
 import { apacheKeys, refusedApacheKeys } from './apache-keys.ts';
 import { environmentName, type SettingKey, settingKeys } from './configuration-keys.ts';
+import type { Credentials } from '../access/access-gate.ts';
+import type { TlsConfig } from './tls-settings.ts';
 import { type Property, readPropertiesFile } from '../base/properties-file.ts';
 
 export interface ConfigurationSources {
@@ -70,6 +72,20 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     );
   }
   return { config, ignoredKeys: [...new Set(ignored.map((property) => property.name))] };
+}
+
+/**
+ * What a name server alone takes of a broker.conf: who may change it, and TLS; the environment counts too.
+ * @throws BrokerError CONFIG_INVALID
+ */
+export function nameServerSecurity(file: string | undefined): {
+  credentials: Credentials | null;
+  tls: TlsConfig;
+} {
+  // All of it is checked: it may be that of a broker beside. But a name server has no users to be public by.
+  const flags = { 'allow-public': true };
+  const { config } = loadConfiguration({ flags, environment: process.env, file });
+  return { credentials: config.innerClientAuthenticationCredentials, tls: config };
 }
 
 type Take = (setting: SettingKey, text: string, where: string) => void;
