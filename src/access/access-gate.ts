@@ -14,7 +14,7 @@
  * wrong signature have the same answer after the same work. What it must never do: put a secret into an
  * answer or a log.
  */
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
@@ -41,7 +41,7 @@ import {
   isOfNameServer,
   needsSuperUser,
 } from './request-access.ts';
-import { SignedRequest } from './signed-request.ts';
+import { SignedRequest, SigningKey } from './signed-request.ts';
 import type { User } from './user-table.ts';
 
 /** What becomes of a frame. */
@@ -101,7 +101,7 @@ export interface FrameServing {
 }
 
 interface KnownUser {
-  readonly key: KeyObject;
+  readonly key: SigningKey;
   readonly isSuper: boolean;
   readonly policies: Policies | undefined;
 }
@@ -124,7 +124,7 @@ export class AccessGate {
   readonly #limiter = new AttemptLimiter();
   readonly #users = new Map<string, KnownUser>();
   /** Takes the place of the key of a user that is not there. */
-  readonly #noUsersKey = createSecretKey(randomBytes(32));
+  readonly #noUsersKey = new SigningKey(randomBytes(24).toString('hex'));
   #nextLogMs = -Infinity;
   #unloggedCount = 0;
 
@@ -134,7 +134,7 @@ export class AccessGate {
     // Control tells of it as of any other where there are users.
     if (!options.authenticationEnabled && credentials !== null)
       this.#users.set(credentials.accessKey, {
-        key: keyOf(credentials.secretKey),
+        key: new SigningKey(credentials.secretKey),
         isSuper: true,
         policies: undefined,
       });
@@ -148,7 +148,7 @@ export class AccessGate {
     for (const { username, password, userType, userStatus } of users) {
       if (userStatus !== 'enable') continue;
       this.#users.set(username, {
-        key: keyOf(password),
+        key: new SigningKey(password),
         isSuper: userType === 'Super',
         policies: policies.get(`User:${username}`),
       });
@@ -293,10 +293,6 @@ export class AccessGate {
     this.#unloggedCount = 0;
     this.#options.logger.warn({ ...fields, ...(notLogged === 0 ? {} : { notLogged }) }, message);
   }
-}
-
-function keyOf(secret: string): KeyObject {
-  return createSecretKey(Buffer.from(secret, 'utf8'));
 }
 
 function accessText({ type, name }: ResourceAccess): string {

@@ -9,7 +9,7 @@
  *
  * Source: AclClientRPCHook.java, AclUtils.java, DefaultAuthenticationContextBuilder.java of RocketMQ 5.3.3.
  */
-import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
 
 export const ACCESS_KEY = 'AccessKey';
@@ -19,6 +19,7 @@ const UNIQUE_KEY_QUERY = '_UNIQUE_KEY_QUERY';
 const V4_9_3 = 399;
 
 const SIGNATURE_BYTES = 20;
+const BLOCK_BYTES = 64;
 const BACKSLASH = 0x5c;
 const CONTENT_BYTES_START = 4096;
 /** Larger ones are not kept. */
@@ -28,6 +29,29 @@ const accessKeyName = Buffer.from(ACCESS_KEY);
 const signatureName = Buffer.from(SIGNATURE);
 const uniqueKeyQueryName = Buffer.from(UNIQUE_KEY_QUERY);
 
+/**
+ * A secret, ready for HMAC (RFC 2104) by two hashes in one call each: half the time of createHmac, which
+ * makes an object that the collector has to end.
+ */
+export class SigningKey {
+  readonly innerBlock: Buffer;
+  readonly #outer: Buffer;
+
+  constructor(secret: string) {
+    const bytes = Buffer.from(secret, 'utf8');
+    const block = Buffer.alloc(BLOCK_BYTES);
+    (bytes.length > BLOCK_BYTES ? hash('sha1', bytes, 'buffer') : bytes).copy(block);
+    this.innerBlock = block.map((byte) => byte ^ 0x36) as Buffer;
+    this.#outer = Buffer.concat([block.map((byte) => byte ^ 0x5c), Buffer.alloc(SIGNATURE_BYTES)]);
+  }
+
+  /** The HMAC, of the hash of `innerBlock` and the content. */
+  finish(innerHash: Buffer): Buffer {
+    innerHash.copy(this.#outer, BLOCK_BYTES);
+    return hash('sha1', this.#outer, 'buffer');
+  }
+}
+
 /** What of a request its signature is compared with; one an agent, valid until the next is read. */
 export class SignedRequest {
   /** Null where the request is not signed. */
@@ -36,7 +60,8 @@ export class SignedRequest {
   isAmbiguous = false;
   #signature: string | null = null;
   #content = Buffer.allocUnsafeSlow(CONTENT_BYTES_START);
-  #contentBytes = 0;
+  /** Of the content, which begins behind a block for the key. */
+  #contentEnd = BLOCK_BYTES;
   #body: Uint8Array = new Uint8Array();
   readonly #order = new Uint8Array(128);
 
@@ -68,7 +93,7 @@ export class SignedRequest {
       const end = valueEnd[field];
       this.#reserve(end - start);
       if (valueEscaped[field] === 0)
-        this.#contentBytes += bytes.copy(this.#content, this.#contentBytes, start, end);
+        this.#contentEnd += bytes.copy(this.#content, this.#contentEnd, start, end);
       else this.#addEscaped(scanner, field);
     }
   }
@@ -82,16 +107,18 @@ export class SignedRequest {
       if (name === SIGNATURE || (version <= V4_9_3 && name === UNIQUE_KEY_QUERY)) continue;
       const value = fields.get(name) ?? '';
       this.#reserve(Buffer.byteLength(value));
-      this.#contentBytes += this.#content.write(value, this.#contentBytes);
+      this.#contentEnd += this.#content.write(value, this.#contentEnd);
     }
   }
 
   /** True where the signature was made with the key. Takes the same time whatever is wrong with it. */
-  isSignedWith(key: KeyObject): boolean {
-    const expected = createHmac('sha1', key)
-      .update(this.#content.subarray(0, this.#contentBytes))
-      .update(this.#body)
-      .digest();
+  isSignedWith(key: SigningKey): boolean {
+    const contentEnd = this.#contentEnd;
+    this.#reserve(this.#body.length);
+    this.#content.set(this.#body, contentEnd);
+    this.#content.set(key.innerBlock, 0);
+    const end = contentEnd + this.#body.length;
+    const expected = key.finish(hash('sha1', this.#content.subarray(0, end), 'buffer'));
     const given = Buffer.alloc(SIGNATURE_BYTES);
     const decoded = Buffer.from(this.#signature ?? '', 'base64');
     decoded.copy(given);
@@ -102,17 +129,17 @@ export class SignedRequest {
     this.accessKey = null;
     this.isAmbiguous = false;
     this.#signature = null;
-    this.#contentBytes = 0;
+    this.#contentEnd = BLOCK_BYTES;
     this.#body = body;
     if (this.#content.length > CONTENT_BYTES_KEPT)
       this.#content = Buffer.allocUnsafeSlow(CONTENT_BYTES_START);
   }
 
   #reserve(bytes: number): void {
-    const neededBytes = this.#contentBytes + bytes;
+    const neededBytes = this.#contentEnd + bytes;
     if (neededBytes <= this.#content.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes, this.#content.length * 2));
-    this.#content.copy(larger, 0, 0, this.#contentBytes);
+    this.#content.copy(larger, 0, 0, this.#contentEnd);
     this.#content = larger;
   }
 
@@ -121,7 +148,7 @@ export class SignedRequest {
     const { bytes, valueStart, valueEnd } = scanner;
     const content = this.#content;
     const end = valueEnd[field];
-    const before = this.#contentBytes;
+    const before = this.#contentEnd;
     let to = before;
     for (let at = valueStart[field]; at < end; at++) {
       const byte = bytes[at];
@@ -139,15 +166,15 @@ export class SignedRequest {
       if (unit < 0) {
         const text = scanner.text(field);
         if (text === null) this.isAmbiguous = true;
-        this.#contentBytes = before;
+        this.#contentEnd = before;
         this.#reserve(Buffer.byteLength(text ?? ''));
-        this.#contentBytes += this.#content.write(text ?? '', before);
+        this.#contentEnd += this.#content.write(text ?? '', before);
         return;
       }
       content[to++] = unit;
       at += 5;
     }
-    this.#contentBytes = to;
+    this.#contentEnd = to;
   }
 }
 

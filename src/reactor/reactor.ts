@@ -249,7 +249,6 @@ export class Reactor implements Agent {
   #route(connection: Connection, start: number, end: number): boolean {
     const { toWorkers, toDispatcher, gate } = this.#options;
     const bytes = connection.input;
-    const arrivalMs = connection.lastReadMs;
     const code = peekRequestCode(bytes, start, end, this.#scanner);
     if (code < 0) {
       this.#onBadFrame(connection, 'header that cannot be read');
@@ -263,6 +262,7 @@ export class Reactor implements Agent {
       if (admission === Admission.IS_ANSWER) server = 'control';
       else if (admission !== Admission.PASSES) return true;
     }
+    const arrivalMs = connection.lastReadMs;
     if (server === 'worker') {
       const toWorker = toWorkers[connection.id % toWorkers.length];
       return toWorker.offer(connection, arrivalMs, bytes, start, end);
@@ -290,6 +290,8 @@ export class Reactor implements Agent {
     serving.code = code;
     const nowMs = this.#options.nowMs();
     const admission = gate.admit(connection, serving, connection.input, start, end, nowMs);
+    // Its wait here is not one for a broker that is busy.
+    if (connection.isWaiting && admission !== Admission.WAITS) connection.lastReadMs = nowMs;
     connection.isWaiting = admission === Admission.WAITS;
     if (admission === Admission.WAITS)
       this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nowMs + WAITING_INTERVAL_MS);

@@ -79,6 +79,8 @@ describe('a broker with users', () => {
       authorizationEnabled: true,
       initAuthenticationUser: { username: admin.accessKey, password: admin.secretKey },
       innerClientAuthenticationCredentials: inner,
+      // As a broker has it that is no test's.
+      waitTimeMillsInSendQueue: 200,
       topics: [],
     });
   });
@@ -135,6 +137,26 @@ describe('a broker with users', () => {
       await client.request(signed({ code: 26 }, { ...inner, secretKey: `guess-${guess}` }));
     expect(performance.now() - startedMs).toBeGreaterThan(400);
     client.close();
+  });
+
+  test('a send that had to wait for its turn is not taken for one of a busy broker', async () => {
+    const guesser = await connect();
+    for (let guess = 0; guess < 6; guess++)
+      await guesser.request(signed({ code: 26 }, { ...admin, secretKey: `guess-${guess}` }));
+    guesser.close();
+    const startedMs = performance.now();
+    const clients = await Promise.all(Array.from({ length: 8 }, connect));
+    const answers = await Promise.all(
+      clients.flatMap((client) =>
+        ['1', '2', '3'].map((body) =>
+          client.request(signed(sendRequest({ topic: 't', body }), admin)),
+        ),
+      ),
+    );
+    expect(answers.map(({ code }) => code)).toEqual(answers.map(() => 0));
+    // Longer than a send may wait for anything else.
+    expect(performance.now() - startedMs).toBeGreaterThan(400);
+    for (const client of clients) client.close();
   });
 
   test('a captured request is good for what it says and nothing else', async () => {

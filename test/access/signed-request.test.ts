@@ -2,10 +2,10 @@
  * A request is the same to who signs and to who checks, whatever the header codec and whichever way it is
  * read; our own signer, the one for browsers and the one of this test agree.
  */
-import { createHmac, createSecretKey } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SignedRequest } from '../../src/access/signed-request.ts';
+import { SignedRequest, SigningKey } from '../../src/access/signed-request.ts';
 import { nodeHmacSha1 } from '../../src/client/node-security.ts';
 import { RequestSigner } from '../../src/client/request-signer.ts';
 import { hmacSha1 } from '../../src/client/sha1.ts';
@@ -14,8 +14,8 @@ import { RequestScanner } from '../../src/protocol/request-scanner.ts';
 import { signed } from './signed-raw.ts';
 
 const credentials = { accessKey: 'user', secretKey: 'the secret' };
-const key = createSecretKey(Buffer.from(credentials.secretKey));
-const otherKey = createSecretKey(Buffer.from('another'));
+const key = new SigningKey(credentials.secretKey);
+const otherKey = new SigningKey('another');
 
 const name = fc
   .string({ minLength: 1, maxLength: 12, unit: fc.constantFrom(...'abcXYZ_09.-'.split('')) })
@@ -93,6 +93,20 @@ describe('the signature of a request', () => {
         const expected = createHmac('sha1', secret).update(text).digest('hex');
         expect(Buffer.from(hmacSha1(secret, text)).toString('hex')).toBe(expected);
       }
+    }
+  });
+
+  test('a secret may be longer than a block, and no text of ASCII', () => {
+    for (const secretKey of ['x'.repeat(63), 'x'.repeat(64), 'x'.repeat(65), 'ü'.repeat(200)]) {
+      const { fields } = signed(
+        { code: 12, fields: { topic: 't' } },
+        { accessKey: 'u', secretKey },
+      );
+      const request = scanned(frameOf(fields as Record<string, string>, Buffer.alloc(0), 0));
+      expect(request.isSignedWith(new SigningKey(secretKey))).toBe(true);
+      // The one before has left nothing.
+      expect(request.isSignedWith(new SigningKey('y'))).toBe(false);
+      expect(request.isSignedWith(new SigningKey(secretKey))).toBe(true);
     }
   });
 

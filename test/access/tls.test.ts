@@ -259,6 +259,14 @@ describe('the ports of a broker', () => {
       });
       expect(status).toBe(200);
       expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+      const servers = `wss://127.0.0.1:${port}`;
+      await using producer = new Producer({ servers, group: 'p', tls: { ca: first.certificate } });
+      await producer.send({ topic: 'by-wss', body: 'x' });
+      await using stranger = new Producer({ servers, group: 'p', tls: true, retryTimes: 0 });
+      const failure: unknown = await stranger
+        .send({ topic: 'by-wss', body: 'x' })
+        .catch((e: unknown) => e);
+      expect(ClientError.is(failure) && failure.code).toBe('CONNECTION_FAILED');
       const { frame } = frameOf();
       for (const scheme of ['ws', 'wss']) {
         const socket = new WebSocket(`${scheme}://127.0.0.1:${port}/`, { ca: first.certificate });
