@@ -5,8 +5,8 @@
  */
 import { networkInterfaces } from 'node:os';
 import zlib from 'node:zlib';
-import { nodeHmacSha1 } from './node-security.ts';
-import type { Platform } from './platform.ts';
+import { nodeHmacSha1, tlsOptions } from './node-security.ts';
+import type { Platform, TlsClientOptions } from './platform.ts';
 import { TcpTransport } from './tcp-transport.ts';
 import { WebSocketTransport, type WebSocketClass } from './web-socket-transport.ts';
 
@@ -25,6 +25,20 @@ async function webSocketClass(): Promise<WebSocketClass | null> {
   }
 }
 
+/** Node's own WebSocket can not be told whom to trust, the package `ws` can. */
+async function secureWebSocketClass(options: TlsClientOptions): Promise<WebSocketClass | null> {
+  try {
+    const { WebSocket: Ws } = await import('ws');
+    return class extends Ws {
+      constructor(url: string) {
+        super(url, { ...tlsOptions(options), perMessageDeflate: false });
+      }
+    } as unknown as WebSocketClass;
+  } catch {
+    return webSocketClass();
+  }
+}
+
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
@@ -39,9 +53,10 @@ export const nodePlatform: Platform = {
   },
   secureTransport: (options) => {
     const secure = new TcpTransport(options);
+    const secureWebSocket = new WebSocketTransport(() => secureWebSocketClass(options));
     return {
       open: (address, events, timeoutMs) =>
-        (/^wss?:/.test(address) ? webSocket : secure).open(address, events, timeoutMs),
+        (/^wss?:/.test(address) ? secureWebSocket : secure).open(address, events, timeoutMs),
     };
   },
   hmacSha1: nodeHmacSha1,

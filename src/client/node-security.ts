@@ -25,20 +25,27 @@ export function connectSocket(
     const socket = net.connect({ host, port, noDelay: true, keepAlive: true });
     return { socket, readyEvent: 'connect' };
   }
-  const { ca, cert, key, passphrase, serverName, rejectUnauthorized = true } = security;
-  const name = serverName ?? host;
+  const name = security.serverName ?? host;
   const socket = tls.connect({
     host,
     port,
     // An address is checked against the certificate, but is no name to ask for.
     ...(net.isIP(name) === 0 ? { servername: name } : {}),
+    ...tlsOptions(security),
+  });
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true);
+  return { socket, readyEvent: 'secureConnect' };
+}
+
+/** What Node is told of them. */
+export function tlsOptions(security: TlsClientOptions): tls.ConnectionOptions {
+  const { ca, cert, key, passphrase, rejectUnauthorized = true } = security;
+  return {
     rejectUnauthorized,
     ...(ca === undefined ? {} : { ca: Buffer.from(ca) }),
     ...(cert === undefined ? {} : { cert: Buffer.from(cert) }),
     ...(key === undefined ? {} : { key: Buffer.from(key) }),
     ...(passphrase === undefined ? {} : { passphrase }),
-  });
-  socket.setNoDelay(true);
-  socket.setKeepAlive(true);
-  return { socket, readyEvent: 'secureConnect' };
+  };
 }
