@@ -192,7 +192,10 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
     );
   }
   const listenAddress = String(options['listenAddress']);
-  const { credentials, tls } = nameServerSecurity(options['config'] as string | undefined);
+  const { credentials, tls } = nameServerSecurity(
+    options['config'] as string | undefined,
+    process.env,
+  );
   if (credentials === null && options['allowPublic'] !== true && !isLoopback(listenAddress)) {
     throw new BrokerError(
       'CONFIG_INVALID',

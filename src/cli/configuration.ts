@@ -7,6 +7,7 @@
 import path from 'node:path';
 import { type BrokerConfig, defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
+import { accessSettingKeys } from './access-keys.ts';
 import { isControlled, isLoopback } from './access-settings.ts';
 import { apacheKeys, refusedApacheKeys } from './apache-keys.ts';
 import { environmentName, type SettingKey, settingKeys } from './configuration-keys.ts';
@@ -78,13 +79,20 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
  * What a name server alone takes of a broker.conf: who may change it, and TLS; the environment counts too.
  * @throws BrokerError CONFIG_INVALID
  */
-export function nameServerSecurity(file: string | undefined): {
+export function nameServerSecurity(
+  file: string | undefined,
+  variables: ConfigurationSources['environment'],
+): {
   credentials: Credentials | null;
   tls: TlsConfig;
 } {
-  // All of it is checked: it may be that of a broker beside. But a name server has no users to be public by.
+  // Variables of a broker beside are its own affair, its ports among them.
+  const environment = Object.fromEntries(
+    accessSettingKeys.map(environmentName).map((name) => [name, variables[name]]),
+  );
+  // The file is checked whole; but a name server has no users to be public by.
   const flags = { 'allow-public': true };
-  const { config } = loadConfiguration({ flags, environment: process.env, file });
+  const { config } = loadConfiguration({ flags, environment, file });
   return { credentials: config.innerClientAuthenticationCredentials, tls: config };
 }
 

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { accessSettingsOf, isLoopback } from '../../src/cli/access-settings.ts';
 import { clientSecurity, readCredentials } from '../../src/cli/client-security.ts';
-import { loadConfiguration } from '../../src/cli/configuration.ts';
+import { loadConfiguration, nameServerSecurity } from '../../src/cli/configuration.ts';
 import { configurationTexts } from '../../src/cli/configuration-keys.ts';
 import { initSecure } from '../../src/cli/init-command.ts';
 
@@ -118,6 +118,27 @@ describe('a configuration', () => {
       load('initAuthenticationUser={"username":"a","password":"canary"\n');
     expect(attempt).toThrow(/what was given is not JSON/);
     expect(attempt).not.toThrow(/canary/);
+  });
+});
+
+describe('a name server alone', () => {
+  const inner = '{"accessKey":"cluster","secretKey":"s"}';
+
+  test('takes who may change it of a file or a variable, and no mistake of a broker beside', () => {
+    const file = path.join(root, 'broker.conf');
+    fs.writeFileSync(file, `bindAddress=0.0.0.0\ninnerClientAuthenticationCredentials=${inner}\n`);
+    const credentials = { accessKey: 'cluster', secretKey: 's' };
+    expect(nameServerSecurity(file, {}).credentials).toEqual(credentials);
+    const variables = {
+      MILLRACE_INNER_CLIENT_AUTHENTICATION_CREDENTIALS: inner,
+      MILLRACE_NAME_SERVER_PORT: '10911',
+      MILLRACE_FLUSH: 'never',
+    };
+    expect(nameServerSecurity(undefined, variables).credentials).toEqual(credentials);
+    expect(nameServerSecurity(undefined, {})).toMatchObject({
+      credentials: null,
+      tls: { tlsServerCertPath: null },
+    });
   });
 });
 
