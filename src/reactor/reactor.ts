@@ -182,7 +182,7 @@ export class Reactor implements Agent {
   doWork(nowMs: number): number {
     if (nowMs >= this.#nextWaitingMs) {
       this.#nextWaitingMs = Infinity;
-      this.#blocked.push(...this.#waiting.splice(0));
+      for (const connection of this.#waiting.splice(0)) this.#blocked.push(connection);
     }
     let work = this.#blocked.length > 0 ? this.#retryBlocked() : 0;
     if (this.#closed.length > 0) work += this.#tellClosed();
