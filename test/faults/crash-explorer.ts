@@ -146,7 +146,7 @@ class Life {
       for (let act = 0; act < acts; act++) workload.act();
       // Sometimes the crash finds requests half way.
       if (this.#random() < 0.2) {
-        broker.turn();
+        for (let turns = 1 + this.#pick(8); turns > 0; turns--) broker.turn();
         take();
       }
       broker.advance(this.#random() < 0.1 ? 1000 + this.#pick(2000) : 1 + this.#pick(100));

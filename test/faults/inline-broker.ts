@@ -172,7 +172,7 @@ const TURNS_MAX = 10_000;
 /** Agents that would look again sooner wait for so long. */
 const STEP_MS_MIN = 20;
 const LAG_CHANCE = 0.1;
-const LAG_TURNS_MAX = 5;
+const LAG_TURNS_MAX = 10;
 
 export class InlineBroker {
   readonly positions: StorePositions;

@@ -273,7 +273,8 @@ export class Workload {
     if (this.#isPulling[queueId]) return;
     this.#isPulling[queueId] = true;
     const offset = this.#next[queueId];
-    this.#clients[0].request(pull(group, queueId, offset), (answer) => {
+    const holdMs = this.#random() < 0.5 ? 2000 : 0;
+    this.#clients[0].request(pull(group, queueId, offset, holdMs), (answer) => {
       this.#isPulling[queueId] = false;
       const minimum = Number(answer.extFields.get('minOffset'));
       this.events.push({ type: 'minimum', topic: workloadTopic, queueId, offset: minimum });
@@ -393,7 +394,7 @@ export class Workload {
   }
 }
 
-function pull(consumerGroup: string, queueId: number, queueOffset: number): RawRequest {
+function pull(consumerGroup: string, queueId: number, queueOffset: number, holdMs = 0): RawRequest {
   return {
     code: 11,
     fields: {
@@ -402,9 +403,9 @@ function pull(consumerGroup: string, queueId: number, queueOffset: number): RawR
       queueId,
       queueOffset,
       maxMsgNums: 32,
-      sysFlag: 4,
+      sysFlag: holdMs > 0 ? 6 : 4,
       commitOffset: 0,
-      suspendTimeoutMillis: 0,
+      suspendTimeoutMillis: holdMs,
       subscription: '*',
       subVersion: 1,
       expressionType: 'TAG',

@@ -33,7 +33,13 @@ export class FaultyFiles implements StoreFiles {
   /** Calls so far that can fail. */
   callCount = 0;
   /** The call, counted from 1, that fails, and how; with `isLasting` all that follow fail too. */
-  failure: { call: number; fault: Fault; isLasting?: boolean } | null = null;
+  failure: {
+    call: number;
+    fault: Fault;
+    isLasting?: boolean;
+    /** Fail only these, of a lasting one. */
+    only?: RegExp;
+  } | null = null;
   /** Before each call that can fail: its number and what it is. */
   onCall: ((call: number, what: string) => void) | null = null;
   /** What a call of fault DELAY does before it goes on. */
@@ -114,7 +120,8 @@ export class FaultyFiles implements StoreFiles {
     try {
       this.#count(`allocate ${file}`);
       inode.resize(capacityBytes);
-      this.#sync(inode, file);
+      this.#count(`sync new ${file}`);
+      inode.sync();
       this.#count(`sync ${path.dirname(file)}`);
     } catch (error) {
       this.#names.delete(file);
@@ -307,8 +314,9 @@ export class FaultyFiles implements StoreFiles {
     this.callCount++;
     this.onCall?.(this.callCount, what);
     if (this.failure === null || this.callCount < this.failure.call) return;
-    const { call, fault, isLasting = false } = this.failure;
+    const { call, fault, isLasting = false, only } = this.failure;
     if (this.callCount > call && !isLasting) return;
+    if (only !== undefined && !only.test(what)) return;
     this.failed = what;
     if (fault === 'DELAY') {
       this.onDelay();
