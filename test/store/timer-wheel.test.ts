@@ -142,6 +142,26 @@ class Harness {
 }
 
 describe('TimerWheel', () => {
+  test('keeps what it could not open while the disk was full', () => {
+    const harness = new Harness();
+    for (let count = 0; count < 20; count++) harness.add(3000 + count * 400);
+    let fullCount = 0;
+    const { files } = harness;
+    files.failure = { call: 1, fault: 'ENOSPC', isLasting: true, only: /^(open|write) / };
+    for (let step = 0; step < 30; step++) {
+      harness.nowMs += 200;
+      try {
+        harness.run();
+      } catch {
+        fullCount++;
+      }
+    }
+    expect(fullCount).toBeGreaterThan(5);
+    files.failure = null;
+    harness.pass(20_000);
+    expect(harness.fired).toEqual(harness.fired.map(() => 1));
+  });
+
   test('hands entries out to the millisecond, in order of time and then of place', () => {
     const harness = new Harness();
     for (const delayMs of [5000, 10, 10, 1, 0, -500, 999, 1000, 61_000, 3_700_000, 3 * DAY_MS])
