@@ -89,11 +89,11 @@ function failOnce(call: number, fault: Fault, seed: number): 'went on' | 'ended'
   const { failed } = files;
   files.failure = null;
   // The pages may be gone: whoever goes on after that would acknowledge what is not there.
-  if (/^sync .*commitlog\/\d/.test(failed) && fault !== 'DELAY' && run.death === null)
+  if (/^sync \/.*commitlog\/\d/.test(failed) && fault !== 'DELAY' && run.death === null)
     throw new Error(`the broker goes on after ${fault} of "${failed}"`);
   const isFull = fault === 'ENOSPC' || fault === 'SHORT';
   if (run.death !== null && isFull && NEEDS_SPACE.test(failed) && run.broker !== null)
-    throw new Error(`the broker ends when the disk is full at "${failed}": ${String(run.death)}`);
+    throw new Error(`the broker ends when the disk is full at "${failed}"`, { cause: run.death });
   const random = seededRandom(seed + call);
   checkRest(run, files.killProcess(), 'process', seed);
   const isKept = (): boolean => random() < 0.5;
