@@ -12,8 +12,9 @@ import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { crashCases } from './crash-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
+import { tornCases } from './torn-cases.ts';
 
-const cases: readonly FaultCase[] = [...crashCases, ...failingCallCases];
+const cases: readonly FaultCase[] = [...crashCases, ...failingCallCases, ...tornCases];
 
 const { values } = parseArgs({
   options: {

@@ -136,6 +136,15 @@ export class Workload {
     });
   }
 
+  /** Reads on in every queue, and commits what was read. */
+  readAndCommit(): void {
+    for (let queueId = 0; queueId < workloadQueueCount; queueId++) {
+      this.#pull(queueId);
+      this.#running().settle();
+      this.#commitOffset(queueId);
+    }
+  }
+
   /** Commits every half of which nothing was decided. */
   decideAll(): void {
     while (this.#halves.length > 0) this.#decide('commit');
