@@ -59,6 +59,8 @@ export interface InlineBrokerOptions {
   retention?: Partial<RetentionPolicy>;
   messageIndexEnable?: boolean;
   mutation?: Mutation | undefined;
+  /** Agents lag behind others now and then, as on threads of their own; so unless said otherwise. */
+  isLagging?: boolean;
 }
 
 const placement: Placement = new Map([
@@ -187,6 +189,7 @@ export class InlineBroker {
   #clients: InlineClient[] = [];
   #hasEnded = false;
   readonly #random: () => number;
+  readonly #isLagging: boolean;
   #lagging = 0;
   #lagTurns = 0;
 
@@ -197,6 +200,7 @@ export class InlineBroker {
     this.wallClock = wallClock;
     this.#mutation = mutation;
     this.#random = random;
+    this.#isLagging = options.isLagging ?? true;
     monotonic = this.#monotonic;
     const directory = new StoreDirectory(files, storeRoot);
     this.#directory = directory;
@@ -275,7 +279,7 @@ export class InlineBroker {
     let work = 0;
     monotonic = this.#monotonic;
     if (this.#lagTurns > 0) this.#lagTurns--;
-    else if (this.#random() < LAG_CHANCE) {
+    else if (this.#isLagging && this.#random() < LAG_CHANCE) {
       this.#lagTurns = 1 + Math.floor(this.#random() * LAG_TURNS_MAX);
       this.#lagging = Math.floor(this.#random() * this.#agents.length);
     }

@@ -11,10 +11,16 @@
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { crashCases } from './crash-cases.ts';
+import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
 import { tornCases } from './torn-cases.ts';
 
-const cases: readonly FaultCase[] = [...crashCases, ...failingCallCases, ...tornCases];
+const cases: readonly FaultCase[] = [
+  ...crashCases,
+  ...failingCallCases,
+  ...tornCases,
+  ...fuzzCases,
+];
 
 const { values } = parseArgs({
   options: {
