@@ -136,8 +136,11 @@ export class TimerWheel {
       if (level !== SECOND && startMs < this.#opened[level])
         this.#opening[level] = { bucket, at: readBytes, end: bytes };
     }
-    for (const name of files.list(directory))
-      if (!known.has(name)) files.remove(`${directory}/${name}`);
+    const unknown = files.list(directory).filter((name) => !known.has(name));
+    // A broker that was killed may have left a manifest whose name is not on the disk: the one before, which a
+    // loss of power would bring back, may name what goes now.
+    if (unknown.length > 0) files.syncDirectory(directory);
+    for (const name of unknown) files.remove(`${directory}/${name}`);
     this.#nextOpenMs = 0;
   }
 
