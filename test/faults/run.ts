@@ -10,6 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
+import { attackCases } from './attack-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
@@ -20,6 +21,7 @@ const cases: readonly FaultCase[] = [
   ...failingCallCases,
   ...tornCases,
   ...fuzzCases,
+  ...attackCases,
 ];
 
 const { values } = parseArgs({
