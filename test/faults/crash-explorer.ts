@@ -191,12 +191,15 @@ class Life {
         };
       }
       const broker = this.#start(files, wallClock);
-      workload.attach(broker);
-      files.onCall = null;
-      if (depth < DEPTH_MAX && this.#random() < SECOND_CRASH_CHANCE)
-        this.#work({ broker, files, workload, steps: 1 + this.#pick(8), depth });
-      this.#checkEnd(broker, workload);
-      broker.kill();
+      try {
+        workload.attach(broker);
+        files.onCall = null;
+        if (depth < DEPTH_MAX && this.#random() < SECOND_CRASH_CHANCE)
+          this.#work({ broker, files, workload, steps: 1 + this.#pick(8), depth });
+        this.#checkEnd(broker, workload);
+      } finally {
+        broker.kill();
+      }
     });
   }
 

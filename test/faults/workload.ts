@@ -170,9 +170,9 @@ export class Workload {
       const maxOffset = Number(answer.extFields.get('maxOffset'));
       const next = Number(answer.extFields.get('nextBeginOffset'));
       if (answer.code === 0) {
-        const found = recordsOf(answer.body);
-        messages.push(...found);
-        offset = (found.at(-1)?.queueOffset ?? next) + 1;
+        if (next <= offset) throw new Error(`a pull at ${offset} goes on at ${next}`);
+        messages.push(...recordsOf(answer.body));
+        offset = next;
         continue;
       }
       if (answer.code !== 19 && answer.code !== 20 && answer.code !== 21)
