@@ -114,7 +114,10 @@ async function startOnFreePort(
   directory: string,
 ): Promise<{ port: number; millrace: Millrace }> {
   const config = path.join(directory, 'broker.conf');
-  fs.writeFileSync(config, 'mappedFileSizeCommitLog=67108864\nenablePropertyFilter=true\n');
+  fs.writeFileSync(
+    config,
+    'mappedFileSizeCommitLog=67108864\nenablePropertyFilter=true\nwaitTimeMillsInSendQueue=5000\n',
+  );
   for (let tries = 0; ; tries++) {
     const port = firstPort + tries * 100;
     try {

@@ -98,7 +98,7 @@ export class Workload {
     const chance = this.#random();
     if (chance < 0.4) this.sendPlain(this.#pick(workloadQueueCount));
     else if (chance < 0.5) this.#sendBatch();
-    else if (chance < 0.58) this.#sendTimed();
+    else if (chance < 0.58) this.sendTimed();
     else if (chance < 0.66) this.#sendHalf();
     else if (chance < 0.72) this.#decide(this.#random() < 0.6 ? 'commit' : 'rollback');
     else if (chance < 0.9) this.#pull(this.#pick(workloadQueueCount));
@@ -214,13 +214,13 @@ export class Workload {
     });
   }
 
-  #sendTimed(): void {
+  /** By one of the delay levels, or at a time. */
+  sendTimed(isLevel = this.#random() < 0.4): void {
     const { id, body } = this.#message();
     const nowMs = this.#running().wallClock.nowMs();
     const queueId = this.#pick(workloadQueueCount);
     const client = this.#pick(this.#clients.length);
     const level = 1 + this.#pick(3);
-    const isLevel = this.#random() < 0.4;
     const dueMs = isLevel ? nowMs + level * 1000 : nowMs + 1 + this.#pick(dueMsMax - 1);
     const when: Record<string, string> = isLevel
       ? { DELAY: String(level) }
