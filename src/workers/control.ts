@@ -237,18 +237,8 @@ export class Control implements Agent, ControlEffects {
   #onFrame(): void {
     const frame = this.#frame;
     const connectionId = frame.connectionId;
-    let request: RemotingCommand;
-    try {
-      request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
-    } catch (error) {
-      if (!BrokerError.is(error)) throw error;
-      this.#options.logger.warn(
-        { connectionId, error: error.message },
-        'closed a connection: bad frame',
-      );
-      this.closeConnection(connectionId);
-      return;
-    }
+    const request = this.#decode();
+    if (request === null) return;
     if (!this.#isForNameServer(frame.listener, request)) {
       this.#broker?.onRequest(connectionId, request);
       return;
@@ -265,6 +255,22 @@ export class Control implements Agent, ControlEffects {
     }
     if (answer !== null && (request.flag & FLAG_ONEWAY) === 0)
       this.answer(connectionId, encodeAnswer(request, answer));
+  }
+
+  /** The request of the frame at hand; null, and its connection is closed, where it is none. */
+  #decode(): RemotingCommand | null {
+    const { bytes, start, end, connectionId } = this.#frame;
+    try {
+      return decodeFrame(bytes.subarray(start, end));
+    } catch (error) {
+      if (!BrokerError.is(error)) throw error;
+      this.#options.logger.warn(
+        { connectionId, error: error.message },
+        'closed a connection: bad frame',
+      );
+      this.closeConnection(connectionId);
+      return null;
+    }
   }
 
   #isForNameServer(listener: number, request: RemotingCommand): boolean {
@@ -294,7 +300,13 @@ export class Control implements Agent, ControlEffects {
     const broker = this.#broker as BrokerControl;
     const frame = this.#frame;
     const connectionId = frame.connectionId;
-    const request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
+    // The worker's scanner takes headers that it need not understand whole.
+    const request = this.#decode();
+    if (request === null) {
+      door.to.offer(MessageType.CONNECTION_CLOSED, connectionPayload(connectionId));
+      frame.free();
+      return;
+    }
     const isV2 = request.code !== RequestCode.SEND_MESSAGE;
     const field = (long: string, short: string): string | undefined =>
       request.extFields.get(isV2 ? short : long);
