@@ -21,7 +21,7 @@ import { allocateRings } from '../../src/ring/spsc-ring.ts';
 import type { RetentionPolicy } from '../../src/store/retention.ts';
 import type { StoreFiles } from '../../src/store/segment.ts';
 import { StoreDirectory } from '../../src/store/store-directory.ts';
-import { PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
+import { ClosingState, PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
 import { AgentFactory, type AgentSettings } from '../../src/workers/agent-factory.ts';
 import type { BrokerMemory, Placement } from '../../src/workers/broker-memory.ts';
 import { FrameProxy } from '../../src/workers/frame-proxy.ts';
@@ -129,6 +129,7 @@ function settingsOf(options: InlineBrokerOptions): AgentSettings {
   return {
     storeRoot,
     storeKind: 'mapped',
+    access: null,
     segmentBytes: options.segmentBytes,
     flushesSynchronously: options.flush === 'sync',
     flushIntervalMs: config.flushIntervalMs,
@@ -256,6 +257,7 @@ export class InlineBroker {
       connectionCountMax: 1000,
       idleCloseMs: 120_000,
       onTopicsChanged: () => {},
+      gate: null,
     });
     for (const name of placement.get('main') ?? []) {
       this.#agents.push(name === 'reactor' ? this.#reactor : factory.make(name));
@@ -287,6 +289,7 @@ export class InlineBroker {
       if (this.#lagTurns > 0 && index === this.#lagging) work++;
       else work += agent.doWork(monotonic.nowMs());
     }
+    for (const agent of this.#agents) agent.endTurns?.();
     for (const client of this.#clients) work += client.deliver();
     return work;
   }
@@ -325,7 +328,9 @@ export class InlineBroker {
     this.settle();
     for (const agent of this.#agents) agent.close();
     this.#factory.close();
-    this.#directory.markClean();
+    const isWhole = this.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WHOLE;
+    if (isWhole && this.positions.load(PositionSlot.FILES_CLOSED) === 1)
+      this.#directory.markClean();
     this.#end();
   }
 

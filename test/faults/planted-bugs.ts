@@ -185,9 +185,9 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'a byte is flipped on its way into the log',
     plant: segments((segment) => ({
       ...segment,
-      publish: (from, to) => {
-        if (to > from + 300) segment.bytes[from + 150] ^= 4;
-        segment.publish(from, to);
+      write: (source, from, to, position) => {
+        if (to > from + 300) source[from + 150] ^= 4;
+        segment.write(source, from, to, position);
       },
     })),
   },
