@@ -4,7 +4,6 @@
  * A browser as the place that clients run in. Node with a WebSocket of its own serves as well.
  */
 import type { Platform } from './platform.ts';
-import { hmacSha1 } from './sha1.ts';
 import { WebSocketTransport } from './web-socket-transport.ts';
 
 const decoder = new TextDecoder();
@@ -19,7 +18,7 @@ const decodeText = (bytes: Uint8Array, start: number, end: number): string =>
 export const browserPlatform: Platform = {
   transport: new WebSocketTransport(() => Promise.resolve(globalThis.WebSocket ?? null)),
   secureTransport: null,
-  hmacSha1,
+  createSigner: null,
   hostAddress: `10.${randomByte()}.${randomByte()}.${randomByte()}`,
   processId: Math.floor(Math.random() * PROCESS_ID_MAX),
   afterTurn: (callback) => {

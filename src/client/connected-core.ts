@@ -29,6 +29,7 @@ import { GroupMembership } from './group-membership.ts';
 import { NameServerList } from './name-server-list.ts';
 import {
   type BackgroundTimer,
+  createSigner,
   currentPlatform,
   startBackgroundTimer,
   type TlsClientOptions,
@@ -39,7 +40,7 @@ import {
   REQUEST_TIMEOUT_MS,
   type ServerRequest,
 } from './remoting-connection.ts';
-import { type ClientCredentials, RequestSigner } from './request-signer.ts';
+import type { ClientCredentials, RequestSigner } from './request-signer.ts';
 import { decodeRoute, inheritedRoute, isSameRoute, mergeRoutes } from './route-table.ts';
 
 export interface CoreOptions {
@@ -96,7 +97,7 @@ function signerOf({ credentials }: CoreOptions): RequestSigner | null {
   const isShort = accessKey.length + securityToken.length <= CREDENTIALS_LENGTH_MAX;
   if (accessKey === '' || secretKey === '' || !isShort)
     throw new ClientError('INVALID_ARGUMENT', 'credentials need an accessKey and a secretKey');
-  return new RequestSigner(credentials, currentPlatform().hmacSha1);
+  return createSigner(credentials);
 }
 
 /** @throws ClientError INVALID_ARGUMENT */

@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os';
 import zlib from 'node:zlib';
 import { nodeHmacSha1, tlsOptions } from './node-security.ts';
 import type { Platform, TlsClientOptions } from './platform.ts';
+import { RequestSigner } from './request-signer.ts';
 import { TcpTransport } from './tcp-transport.ts';
 import { WebSocketTransport, type WebSocketClass } from './web-socket-transport.ts';
 
@@ -59,7 +60,7 @@ export const nodePlatform: Platform = {
         (/^wss?:/.test(address) ? secureWebSocket : secure).open(address, events, timeoutMs),
     };
   },
-  hmacSha1: nodeHmacSha1,
+  createSigner: (credentials) => new RequestSigner(credentials, nodeHmacSha1),
   hostAddress: hostAddress(),
   processId: process.pid,
   afterTurn: setImmediate,

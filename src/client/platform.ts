@@ -5,7 +5,7 @@
  * so that everything else runs in both; without an entry point there is none.
  */
 import type { Transport } from './client-core.ts';
-import type { HmacSha1 } from './request-signer.ts';
+import type { ClientCredentials, CreateSigner, RequestSigner } from './request-signer.ts';
 
 /** What `sysFlag` says of a compressed body (CompressionType.java). */
 export type CompressionKind = 'zlib' | 'zstd' | 'lz4';
@@ -28,7 +28,8 @@ export interface Platform {
   readonly transport: Transport;
   /** With TLS; null where only a wss: URL can say so. */
   readonly secureTransport: ((options: TlsClientOptions) => Transport) | null;
-  readonly hmacSha1: HmacSha1;
+  /** Signs requests; null where `installSigner` brings it. */
+  readonly createSigner: CreateSigner | null;
   /** By what brokers and message ids tell this machine from others: IPv4, dotted. */
   readonly hostAddress: string;
   readonly processId: number;
@@ -50,9 +51,23 @@ export interface Platform {
 }
 
 let installed: Platform | null = null;
+let installedSigner: CreateSigner | null = null;
 
 export function installPlatform(platform: Platform): void {
   installed = platform;
+}
+
+/** For a platform that can sign, but does not load what that takes before it is asked to. */
+export function installSigner(create: CreateSigner): void {
+  installedSigner = create;
+}
+
+/** @throws Error where nothing that signs is there */
+export function createSigner(credentials: ClientCredentials): RequestSigner {
+  const create = currentPlatform().createSigner ?? installedSigner;
+  if (create === null)
+    throw new Error("credentials in a page need import 'millrace/browser/signing'");
+  return create(credentials);
 }
 
 export function currentPlatform(): Platform {

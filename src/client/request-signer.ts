@@ -19,6 +19,8 @@ export interface ClientCredentials {
 /** HMAC-SHA1 of the parts, one after the other: 20 bytes. */
 export type HmacSha1 = (key: Uint8Array, ...parts: Uint8Array[]) => Uint8Array;
 
+export type CreateSigner = (credentials: ClientCredentials) => RequestSigner;
+
 const NO_BYTES = new Uint8Array();
 
 export class RequestSigner {
