@@ -14,6 +14,8 @@ import { dueMsMax, Workload, workloadQueueCount } from './workload.ts';
 const START_MS = Date.UTC(2024, 0, 1);
 const STEPS = 14;
 const CALLS_SHORT = 200;
+/** Longer than a send waits for the disk (syncFlushTimeout, 5 s). */
+const STALL_MS = 7000;
 const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'SHORT', 'DELAY'];
 /** What a full disk refuses; what is there already can be synced. */
 const NEEDS_SPACE = /^(create|allocate|write|make) /;
@@ -44,6 +46,7 @@ function work(files: FaultyFiles, seed: number): Run {
   const wallClock = new ManualClock(START_MS);
   const workload = new Workload(seededRandom(seed), 'a');
   const run: Run = { files, wallClock, workload, death: null, broker: null };
+  files.onDelay = () => run.broker?.stall(STALL_MS);
   try {
     run.broker = start(files, wallClock, seed);
     workload.attach(run.broker);

@@ -319,6 +319,12 @@ export class InlineBroker {
     }
   }
 
+  /** Time goes by in the middle of a call that takes so long. */
+  stall(ms: number): void {
+    this.#monotonic.advance(ms);
+    this.wallClock.advance(ms);
+  }
+
   /** Stops in order, with everything on the disk. */
   close(): void {
     monotonic = this.#monotonic;
