@@ -84,6 +84,37 @@ export interface BrokerConfig {
   readonly idleCloseMs: number;
   /** waitTimeMillsInSendQueue */
   readonly waitTimeMillsInSendQueue: number;
+  /** Requests must be signed by a user. */
+  readonly authenticationEnabled: boolean;
+  /** Users that are no super users need policies. */
+  readonly authorizationEnabled: boolean;
+  /** The first super user, made where there is none of that name; a secret. */
+  readonly initAuthenticationUser: { readonly username: string; readonly password: string } | null;
+  /** What brokers of the cluster sign with at name servers, and may register by; a secret. */
+  readonly innerClientAuthenticationCredentials: {
+    readonly accessKey: string;
+    readonly secretKey: string;
+  } | null;
+  /** Of RocketMQ 4.x: both of the above, with the users of `plainAclFile`. */
+  readonly aclEnable: boolean;
+  /** A plain_acl.yml whose accounts become users where there are none of these names. */
+  readonly plainAclFile: string | null;
+  /** tls.server.mode; without a certificate there is no TLS, whatever it says. */
+  readonly tlsServerMode: 'disabled' | 'permissive' | 'enforcing';
+  /** Files in PEM. */
+  readonly tlsServerCertPath: string | null;
+  readonly tlsServerKeyPath: string | null;
+  /** A secret. */
+  readonly tlsServerKeyPassword: string | null;
+  readonly tlsServerNeedClientAuth: 'none' | 'optional' | 'require';
+  readonly tlsServerAuthClient: boolean;
+  readonly tlsServerTrustCertPath: string | null;
+  /** Towards other name servers. */
+  readonly tlsEnable: boolean;
+  readonly tlsClientTrustCertPath: string | null;
+  readonly tlsClientAuthServer: boolean;
+  /** Other machines may reach a broker that has no access control. */
+  readonly allowPublic: boolean;
   readonly regionId: string;
   readonly traceOn: boolean;
   readonly traceTopicEnable: boolean;
@@ -141,6 +172,23 @@ export function defaultBrokerConfig(): BrokerConfig {
     connectionCountMax: 100_000,
     idleCloseMs: 120_000,
     waitTimeMillsInSendQueue: 200,
+    authenticationEnabled: false,
+    authorizationEnabled: false,
+    initAuthenticationUser: null,
+    innerClientAuthenticationCredentials: null,
+    aclEnable: false,
+    plainAclFile: null,
+    tlsServerMode: 'permissive',
+    tlsServerCertPath: null,
+    tlsServerKeyPath: null,
+    tlsServerKeyPassword: null,
+    tlsServerNeedClientAuth: 'none',
+    tlsServerAuthClient: false,
+    tlsServerTrustCertPath: null,
+    tlsEnable: false,
+    tlsClientTrustCertPath: null,
+    tlsClientAuthServer: true,
+    allowPublic: false,
     regionId: 'DefaultRegion',
     traceOn: true,
     traceTopicEnable: false,

@@ -19,6 +19,7 @@ import {
   type RemotingCommand,
 } from '../protocol/remoting-command.ts';
 import type { DataVersion, TopicConfig } from '../protocol/topic-config.ts';
+import { auditRequest } from './audit-log.ts';
 import type { ClientRequest } from './client-calls.ts';
 import type { ClampedOffset } from './consumer-offset-table.ts';
 import type { PersistedFile, TopicEntry } from './control-effects.ts';
@@ -75,6 +76,7 @@ export class BrokerControl {
     topics.load(stored.topics, levels.maxLevel);
     if (stored.subscriptionGroups !== undefined) subscriptionGroups.load(stored.subscriptionGroups);
     if (stored.consumerOffsets !== undefined) offsets.load(stored.consumerOffsets);
+    this.#publishAccess();
     for (const group of subscriptionGroups.groups()) this.#state.publishGroup(group.groupName);
     const nowMs = monotonicClock.nowMs();
     this.#nextScanMs = nowMs + config.scanIntervalMs;
@@ -99,6 +101,7 @@ export class BrokerControl {
       return;
     }
     const answer = this.#handle(connectionId, request);
+    if (this.#state.access !== null) this.#audit(connectionId, request, answer);
     if (answer === null || (request.flag & FLAG_ONEWAY) !== 0) return;
     this.#state.effects.answer(connectionId, encodeAnswer(request, answer));
   }
@@ -245,6 +248,21 @@ export class BrokerControl {
   persistAll(): void {
     this.#persistTables();
     this.#persist('consumerOffset.json', this.#state.offsets);
+  }
+
+  #audit(connectionId: number, request: RemotingCommand, answer: Answer | null): void {
+    const { remoteAddress = '' } = this.#connections.get(connectionId) ?? {};
+    auditRequest(this.#state.logger, request, remoteAddress, answer?.code ?? null);
+  }
+
+  /** Tells the gate whom it may let in; until then it lets in nobody. */
+  #publishAccess(): void {
+    const { access, effects } = this.#state;
+    if (access === null) return;
+    effects.publishAccess(access.snapshot());
+    if (!access.isNew) return;
+    effects.persist('users.json', access.users.store());
+    effects.persist('acls.json', access.policies.store());
   }
 
   /** Settings that were changed over the network hold again; one that is allowed no more is passed over. */

@@ -5,6 +5,7 @@
  * The agent that wraps `BrokerControl` implements `ControlEffects`; tests implement it with lists.
  * Effects take place in the order asked, and none of them calls back into the control logic.
  */
+import type { AccessSnapshot } from '../access/access-gate.ts';
 import type { ControlMetrics } from './metrics-pages.ts';
 import type { AnswerExtra } from '../protocol/answer-extra.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
@@ -59,7 +60,9 @@ export type PersistedFile =
   | 'consumerOffset.json'
   | 'subscriptionGroup.json'
   | 'kvConfig.json'
-  | 'liveSettings.json';
+  | 'liveSettings.json'
+  | 'users.json'
+  | 'acls.json';
 
 /** Settings of other agents that changed; what is absent stays as it is. */
 export interface PublishedSettings {
@@ -156,6 +159,8 @@ export interface ControlEffects {
   publishGroup(snapshot: GroupSnapshot): void;
   /** Makes changed settings known to the agents that read them, before any later answer. */
   publishSettings(settings: PublishedSettings): void;
+  /** Makes changed users and policies known to the gate, before any later answer. */
+  publishAccess(snapshot: AccessSnapshot): void;
   /** Replaces a file of `config/`. */
   persist(file: PersistedFile, text: string): void;
   /** A topic is new, changed or gone: name servers must hear of it at once. */

@@ -4,6 +4,7 @@
  * What the request handlers share: the tables, and the few steps that more than one of them takes.
  * One object a broker; only the control agent touches it.
  */
+import type { AccessTables } from '../access/access-tables.ts';
 import type { MonotonicClock, WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
@@ -58,6 +59,8 @@ export interface ControlStateOptions {
   advanceClock?: ((millis: number) => Promise<number>) | null;
   logger: Logger;
   effects: ControlEffects;
+  /** Users and policies; absent or null where access control is off. */
+  access?: AccessTables | null;
 }
 
 export class ControlState {
@@ -68,6 +71,7 @@ export class ControlState {
   readonly advanceClock: ((millis: number) => Promise<number>) | null;
   readonly logger: Logger;
   readonly effects: ControlEffects;
+  readonly access: AccessTables | null;
   readonly levels: DelayLevels;
   readonly topics: TopicTable;
   readonly subscriptionGroups: SubscriptionGroupTable;
@@ -97,6 +101,7 @@ export class ControlState {
     this.random = options.random;
     this.advanceClock = options.advanceClock ?? null;
     this.logger = logger;
+    this.access = options.access ?? null;
     this.effects = effects;
     this.levels = new DelayLevels(config.messageDelayLevel);
     this.topics = new TopicTable({

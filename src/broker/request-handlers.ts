@@ -3,6 +3,7 @@
  *
  * The one table from request code to handler.
  */
+import { accessAdminHandlers } from './access-admin-handlers.ts';
 import { brokerAdminHandlers } from './broker-admin-handlers.ts';
 import { clientAdminHandlers } from './client-admin-handlers.ts';
 import { clientManageHandlers } from './client-manage-handlers.ts';
@@ -34,4 +35,5 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map([
   ...recallHandlers,
   ...transactionHandlers,
   ...clockHandlers,
+  ...accessAdminHandlers,
 ]);

@@ -8,6 +8,7 @@
  *
  * Source: AbstractSendMessageProcessor.java, SendMessageProcessor.java.
  */
+import { ACCESS_KEY } from '../access/signed-request.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import {
   decodeProperties,
@@ -26,7 +27,7 @@ import { type Answer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remo
 import type { Connection, ControlState, RequestHandler } from './control-state.ts';
 import { interceptDelay } from './delay-level.ts';
 import { optionalInteger, requiredInteger, requiredText } from './request-fields.ts';
-import { groupOfRetryTopic } from './resource-name.ts';
+import { groupOfRetryTopic, retryTopicOf } from './resource-name.ts';
 import {
   applyDelay,
   DEAD_LETTER_QUEUE_COUNT,
@@ -50,7 +51,7 @@ const sendMessageBack: RequestHandler = (state, request, connection) => {
   // A group without retry queues wants no retries: the message counts as consumed.
   if (config.retryQueueNums <= 0) return { code: ResponseCode.SUCCESS };
   const view = readMessage(state, physicalOffset);
-  if (view === null) {
+  if (view === null || isOfAnother(state, request, group, fieldsOf(view).topic)) {
     return {
       code: ResponseCode.SYSTEM_ERROR,
       remark: `look message by offset failed, ${physicalOffset}`,
@@ -147,6 +148,22 @@ function storeRetry(state: ControlState, retry: Retry): Answer | null {
     { topicId: entry.topicId, queueId: destination.queueId, record },
     isOneway ? null : { connectionId: retry.connection.id, request },
   );
+}
+
+/**
+ * Whether a user who was let in for `originTopic` names a message of another one: sent back, it would
+ * come to a group that may not read it.
+ */
+function isOfAnother(
+  state: ControlState,
+  request: RemotingCommand,
+  group: string,
+  topic: string,
+): boolean {
+  const { access } = state;
+  if (access?.authorizationEnabled !== true || access.isSuper(request.extFields.get(ACCESS_KEY)))
+    return false;
+  return topic !== request.extFields.get('originTopic') && topic !== retryTopicOf(group);
 }
 
 /** The message at a physical offset that a client names; null where no message starts there. */

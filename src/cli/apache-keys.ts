@@ -177,15 +177,10 @@ export interface RefusedKey {
 
 const isTrue = (text: string): boolean => text.trim().toLowerCase() === 'true';
 
-const ACCESS =
-  'there is no access control yet: who reaches the ports may do everything; remove this line if that is meant';
 const REPLICAS = 'there is no replication yet; remove this line to run a single master';
 
 /** Keys whose loss would cost safety: an operator who asks for these must not find out later. */
 export const refusedApacheKeys: readonly RefusedKey[] = [
-  { name: 'aclEnable', isRefused: isTrue, why: ACCESS },
-  { name: 'authenticationEnabled', isRefused: isTrue, why: ACCESS },
-  { name: 'authorizationEnabled', isRefused: isTrue, why: ACCESS },
   { name: 'enableControllerMode', isRefused: isTrue, why: REPLICAS },
   { name: 'enableDLegerCommitLog', isRefused: isTrue, why: REPLICAS },
   { name: 'brokerRole', isRefused: (text) => text.trim() === 'SLAVE', why: REPLICAS },

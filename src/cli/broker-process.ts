@@ -24,6 +24,7 @@ import { decodeTopicConfig } from '../protocol/topic-config.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { acceptSocket } from '../reactor/tcp-peer.ts';
+import type { TlsAcceptor } from '../reactor/tls-acceptor.ts';
 import { EventLoopRunner, Lifecycle } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -40,10 +41,12 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import { accessSettingsOf, gateOf } from './access-settings.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { placementFor } from './placement.ts';
 import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
+import { outgoingTls, throughTls, tlsAcceptorOf } from './tls-settings.ts';
 import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
 
 export interface ReadyInfo {
@@ -65,6 +68,8 @@ export interface BrokerProcess {
   /** Resolves with the cause when the broker can't go on. */
   failed: Promise<Error>;
   timekeeping: Timekeeping;
+  /** Reads the TLS certificate again; null where there is none. */
+  reloadCertificate: (() => void) | null;
 }
 
 /** What a broker takes from outside: a test brings its own. All but the usual needs threads inline. */
@@ -109,11 +114,13 @@ export async function startBrokerProcess(
   directory.acquire();
   const sockets: OpenListener[] = [];
   let web: WebPort | null = null;
+  let tls: TlsAcceptor | null = null;
   const running: { broker: WebPortBroker | null } = { broker: null };
   try {
+    tls = tlsAcceptorOf(config, logger);
     await openListeners(config, sockets);
     if (config.webPort >= 0)
-      web = await openWebPort({ config, logger, broker: () => running.broker });
+      web = await openWebPort({ config, tls, logger, broker: () => running.broker });
     const onServing = (broker: WebPortBroker): void => {
       running.broker = broker;
     };
@@ -124,10 +131,11 @@ export async function startBrokerProcess(
       { wallClock: wallClock ?? systemWallClock, random, advanceClock },
       files,
       directory,
-      { sockets, web, onServing },
+      { sockets, web, tls, onServing },
     );
   } catch (error) {
     for (const { server } of sockets) server.close();
+    tls?.close();
     await web?.listener.close();
     directory.release();
     throw error;
@@ -137,6 +145,7 @@ export async function startBrokerProcess(
 interface OpenPorts {
   readonly sockets: readonly OpenListener[];
   readonly web: WebPort | null;
+  readonly tls: TlsAcceptor | null;
   /** The web port serves from now on. */
   readonly onServing: (broker: WebPortBroker) => void;
 }
@@ -150,7 +159,7 @@ async function start(
   ports: OpenPorts,
 ): Promise<BrokerProcess> {
   const { wallClock, random } = surroundings;
-  const { sockets: listeners, web } = ports;
+  const { sockets: listeners, web, tls } = ports;
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -213,6 +222,7 @@ async function start(
       storeReplyMessageEnable: config.storeReplyMessageEnable,
     },
     visibleConfig: configurationTexts(config),
+    access: accessSettingsOf(config),
     brokerId: config.brokerId,
     brokerPort: clientAddress.port,
     // Also for clients that come by WebSocket, which find their broker there.
@@ -297,6 +307,8 @@ async function start(
             address: `${clientAddress.host}:${clientAddress.port}`,
             haServerAddress: `${clientAddress.host}:${clientAddress.port + 1}`,
           },
+          credentials: config.innerClientAuthenticationCredentials,
+          tls: outgoingTls(config),
           logger,
           onOrderTopics: (topics) => {
             const payload = Buffer.from(JSON.stringify(topics));
@@ -337,6 +349,7 @@ async function start(
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
+    gate: gateOf(config, logger),
     onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
@@ -381,7 +394,7 @@ async function start(
   });
   await settle();
   for (const open of listeners) {
-    open.onSocket = (socket) => acceptSocket(reactor, socket, open.listener);
+    open.onSocket = throughTls(tls, (socket) => acceptSocket(reactor, socket, open.listener));
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
   ports.onServing({
@@ -397,6 +410,7 @@ async function start(
   const close = async (): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
+    tls?.close();
     if (hasFailed) {
       await abandon();
       return;
@@ -463,6 +477,7 @@ async function start(
     },
     close,
     failed,
+    reloadCertificate: tls === null ? null : () => tls.reload(),
     timekeeping: {
       wake: () => runner.schedule(),
       nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),

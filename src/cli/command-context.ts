@@ -8,6 +8,12 @@ import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import type { Admin } from '../client/admin.ts';
 import { parseCount, parsePositiveDuration } from './argument-values.ts';
+import {
+  clientSecurity,
+  type ClientSecurity,
+  type SecurityOptions,
+  withSecurity,
+} from './client-security.ts';
 import { ExitCode, failureOf, UsageError } from './command-errors.ts';
 import { type Column, printJson, printLine, tableLines } from './command-output.ts';
 import { Interruption } from './interruption.ts';
@@ -17,7 +23,7 @@ const DEFAULT_TIMEOUT_MS = 5000;
 const DEFAULT_WATCH_SECONDS = 2;
 const CLEAR_SCREEN = '\x1b[H\x1b[2J\x1b[3J';
 
-interface CommonOptions {
+interface CommonOptions extends SecurityOptions {
   servers: string;
   json?: boolean;
   timeout: number;
@@ -32,7 +38,7 @@ export interface View {
 }
 
 export function withServers(command: Command): Command {
-  return command
+  return withSecurity(command)
     .addOption(
       new Option('--servers <LIST>', 'name servers (host:port;…), or a ws:// URL of a broker')
         .default(DEFAULT_SERVERS)
@@ -63,12 +69,14 @@ export class CommandContext {
   readonly servers: string;
   readonly isJson: boolean;
   readonly timeoutMs: number;
+  readonly #options: CommonOptions;
   readonly #watch: number | true | undefined;
   readonly #isConfirmed: boolean;
   #admin: Admin | null = null;
   #interruption: Interruption | null = null;
 
   constructor(options: CommonOptions) {
+    this.#options = options;
     this.servers = options.servers;
     this.timeoutMs = options.timeout;
     this.isJson = options.json === true;
@@ -82,10 +90,16 @@ export class CommandContext {
     return this.#interruption;
   }
 
+  /** By whom requests are signed, and TLS. @throws UsageError */
+  get security(): ClientSecurity {
+    return clientSecurity(this.#options);
+  }
+
   /** Loaded when a command first needs it. */
   async admin(): Promise<Admin> {
     const { Admin: Client } = await import('../client/index.ts');
-    const admin = this.#admin ?? new Client({ servers: this.servers, timeoutMs: this.timeoutMs });
+    const { servers, timeoutMs, security } = this;
+    const admin = this.#admin ?? new Client({ servers, timeoutMs, ...security });
     this.#admin = admin;
     return admin;
   }

@@ -25,6 +25,8 @@ const hints: Partial<Record<ClientErrorCode, string>> = {
   BROKER_BUSY: 'It may be over in a moment; the log of the broker says why',
 };
 
+const WHO_ASKS = '--credentials FILE, or MILLRACE_ACCESS_KEY and MILLRACE_SECRET_KEY, say who asks';
+
 export interface Failure {
   readonly code: string;
   readonly message: string;
@@ -39,7 +41,8 @@ export function failureOf(error: unknown, servers: string): Failure | null {
   if (error instanceof CommandError)
     return { code: 'FAILED', message: error.message, hint: null, exitCode: ExitCode.FAILED };
   if (!ClientError.is(error)) return null;
-  const hint = hints[error.code] ?? null;
+  const isUnknown = error.message.includes('authentication failed');
+  const hint = isUnknown ? WHO_ASKS : (hints[error.code] ?? null);
   // What no server was asked for is wrong in the command line itself.
   const isOwnMistake = error.code === 'INVALID_ARGUMENT' && error.responseCode === undefined;
   return {

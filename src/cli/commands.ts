@@ -12,13 +12,15 @@ import type { Logger } from '../base/logging.ts';
 import { addClientCommands } from './client-commands.ts';
 import { ExitCode } from './command-errors.ts';
 import { endQuietlyWithoutReader } from './command-output.ts';
-import { loadConfiguration } from './configuration.ts';
+import { isLoopback } from './access-settings.ts';
+import { loadConfiguration, nameServerSecurity } from './configuration.ts';
 import { environmentName, settingKeys } from './configuration-keys.ts';
 import type { LogOptions } from './pino-logger.ts';
 
 interface Running {
   ready: object;
   close(): Promise<void>;
+  reloadCertificate: (() => void) | null;
   failed: Promise<Error>;
 }
 
@@ -26,8 +28,9 @@ const examples = `
 Examples:
   millrace start                                  name server on 9876, broker on 10911
   millrace start --store-dir /var/lib/millrace --flush sync
-  millrace start --listen-address 0.0.0.0 --advertise broker.example.com
+  millrace start --listen-address 0.0.0.0 --advertise broker.example.com --allow-public
   millrace start --config broker.conf             keys of Apache RocketMQ's broker.conf
+  millrace init --secure                          makes one with users and TLS
 
 Flags win over environment variables, those over the file, that over defaults.`;
 
@@ -64,6 +67,7 @@ export async function runCommand(): Promise<void> {
     .description('run a broker, with a name server beside it')
     .option('--config <FILE>', 'read settings from a broker.conf')
     .option('--no-name-server', 'run no name server in this process')
+    .option('--allow-public', 'let other machines reach a broker without access control')
     .addHelpText('after', `\n${settingsHelp()}\n${examples}`);
   for (const setting of settingKeys) {
     if (setting.flag !== undefined)
@@ -73,6 +77,20 @@ export async function runCommand(): Promise<void> {
       );
   }
   start.action(async (options: Record<string, unknown>) => startBroker(options));
+  program
+    .command('init')
+    .description('make the configuration of a broker with users and TLS')
+    .argument('[DIR]', 'folder that is made', 'millrace')
+    .requiredOption('--secure', 'with access control: keys, users, a certificate')
+    .option('--listen-address <A>', 'address that the ports will be bound to', '127.0.0.1')
+    .option('--host <NAME...>', 'names by which clients reach the broker, for its certificate')
+    .action(async (directory: string, options: Record<string, unknown>) => {
+      const { initSecure } = await import('./init-command.ts');
+      const hosts = (options['host'] as string[] | undefined) ?? [];
+      const listenAddress = String(options['listenAddress']);
+      const lines = initSecure({ directory, listenAddress, hosts, now: new Date() });
+      for (const line of lines) console.log(line);
+    });
   withLogOptions(program.command('nameserver'))
     .description('run a name server alone')
     .addOption(
@@ -88,6 +106,11 @@ export async function runCommand(): Promise<void> {
     .option(
       '--order-message-enable',
       'routes tell the queues of ordered topics (updateOrderConf of mqadmin)',
+    )
+    .option('--allow-public', 'let other machines reach a name server that anybody may change')
+    .option(
+      '--config <FILE>',
+      'takes innerClientAuthenticationCredentials and tls.server.… of a broker.conf: who may register, and TLS',
     )
     .action(async (options: Record<string, unknown>) => startNameServer(options));
   if (!servers.has(commandLine[0])) endQuietlyWithoutReader();
@@ -113,7 +136,7 @@ function settingsHelp(): string {
     const names = `  ${environmentName(setting).padEnd(41)} ${fileKey.padEnd(32)}`;
     const value = defaults[setting.key];
     const isSaid = value !== null && !(Array.isArray(value) && value.length === 0);
-    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : value;
+    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : (value as string | number);
     return `${names} ${setting.help}${isSaid ? ` (${String(unit)})` : ''}`;
   });
   return [
@@ -153,6 +176,10 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
   ]);
   if (ignoredKeys.length > 0)
     logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
+  const hasSecret =
+    config.initAuthenticationUser !== null || config.innerClientAuthenticationCredentials !== null;
+  if (file !== undefined && hasSecret && (fs.statSync(file).mode & 0o077) !== 0)
+    logger.warn({ file }, 'others can read this file, which may hold secrets: chmod 600');
   await run(logger, await startBrokerProcess(config, logger));
 }
 
@@ -164,6 +191,18 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
       `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`,
     );
   }
+  const listenAddress = String(options['listenAddress']);
+  const { credentials, tls } = nameServerSecurity(
+    options['config'] as string | undefined,
+    process.env,
+  );
+  if (credentials === null && options['allowPublic'] !== true && !isLoopback(listenAddress)) {
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `--listen-address ${listenAddress} can be reached from other machines, where anybody may register brokers: ` +
+        'give --config with innerClientAuthenticationCredentials, or say --allow-public',
+    );
+  }
   const [logger, { startNameServerProcess }] = await Promise.all([
     loggerFor(options),
     import('./name-server-process.ts'),
@@ -172,7 +211,9 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
     logger,
     await startNameServerProcess(
       {
-        listenAddress: String(options['listenAddress']),
+        listenAddress,
+        credentials,
+        tls,
         port,
         orderMessageEnable: options['orderMessageEnable'] === true,
         kvConfigPath: options['kvConfigPath'] as string | undefined,
@@ -204,6 +245,9 @@ async function run(logger: Logger, running: Running): Promise<void> {
       );
     });
   }
+  const { reloadCertificate } = running;
+  // Without a certificate the signal ends the process, as ever.
+  if (reloadCertificate !== null) process.on('SIGHUP', reloadCertificate);
   // Whoever reads this line may stop the broker at once, so it comes after the handlers.
   logger.info(running.ready, 'ready');
   die(logger, await running.failed);

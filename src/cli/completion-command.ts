@@ -9,6 +9,7 @@
  */
 import type { Argument, Command, Option } from 'commander';
 import type { Admin } from '../client/admin.ts';
+import { clientSecurity, type ClientSecurity } from './client-security.ts';
 import { DEFAULT_SERVERS } from './command-context.ts';
 import { printLine } from './command-output.ts';
 
@@ -163,6 +164,19 @@ async function valuesOf(option: Option, servers: string): Promise<string[]> {
   return namesFor(name.toLowerCase(), servers);
 }
 
+function securityOfVariables(): ClientSecurity {
+  const { MILLRACE_CREDENTIALS: credentials, MILLRACE_TLS_CA: tlsCa, MILLRACE_TLS } = process.env;
+  try {
+    return clientSecurity({
+      tls: MILLRACE_TLS !== undefined,
+      ...(credentials === undefined ? {} : { credentials }),
+      ...(tlsCa === undefined ? {} : { tlsCa }),
+    });
+  } catch {
+    return {};
+  }
+}
+
 /** Names that the broker knows, by what an argument is called. */
 async function namesFor(kind: string, servers: string): Promise<string[]> {
   const asked: Readonly<Record<string, (admin: Admin) => Promise<string[]>>> = {
@@ -174,7 +188,8 @@ async function namesFor(kind: string, servers: string): Promise<string[]> {
   const ask = asked[kind];
   if (ask === undefined) return [];
   const { Admin: Client } = await import('../client/index.ts');
-  const admin = new Client({ servers, timeoutMs: ASK_TIMEOUT_MS });
+  // Flags that stand on the line are not looked at: variables say by whom completions are asked for.
+  const admin = new Client({ servers, timeoutMs: ASK_TIMEOUT_MS, ...securityOfVariables() });
   try {
     return await ask(admin);
   } catch {

@@ -8,6 +8,7 @@ import os from 'node:os';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { isOriginPattern } from '../reactor/web-origin.ts';
+import { accessSettingKeys } from './access-keys.ts';
 import { parseHostAndPort } from './client-address.ts';
 import {
   integer,
@@ -23,6 +24,8 @@ export interface SettingKey {
   /** How its text becomes a value, and what may stand there. */
   readonly kind: SettingValue;
   readonly help: string;
+  /** Never shown: not in a help, a message, or an answer. */
+  readonly isSecret?: true;
   /** Long flag without dashes; also gives MILLRACE_… its name. Absent: only in a file or the environment. */
   readonly flag?: string;
   /** Words of the environment variable where neither flag nor key says it right. */
@@ -357,6 +360,13 @@ export const settingKeys: readonly SettingKey[] = [
     kind: textThat('1 to 127 characters', (text) => text.length >= 1 && text.length <= 127),
     help: 'region that messages are marked with',
   },
+  ...accessSettingKeys,
+  {
+    key: 'allowPublic',
+    names: ['allowPublic'],
+    kind: yesOrNo,
+    help: 'let other machines reach a broker without access control (--allow-public)',
+  },
 ];
 
 /** The environment variable of a setting. */
@@ -370,7 +380,8 @@ export function environmentName(setting: SettingKey): string {
 
 /** The configuration by the names of a broker.conf, as tools are shown it (code 26). */
 export function configurationTexts(config: BrokerConfig): [string, string][] {
-  const texts = settingKeys.map(({ key, names, kind }): [string, string] => {
+  const shown = settingKeys.filter(({ isSecret }) => isSecret !== true);
+  const texts = shown.map(({ key, names, kind }): [string, string] => {
     const value = config[key];
     const text = typeof value === 'number' ? value / (kind.unit ?? 1) : value;
     return [names[0], settingText(text)];
@@ -391,5 +402,6 @@ function settingText(value: BrokerConfig[keyof BrokerConfig]): string {
   if (value === null) return '';
   if (value === 'sync') return 'SYNC_FLUSH';
   if (value === 'async') return 'ASYNC_FLUSH';
-  return typeof value === 'object' ? value.join(';') : String(value);
+  if (Array.isArray(value)) return value.join(';');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

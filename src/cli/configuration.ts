@@ -7,8 +7,12 @@
 import path from 'node:path';
 import { type BrokerConfig, defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
+import { accessSettingKeys } from './access-keys.ts';
+import { isControlled, isLoopback } from './access-settings.ts';
 import { apacheKeys, refusedApacheKeys } from './apache-keys.ts';
 import { environmentName, type SettingKey, settingKeys } from './configuration-keys.ts';
+import type { Credentials } from '../access/access-gate.ts';
+import type { TlsConfig } from './tls-settings.ts';
 import { type Property, readPropertiesFile } from '../base/properties-file.ts';
 
 export interface ConfigurationSources {
@@ -32,6 +36,11 @@ const otherVariables: ReadonlySet<string> = new Set([
   'MILLRACE_CONFIG',
   // Of client commands.
   'MILLRACE_SERVERS',
+  'MILLRACE_CREDENTIALS',
+  'MILLRACE_ACCESS_KEY',
+  'MILLRACE_SECRET_KEY',
+  'MILLRACE_TLS',
+  'MILLRACE_TLS_CA',
 ]);
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */
@@ -41,7 +50,8 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
   const take = (setting: SettingKey, text: string, where: string): void => {
     const value = setting.kind.parse(text);
     if (value === undefined) {
-      problems.push(`${where}: ${JSON.stringify(text)} is not ${setting.kind.allowed}`);
+      const given = setting.isSecret === true ? 'what was given' : JSON.stringify(text);
+      problems.push(`${where}: ${given} is not ${setting.kind.allowed}`);
     } else values.set(setting.key, value);
   };
   const properties = sources.file === undefined ? [] : readPropertiesFile(sources.file);
@@ -52,6 +62,7 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     if (typeof text === 'string') take(setting, text, `--${setting.flag}`);
   }
   if (sources.flags['no-name-server'] === true) values.set('embeddedNameServer', false);
+  if (sources.flags['allow-public'] === true) values.set('allowPublic', true);
   const config: BrokerConfig = { ...defaultBrokerConfig(), ...Object.fromEntries(values) };
   problems.push(...contradictions(config));
   problems.push(...storeElsewhere(sources.file ?? '', ignored, config));
@@ -62,6 +73,27 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     );
   }
   return { config, ignoredKeys: [...new Set(ignored.map((property) => property.name))] };
+}
+
+/**
+ * What a name server alone takes of a broker.conf: who may change it, and TLS; the environment counts too.
+ * @throws BrokerError CONFIG_INVALID
+ */
+export function nameServerSecurity(
+  file: string | undefined,
+  variables: ConfigurationSources['environment'],
+): {
+  credentials: Credentials | null;
+  tls: TlsConfig;
+} {
+  // Variables of a broker beside are its own affair, its ports among them.
+  const environment = Object.fromEntries(
+    accessSettingKeys.map(environmentName).map((name) => [name, variables[name]]),
+  );
+  // The file is checked whole; but a name server has no users to be public by.
+  const flags = { 'allow-public': true };
+  const { config } = loadConfiguration({ flags, environment, file });
+  return { credentials: config.innerClientAuthenticationCredentials, tls: config };
 }
 
 type Take = (setting: SettingKey, text: string, where: string) => void;
@@ -131,11 +163,37 @@ function contradictions(config: BrokerConfig): string[] {
         problems.push(`port ${port} can not be the web port: it is ${what}`);
     }
   }
+  problems.push(...accessContradictions(config));
   if (config.diskSpaceCleanForciblyRatio > config.diskSpaceWarningLevelRatio) {
     problems.push(
       `diskSpaceCleanForciblyRatio ${config.diskSpaceCleanForciblyRatio} is above diskSpaceWarningLevelRatio ${config.diskSpaceWarningLevelRatio}: messages would be refused before old ones are deleted`,
     );
   }
+  return problems;
+}
+
+/** What would let in more, or fewer, than somebody meant. */
+function accessContradictions(config: BrokerConfig): string[] {
+  const problems: string[] = [];
+  if (config.authorizationEnabled && !config.authenticationEnabled)
+    problems.push('authorizationEnabled needs authenticationEnabled: who asks must be known first');
+  if (config.aclEnable && config.plainAclFile === null)
+    problems.push('aclEnable needs plainAclFile, the plain_acl.yml with the accounts');
+  if (!isControlled(config) && !config.allowPublic && !isLoopback(config.listenAddress)) {
+    problems.push(
+      `listenAddress ${config.listenAddress} can be reached from other machines, and there is no access control: ` +
+        'make a configuration with users by "millrace init --secure", or say --allow-public',
+    );
+  }
+  const { tlsServerCertPath: certificate, tlsServerKeyPath: key } = config;
+  if ((certificate === null) !== (key === null))
+    problems.push('tls.server.certPath and tls.server.keyPath are needed together');
+  if (config.tlsServerMode === 'enforcing' && certificate === null)
+    problems.push('tls.server.mode=enforcing needs tls.server.certPath and tls.server.keyPath');
+  if (config.tlsServerAuthClient && config.tlsServerTrustCertPath === null)
+    problems.push('tls.server.authClient needs tls.server.trustCertPath');
+  if (certificate !== null && config.webPort >= 0 && config.webLibrary === 'uws')
+    problems.push('webLibrary uws can not take new certificates while it runs: use ws or auto');
   return problems;
 }
 

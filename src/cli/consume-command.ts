@@ -73,6 +73,7 @@ async function consume(
   const { Consumer } = await import('../client/index.ts');
   const consumer = new Consumer({
     servers: context.servers,
+    ...context.security,
     group: options.group,
     timeoutMs: context.timeoutMs,
     from: options.from,

@@ -4,6 +4,7 @@
  * A name server alone: sockets and framing of the reactor, the control agent behind it, no store.
  */
 import { dirname, resolve } from 'node:path';
+import type { Credentials } from '../access/access-gate.ts';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { NameServer } from '../nameserver/name-server.ts';
@@ -22,7 +23,9 @@ import { createPlainFiles } from '../store/plain-files.ts';
 import { Control } from '../workers/control.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
+import { nameServerGate } from './access-settings.ts';
 import { openListener } from './listeners.ts';
+import { throughTls, type TlsConfig, tlsAcceptorOf } from './tls-settings.ts';
 
 const RING_BYTES = 1024 * 1024;
 const IDLE_CLOSE_MS = 120_000;
@@ -31,6 +34,8 @@ export interface NameServerProcess {
   ready: { nameServerPort: number };
   close(): Promise<void>;
   failed: Promise<Error>;
+  /** Reads the TLS certificate again; null where there is none. */
+  reloadCertificate: (() => void) | null;
 }
 
 export async function startNameServerProcess(
@@ -40,9 +45,13 @@ export async function startNameServerProcess(
     orderMessageEnable?: boolean;
     /** File that keeps the key-value configuration; undefined: it is gone when the process ends. */
     kvConfigPath?: string | undefined;
+    /** What changes must be signed with; null or absent: nothing need be. */
+    credentials?: Credentials | null;
+    tls?: TlsConfig;
   },
   logger: Logger,
 ): Promise<NameServerProcess> {
+  const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger);
   const slotBytes = FRAME_BYTES_MAX + 4096;
   const pool = new LargeMessagePool(LargeMessagePool.allocate(2, slotBytes), slotBytes);
   const toControl = allocateRing(RING_BYTES);
@@ -61,6 +70,7 @@ export async function startNameServerProcess(
     configFile: (name) => name,
     registerEmbedded: () => {},
     registersOutside: false,
+    auditsNameServer: (options.credentials ?? null) !== null,
     logger,
   });
   control.attach(
@@ -98,6 +108,7 @@ export async function startNameServerProcess(
     connectionCountMax: 100_000,
     idleCloseMs: IDLE_CLOSE_MS,
     onTopicsChanged: () => {},
+    gate: nameServerGate(options.credentials ?? null, logger),
   });
   agents.push(control, reactor);
   const listener = await openListener(
@@ -106,13 +117,17 @@ export async function startNameServerProcess(
     Listener.NAME_SERVER,
     '--port',
   );
-  listener.onSocket = (socket) => acceptSocket(reactor, socket, Listener.NAME_SERVER);
+  listener.onSocket = throughTls(tls, (socket) =>
+    acceptSocket(reactor, socket, Listener.NAME_SERVER),
+  );
   runner.schedule();
   return {
     ready: { nameServerPort: listener.port },
     failed,
+    reloadCertificate: tls === null ? null : () => tls.reload(),
     close: async () => {
       listener.server.close();
+      tls?.close();
       reactor.stopReading();
       await new Promise((resolve) => setTimeout(resolve, 50));
       runner.close();

@@ -122,6 +122,7 @@ async function send(
   const { Producer: Client } = await import('../client/index.ts');
   const producer = new Client({
     servers: context.servers,
+    ...context.security,
     group: options.group,
     timeoutMs: context.timeoutMs,
   });

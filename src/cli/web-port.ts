@@ -9,6 +9,7 @@ import type { Logger } from '../base/logging.ts';
 import { brokerLabels } from '../broker/metrics-pages.ts';
 import { MetricsScraper } from '../reactor/metrics-scraper.ts';
 import type { Reactor } from '../reactor/reactor.ts';
+import type { TlsAcceptor } from '../reactor/tls-acceptor.ts';
 import { openWebListener, type WebListener } from '../reactor/web-listener.ts';
 import { answerWebRequest } from '../reactor/web-pages.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -18,6 +19,7 @@ import { parseHostAndPort } from './client-address.ts';
 
 export interface WebPortOptions {
   readonly config: BrokerConfig;
+  readonly tls: TlsAcceptor | null;
   readonly logger: Logger;
   /** The broker, once it has begun: the port opens before. */
   readonly broker: () => WebPortBroker | null;
@@ -45,7 +47,7 @@ const REFUSED_LOG_INTERVAL_MS = 1000;
 
 /** @throws BrokerError LISTEN_FAILED, WEB_LIBRARY_MISSING */
 export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
-  const { config, logger, broker } = options;
+  const { config, tls, logger, broker } = options;
   let refusedCount = 0;
   let refusedLoggedMs = -Infinity;
   const scraper = new MetricsScraper({
@@ -73,6 +75,7 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
     {
       address: config.listenAddress,
       port: config.webPort,
+      tls,
       reactor: () => broker()?.reactor ?? null,
       origins: { allowed: config.webAllowedOrigins, names: named === null ? [] : [named.host] },
       connectionCountMax: config.connectionCountMax,

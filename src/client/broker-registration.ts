@@ -23,7 +23,9 @@ import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { crc32Masked } from '../protocol/message-record.ts';
 import { encodeRegisterBody } from '../protocol/register-body.ts';
 import type { DataVersion, TopicChanges, TopicConfig } from '../protocol/topic-config.ts';
+import type { TlsClientOptions } from './platform.ts';
 import { RemotingClient } from './remoting-client.ts';
+import type { ClientCredentials } from './request-signer.ts';
 
 export interface BrokerIdentity {
   clusterName: string;
@@ -38,6 +40,9 @@ export interface BrokerIdentity {
 export interface BrokerRegistrationOptions {
   nameServers: readonly string[];
   identity: BrokerIdentity;
+  /** Of the cluster: what name servers may ask for. */
+  credentials?: ClientCredentials | null;
+  tls?: TlsClientOptions | null;
   logger: Logger;
   /** Told of the topics that a name server has an order configuration of. */
   onOrderTopics?: (topics: string[]) => void;
@@ -167,7 +172,9 @@ class NameServerLink {
     options: BrokerRegistrationOptions,
     tell: (client: RemotingClient, untold: Untold) => Promise<void>,
   ) {
-    this.#client = new RemotingClient({ address, onDisconnected: () => this.#onDisconnected() });
+    const { credentials = null, tls = null } = options;
+    const onDisconnected = (): void => this.#onDisconnected();
+    this.#client = new RemotingClient({ address, credentials, tls, onDisconnected });
     this.#logger = options.logger;
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
     this.#retryMs = Math.min(options.retryMs ?? RETRY_MS, this.#intervalMs);

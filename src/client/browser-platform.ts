@@ -17,6 +17,8 @@ const decodeText = (bytes: Uint8Array, start: number, end: number): string =>
 
 export const browserPlatform: Platform = {
   transport: new WebSocketTransport(() => Promise.resolve(globalThis.WebSocket ?? null)),
+  secureTransport: null,
+  createSigner: null,
   hostAddress: `10.${randomByte()}.${randomByte()}.${randomByte()}`,
   processId: Math.floor(Math.random() * PROCESS_ID_MAX),
   afterTurn: (callback) => {

@@ -21,18 +21,26 @@ import type {
   CoreAnswer,
   CoreRequest,
   TopicRoute,
+  Transport,
 } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { CODEC_JSON, CODEC_MESSAGE_PACK, type HeaderCodec } from './frame-codec.ts';
 import { GroupMembership } from './group-membership.ts';
 import { NameServerList } from './name-server-list.ts';
-import { type BackgroundTimer, currentPlatform, startBackgroundTimer } from './platform.ts';
+import {
+  type BackgroundTimer,
+  createSigner,
+  currentPlatform,
+  startBackgroundTimer,
+  type TlsClientOptions,
+} from './platform.ts';
 import {
   abortedError,
   RemotingConnection,
   REQUEST_TIMEOUT_MS,
   type ServerRequest,
 } from './remoting-connection.ts';
+import type { ClientCredentials, RequestSigner } from './request-signer.ts';
 import { decodeRoute, inheritedRoute, isSameRoute, mergeRoutes } from './route-table.ts';
 
 export interface CoreOptions {
@@ -43,6 +51,10 @@ export interface CoreOptions {
   /** Of a request that says none; 3000. */
   readonly timeoutMs?: number | undefined;
   readonly headerCodec?: 'auto' | 'json' | 'msgpack' | undefined;
+  /** By whom requests are signed; by nobody unless said. */
+  readonly credentials?: ClientCredentials | undefined;
+  /** TLS: true, or what is different from Node's own rules. A browser has wss: URLs instead. */
+  readonly tls?: boolean | TlsClientOptions | undefined;
   /** Trouble that no call can tell of. Must not throw. */
   readonly onError?: ((error: ClientError) => void) | undefined;
 }
@@ -74,11 +86,34 @@ interface Reconnect {
   timer: BackgroundTimer | null;
 }
 
+/** Room is kept for them in each frame. */
+const CREDENTIALS_LENGTH_MAX = 512;
 let clientCount = 0;
+
+/** @throws ClientError INVALID_ARGUMENT */
+function signerOf({ credentials }: CoreOptions): RequestSigner | null {
+  if (credentials === undefined) return null;
+  const { accessKey, secretKey, securityToken = '' } = credentials;
+  const isShort = accessKey.length + securityToken.length <= CREDENTIALS_LENGTH_MAX;
+  if (accessKey === '' || secretKey === '' || !isShort)
+    throw new ClientError('INVALID_ARGUMENT', 'credentials need an accessKey and a secretKey');
+  return createSigner(credentials);
+}
+
+/** @throws ClientError INVALID_ARGUMENT */
+function transportOf({ tls = false }: CoreOptions): Transport {
+  const { transport, secureTransport } = currentPlatform();
+  if (tls === false) return transport;
+  if (secureTransport === null)
+    throw new ClientError('INVALID_ARGUMENT', 'in a browser TLS is asked for by a wss: URL');
+  return secureTransport(tls === true ? {} : tls);
+}
 
 export class ConnectedCore implements ClientCore {
   readonly clientId: string;
   readonly timeoutMs: number;
+  readonly signer: RequestSigner | null;
+  readonly #transport: Transport;
   /** Background trouble so far. */
   errorCount = 0;
   readonly #options: CoreOptions;
@@ -101,6 +136,8 @@ export class ConnectedCore implements ClientCore {
   constructor(options: CoreOptions) {
     const { hostAddress, processId } = currentPlatform();
     this.#options = options;
+    this.signer = signerOf(options);
+    this.#transport = transportOf(options);
     this.#servers = new NameServerList(options.servers);
     const number = `${Date.now().toString(36)}${(clientCount++).toString(36)}`;
     this.clientId = options.clientId ?? `${hostAddress}@${processId}#${number}`;
@@ -247,7 +284,8 @@ export class ConnectedCore implements ClientCore {
     if (this.isClosed) throw this.#closedError();
     const connection = new RemotingConnection({
       address,
-      transport: currentPlatform().transport,
+      transport: this.#transport,
+      signer: this.signer,
       codec: this.#firstCodec(address),
       onRequest: (request) => this.#onServerRequest(request, address),
       onClosed: (error, wasOpen) => this.#onClosed(connection, error, wasOpen),

@@ -21,6 +21,7 @@ import {
   writeWideInteger,
 } from './message-pack.ts';
 import { currentPlatform } from './platform.ts';
+import type { RequestSigner } from './request-signer.ts';
 import { readInt32, UTF8_UNIT_BYTES_MAX, writeInt32, writeText } from './text-bytes.ts';
 
 export const CODEC_JSON = 0;
@@ -57,11 +58,13 @@ export class PlainFrame implements FrameWriter {
   readonly #parts: FrameParts;
   readonly #fields: [string, string][];
 
-  constructor(parts: FrameParts) {
+  /** A request is signed where there is a signer. */
+  constructor(parts: FrameParts, signer: RequestSigner | null = null) {
     this.#parts = parts;
-    this.#fields = Object.entries(parts.fields ?? {})
+    const fields = Object.entries(parts.fields ?? {})
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, String(value)]);
+      .map(([name, value]): [string, string] => [name, String(value)]);
+    this.#fields = signer === null ? fields : signer.sign(fields, parts.body);
   }
 
   frameBytesMax(): number {

@@ -5,7 +5,9 @@
  */
 import { networkInterfaces } from 'node:os';
 import zlib from 'node:zlib';
-import type { Platform } from './platform.ts';
+import { nodeHmacSha1, tlsOptions } from './node-security.ts';
+import type { Platform, TlsClientOptions } from './platform.ts';
+import { RequestSigner } from './request-signer.ts';
 import { TcpTransport } from './tcp-transport.ts';
 import { WebSocketTransport, type WebSocketClass } from './web-socket-transport.ts';
 
@@ -24,11 +26,25 @@ async function webSocketClass(): Promise<WebSocketClass | null> {
   }
 }
 
+/** Node's own WebSocket can not be told whom to trust, the package `ws` can. */
+async function secureWebSocketClass(options: TlsClientOptions): Promise<WebSocketClass | null> {
+  try {
+    const { WebSocket: Ws } = await import('ws');
+    return class extends Ws {
+      constructor(url: string) {
+        super(url, { ...tlsOptions(options), perMessageDeflate: false });
+      }
+    } as unknown as WebSocketClass;
+  } catch {
+    return webSocketClass();
+  }
+}
+
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-const tcp = new TcpTransport();
+const tcp = new TcpTransport(null);
 const webSocket = new WebSocketTransport(webSocketClass);
 
 export const nodePlatform: Platform = {
@@ -36,6 +52,15 @@ export const nodePlatform: Platform = {
     open: (address, events, timeoutMs) =>
       (/^wss?:/.test(address) ? webSocket : tcp).open(address, events, timeoutMs),
   },
+  secureTransport: (options) => {
+    const secure = new TcpTransport(options);
+    const secureWebSocket = new WebSocketTransport(() => secureWebSocketClass(options));
+    return {
+      open: (address, events, timeoutMs) =>
+        (/^wss?:/.test(address) ? secureWebSocket : secure).open(address, events, timeoutMs),
+    };
+  },
+  createSigner: (credentials) => new RequestSigner(credentials, nodeHmacSha1),
   hostAddress: hostAddress(),
   processId: process.pid,
   afterTurn: setImmediate,

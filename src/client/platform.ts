@@ -5,12 +5,31 @@
  * so that everything else runs in both; without an entry point there is none.
  */
 import type { Transport } from './client-core.ts';
+import type { ClientCredentials, CreateSigner, RequestSigner } from './request-signer.ts';
 
 /** What `sysFlag` says of a compressed body (CompressionType.java). */
 export type CompressionKind = 'zlib' | 'zstd' | 'lz4';
 
+/** TLS towards servers; all in PEM, as text or bytes. */
+export interface TlsClientOptions {
+  /** Who may have signed the server's certificate; whom Node trusts unless said. */
+  readonly ca?: string | Uint8Array | undefined;
+  /** The client's own certificate and key, for a server that asks for them. */
+  readonly cert?: string | Uint8Array | undefined;
+  readonly key?: string | Uint8Array | undefined;
+  readonly passphrase?: string | undefined;
+  /** Name that the certificate must be for; the host of the address unless said. */
+  readonly serverName?: string | undefined;
+  /** False: any certificate will do, and so would anybody in between. True unless said. */
+  readonly rejectUnauthorized?: boolean | undefined;
+}
+
 export interface Platform {
   readonly transport: Transport;
+  /** With TLS; null where only a wss: URL can say so. */
+  readonly secureTransport: ((options: TlsClientOptions) => Transport) | null;
+  /** Signs requests; null where `installSigner` brings it. */
+  readonly createSigner: CreateSigner | null;
   /** By what brokers and message ids tell this machine from others: IPv4, dotted. */
   readonly hostAddress: string;
   readonly processId: number;
@@ -32,9 +51,23 @@ export interface Platform {
 }
 
 let installed: Platform | null = null;
+let installedSigner: CreateSigner | null = null;
 
 export function installPlatform(platform: Platform): void {
   installed = platform;
+}
+
+/** For a platform that can sign, but does not load what that takes before it is asked to. */
+export function installSigner(create: CreateSigner): void {
+  installedSigner = create;
+}
+
+/** @throws Error where nothing that signs is there */
+export function createSigner(credentials: ClientCredentials): RequestSigner {
+  const create = currentPlatform().createSigner ?? installedSigner;
+  if (create === null)
+    throw new Error("credentials in a page need import 'millrace/browser/signing'");
+  return create(credentials);
 }
 
 export function currentPlatform(): Platform {

@@ -6,6 +6,8 @@
  */
 export { ClientError, type ClientErrorCode } from './client-error.ts';
 export type { CoreOptions } from './connected-core.ts';
+export type { TlsClientOptions } from './platform.ts';
+export type { ClientCredentials } from './request-signer.ts';
 export type * from './message.ts';
 export type { AllocateStrategy, AllocationInput, StrategyName } from './allocate-strategy.ts';
 export type { ConsumedMessage, MessageBatch, RetryOptions } from './consumed-message.ts';

@@ -5,7 +5,7 @@
  * flight, and connects anew after a loss with the next request. Every failure is a BrokerError
  * REMOTING_FAILED that names the address.
  */
-import net from 'node:net';
+import type net from 'node:net';
 import { BrokerError } from '../base/errors.ts';
 import {
   decodeFrame,
@@ -15,11 +15,18 @@ import {
   FRAME_BYTES_MAX,
   type RemotingCommand,
 } from '../protocol/remoting-command.ts';
+import { connectSocket, nodeHmacSha1 } from './node-security.ts';
+import type { TlsClientOptions } from './platform.ts';
+import { type ClientCredentials, RequestSigner } from './request-signer.ts';
 
 export interface RemotingClientOptions {
   /** `host:port`; an IPv6 host in brackets. */
   address: string;
   connectTimeoutMs?: number;
+  /** By whom requests are signed; null or absent: by nobody. */
+  credentials?: ClientCredentials | null;
+  /** Null or absent: without TLS. */
+  tls?: TlsClientOptions | null;
   /** Requests that the server sends on its own account. */
   onRequest?: (request: RemotingCommand) => void;
   /** A connection that stood was lost, whoever ended it but `close`. */
@@ -48,6 +55,7 @@ const PORT_MAX = 65_535;
 export class RemotingClient {
   readonly address: string;
   readonly #options: RemotingClientOptions;
+  readonly #signer: RequestSigner | null;
   readonly #waiting = new Map<number, Waiting>();
   #socket: net.Socket | null = null;
   #connecting: Promise<net.Socket> | null = null;
@@ -61,12 +69,14 @@ export class RemotingClient {
   constructor(options: RemotingClientOptions) {
     this.#options = options;
     this.address = options.address;
+    const credentials = options.credentials ?? null;
+    this.#signer = credentials === null ? null : new RequestSigner(credentials, nodeHmacSha1);
   }
 
   /** @throws BrokerError REMOTING_FAILED */
   async request(request: RemotingRequest): Promise<RemotingCommand> {
     const opaque = this.#takeOpaque();
-    const frame = encodeRequest({ ...request, opaque });
+    const frame = encodeRequest({ ...this.#signed(request), opaque });
     const timeoutMs = request.timeoutMs ?? REQUEST_TIMEOUT_MS;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -80,9 +90,19 @@ export class RemotingClient {
 
   /** Sends without waiting for anything but the connection. */
   async oneway(request: RemotingRequest): Promise<void> {
-    const frame = encodeRequest({ ...request, opaque: this.#takeOpaque(), flag: FLAG_ONEWAY });
+    const opaque = this.#takeOpaque();
+    const frame = encodeRequest({ ...this.#signed(request), opaque, flag: FLAG_ONEWAY });
     const socket = await this.#connect();
     socket.write(frame);
+  }
+
+  #signed(request: RemotingRequest): RemotingRequest {
+    if (this.#signer === null) return request;
+    const fields = [...(request.extFields ?? [])].map(([name, value]): [string, string] => [
+      name,
+      value,
+    ]);
+    return { ...request, extFields: this.#signer.sign(fields, request.body) };
   }
 
   close(): void {
@@ -130,7 +150,7 @@ export class RemotingClient {
     if (host === '' || port === 0 || port > PORT_MAX)
       throw this.#failure('can not be reached: it is no host:port');
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ host, port, noDelay: true });
+      const { socket, readyEvent } = connectSocket({ host, port }, this.#options.tls ?? null);
       const timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
       const timer = setTimeout(() => {
         reject(this.#failure(`did not accept a connection within ${timeoutMs} ms`));
@@ -141,7 +161,7 @@ export class RemotingClient {
         clearTimeout(timer);
         reject(this.#failure(`can not be reached: ${cause.message}`, cause));
       });
-      socket.once('connect', () => {
+      socket.once(readyEvent, () => {
         clearTimeout(timer);
         if (this.#isClosed) {
           reject(this.#failure('was left: the client is closed'));

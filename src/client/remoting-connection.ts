@@ -33,6 +33,7 @@ import {
   keepProgramAlive,
   type Platform,
 } from './platform.ts';
+import type { RequestSigner } from './request-signer.ts';
 
 const CONNECT_TIMEOUT_MS = 3000;
 export const REQUEST_TIMEOUT_MS = 3000;
@@ -64,6 +65,8 @@ export interface RemotingConnectionOptions {
   readonly address: string;
   readonly transport: Transport;
   readonly codec: HeaderCodec;
+  /** Signs what is asked; null or absent: nobody does. */
+  readonly signer?: RequestSigner | null;
   readonly onRequest: (request: ServerRequest) => void;
   /** Once. `wasOpen` is false where there was no connection. */
   readonly onClosed: (error: ClientError, wasOpen: boolean) => void;
@@ -76,6 +79,7 @@ export class RemotingConnection {
   /** Of the frames that are posted from now on; answers are read in any. */
   codec: HeaderCodec;
   readonly #options: RemotingConnectionOptions;
+  readonly #signer: RequestSigner | null;
   readonly #platform: Platform = currentPlatform();
   readonly #splitter = new FrameSplitter((bytes, start, end) => this.#onFrame(bytes, start, end));
   readonly #reader = new FrameReader();
@@ -98,6 +102,7 @@ export class RemotingConnection {
     this.#options = options;
     this.address = options.address;
     this.codec = options.codec;
+    this.#signer = options.signer ?? null;
     this.#output = this.#platform.allocate(OUTPUT_BYTES_MIN);
     this.opened = this.#open();
     // Who waits for nothing else is told by `onClosed`.
@@ -129,7 +134,7 @@ export class RemotingConnection {
         reject(abortedError(signal));
       };
       const settled = (): void => signal?.removeEventListener('abort', onAbort);
-      const opaque = this.post(new PlainFrame({ ...request, flag: 0 }), {
+      const opaque = this.post(new PlainFrame({ ...request, flag: 0 }, this.#signer), {
         deadlineMs: performance.now() + (request.timeoutMs ?? REQUEST_TIMEOUT_MS),
         isWork: request.mayBeHeld !== true,
         onAnswer: (reader) => {
@@ -147,7 +152,7 @@ export class RemotingConnection {
 
   /** Says without waiting for an answer. */
   tell(request: CoreRequest): void {
-    this.post(new PlainFrame({ ...request, flag: FLAG_ONEWAY }), null);
+    this.post(new PlainFrame({ ...request, flag: FLAG_ONEWAY }, this.#signer), null);
   }
 
   /** Puts a frame into the output; returns its number. `pending` is null for one without an answer. */

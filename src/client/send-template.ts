@@ -9,7 +9,13 @@
  */
 import { MILLRACE_PROTOCOL_VERSION } from '../protocol/codes.ts';
 import * as RequestCode from '../protocol/request-code.ts';
-import { CODEC_JSON, FRAME_HEAD_BYTES, type HeaderCodec, writeFrameHead } from './frame-codec.ts';
+import {
+  CODEC_JSON,
+  FRAME_HEAD_BYTES,
+  type HeaderCodec,
+  PlainFrame,
+  writeFrameHead,
+} from './frame-codec.ts';
 import {
   HEADER_ARRAY,
   writeMapLength,
@@ -18,6 +24,7 @@ import {
   writeWideInteger,
 } from './message-pack.ts';
 import type { PropertyTexts } from './outgoing-message.ts';
+import type { RequestSigner } from './request-signer.ts';
 import {
   encodeText,
   JSON_UNIT_BYTES_MAX,
@@ -27,12 +34,14 @@ import {
   writeJsonText,
   writeText,
 } from './text-bytes.ts';
-import { UNIQUE_ID_DIGITS, writeUniqueId } from './unique-id.ts';
+import { UNIQUE_ID_DIGITS, uniqueIdText, writeUniqueId } from './unique-id.ts';
 
 const AUTO_CREATE_TOPIC = 'TBW102';
 const AUTO_CREATE_QUEUE_COUNT = '4';
 /** Numbers between the constant bytes: queue, flags, time, opaque. */
 const NUMBERS_BYTES_MAX = 64;
+/** Access key, token and signature, with their names; checked where credentials are taken. */
+const SIGNED_BYTES_MAX = 4096;
 const NAME_END = 0x01;
 const VALUE_END = 0x02;
 /** Array mark, code, flag: what stands before the opaque of a MessagePack header, and its own mark. */
@@ -61,11 +70,14 @@ export interface SendTemplateOptions {
   readonly topic: string;
   readonly brokerName: string;
   readonly isBatch: boolean;
+  /** Null or absent: sends are not signed. */
+  readonly signer?: RequestSigner | null;
 }
 
 export class SendTemplate {
   readonly #options: SendTemplateOptions;
   readonly #code: number;
+  readonly #signer: RequestSigner | null;
   readonly #constantBytesMax: number;
   /** Up to the time, by queue, of messages without flags: almost all. */
   readonly #jsonHeads: (Uint8Array | undefined)[] = [];
@@ -76,6 +88,7 @@ export class SendTemplate {
 
   constructor(options: SendTemplateOptions) {
     this.#options = options;
+    this.#signer = options.signer ?? null;
     this.#code = options.isBatch ? RequestCode.SEND_BATCH_MESSAGE : RequestCode.SEND_MESSAGE_V2;
     const separator = options.isBatch ? '' : `UNIQ_KEY\\u0001`;
     this.#jsonMiddle = encodeText(`","h":"0","i":"${separator}`);
@@ -95,7 +108,8 @@ export class SendTemplate {
     let units = properties.length;
     for (const text of properties) units += text.length;
     const bodyBytesMax = typeof body === 'string' ? body.length * UTF8_UNIT_BYTES_MAX : body.length;
-    return this.#constantBytesMax + units * JSON_UNIT_BYTES_MAX + bodyBytesMax;
+    const signatureBytes = this.#signer === null ? 0 : SIGNED_BYTES_MAX;
+    return this.#constantBytesMax + signatureBytes + units * JSON_UNIT_BYTES_MAX + bodyBytesMax;
   }
 
   writeInto(
@@ -105,6 +119,8 @@ export class SendTemplate {
     codec: HeaderCodec,
     request: SendRequest,
   ): number {
+    if (this.#signer !== null)
+      return this.#signed(request, this.#signer).writeInto(target, at, opaque, codec);
     const headerStart = at + FRAME_HEAD_BYTES;
     const headerEnd =
       codec === CODEC_JSON
@@ -113,6 +129,35 @@ export class SendTemplate {
     const end = writeBody(target, headerEnd, request.body);
     writeFrameHead(target, at, codec, headerEnd, end);
     return end;
+  }
+
+  /** A signed send is built like any other request: what is signed must be put in order anyway. */
+  #signed(request: SendRequest, signer: RequestSigner): PlainFrame {
+    const { group, topic, brokerName, isBatch } = this.#options;
+    const { queueId, sysFlag, bornTimestampMs, flag, properties } = request;
+    let text =
+      request.idPrefix === ''
+        ? ''
+        : `UNIQ_KEY\x01${uniqueIdText(request.idPrefix, request.idCounter)}\x02`;
+    for (let index = 0; index < properties.length; index += 2)
+      text += `${properties[index]}\x01${properties[index + 1]}\x02`;
+    const fields = {
+      a: group,
+      b: topic,
+      c: AUTO_CREATE_TOPIC,
+      d: AUTO_CREATE_QUEUE_COUNT,
+      e: queueId,
+      f: sysFlag,
+      g: bornTimestampMs,
+      h: 0,
+      i: text,
+      j: 0,
+      k: false,
+      m: isBatch,
+      n: brokerName,
+    };
+    const body = typeof request.body === 'string' ? encodeText(request.body) : request.body;
+    return new PlainFrame({ code: this.#code, flag, fields, body }, signer);
   }
 
   #writeJson(target: Uint8Array, start: number, opaque: number, request: SendRequest): number {

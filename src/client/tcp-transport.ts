@@ -1,23 +1,32 @@
 /**
  * @agent any
  *
- * Bytes over TCP. A connection by itself never keeps a program from ending: requests in flight do.
+ * Bytes over TCP, with TLS or without. A connection by itself never keeps a program from ending: requests in flight do.
  */
-import net from 'node:net';
+import type net from 'node:net';
 import { type ActiveConnection, clientActivity } from './client-activity.ts';
 import type { ByteStream, ByteStreamEvents, Transport } from './client-core.ts';
 import { ClientError } from './client-error.ts';
+import { connectSocket } from './node-security.ts';
+import type { TlsClientOptions } from './platform.ts';
 
 const PORT_MAX = 65_535;
 
 export class TcpTransport implements Transport {
+  readonly #security: TlsClientOptions | null;
+
+  /** Null: without TLS. */
+  constructor(security: TlsClientOptions | null) {
+    this.#security = security;
+  }
+
   open(address: string, events: ByteStreamEvents, timeoutMs: number): Promise<ByteStream> {
     const [, host = '', portText = ''] = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(address) ?? [];
     const port = Number(portText);
     if (host === '' || port === 0 || port > PORT_MAX)
       return Promise.reject(new ClientError('INVALID_ARGUMENT', `${address} is no host:port`));
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ host, port, noDelay: true, keepAlive: true });
+      const { socket, readyEvent } = connectSocket({ host, port }, this.#security);
       let isOpen = false;
       const fail = (what: string, cause?: unknown): void => {
         const options = cause === undefined ? {} : { cause };
@@ -33,7 +42,7 @@ export class TcpTransport implements Transport {
         lastError = cause.message;
         fail(`can not be reached: ${cause.message}`, cause);
       });
-      socket.once('connect', () => {
+      socket.once(readyEvent, () => {
         clearTimeout(timer);
         isOpen = true;
         // Its timer has kept the program alive so far; from now on requests do.

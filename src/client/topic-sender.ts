@@ -99,11 +99,12 @@ export class TopicSender implements SendOwner {
 
   setRoute(route: TopicRoute, isInherited: boolean): void {
     const { core, group, topic } = this.#options;
+    const { signer } = core;
     const templates = new Map<string, [SendTemplate, SendTemplate]>();
     const template = (brokerName: string): [SendTemplate, SendTemplate] => {
       const known = templates.get(brokerName) ?? [
-        new SendTemplate({ group, topic, brokerName, isBatch: false }),
-        new SendTemplate({ group, topic, brokerName, isBatch: true }),
+        new SendTemplate({ group, topic, brokerName, isBatch: false, signer }),
+        new SendTemplate({ group, topic, brokerName, isBatch: true, signer }),
       ];
       templates.set(brokerName, known);
       return known;

@@ -92,5 +92,16 @@ export const GET_SUBSCRIPTIONGROUP_CONFIG = 352;
 export const LITE_PULL_MESSAGE = 361;
 export const GET_BROKER_MEMBER_GROUP = 901;
 export const BROKER_HEARTBEAT = 904;
+
+export const AUTH_CREATE_USER = 3001;
+export const AUTH_UPDATE_USER = 3002;
+export const AUTH_DELETE_USER = 3003;
+export const AUTH_GET_USER = 3004;
+export const AUTH_LIST_USER = 3005;
+export const AUTH_CREATE_ACL = 3006;
+export const AUTH_UPDATE_ACL = 3007;
+export const AUTH_DELETE_ACL = 3008;
+export const AUTH_GET_ACL = 3009;
+export const AUTH_LIST_ACL = 3010;
 /** Millrace's own, of brokers in a test. */
 export const ADVANCE_CLOCK = 28_001;

@@ -207,6 +207,8 @@ export class RequestScanner {
       } else if (first === BRACE_OPEN) {
         // Only extFields is an object; anything nested deeper is no header.
         if (nameEnd - nameStart !== 9 || bytes[nameStart] !== 0x65) return false;
+        // A second one would replace the first for other readers.
+        if (this.fieldCount > 0) return false;
         at = this.#scanJsonFields(at + 1, end);
         if (at < 0) return false;
       } else if (first === MINUS || (first >= ZERO && first <= NINE)) {

@@ -29,6 +29,8 @@ export class Connection implements FrameSource {
   readonly hostBytes: Uint8Array;
   readonly remotePort: number;
   readonly remoteAddress: string;
+  /** Without the port. */
+  readonly peerAddress: string;
   readonly localAddress: string;
   /** Bytes that arrived and are not handed on: the start of a frame, or frames that found no room. */
   input: Buffer = NO_BYTES;
@@ -36,6 +38,10 @@ export class Connection implements FrameSource {
   inputEnd = 0;
   /** Whole frames wait for room in a ring. */
   isBlocked = false;
+  /** Blocked because its address has failed to sign too often. */
+  isWaiting = false;
+  /** Its last request was signed right; the gate's. */
+  isTrusted = false;
   /** Since when `input` begins with a part of a frame, Infinity when it does not. */
   partialSinceMs = Infinity;
   lastReadMs: number;
@@ -75,6 +81,7 @@ export class Connection implements FrameSource {
     this.hostBytes = addressBytes(remote);
     this.remotePort = peer.remotePort;
     this.remoteAddress = `${remote}:${this.remotePort}`;
+    this.peerAddress = remote;
     this.localAddress = plainAddress(peer.localAddress);
     this.lastReadMs = nowMs;
   }

@@ -13,23 +13,15 @@
  * A ring without room blocks the connection: it is not read until the frame has gone. A socket that
  * takes no bytes never blocks a ring: answers collect in the connection, up to a limit.
  */
-import type { Logger } from '../base/logging.ts';
-import { ResponseCode, Version } from '../protocol/codes.ts';
+import { type AccessGate, type AccessSnapshot, Admission } from '../access/access-gate.ts';
 import { readInt32 } from '../protocol/message-record.ts';
-import {
-  decodeFrame,
-  encodeAnswer,
-  FLAG_ONEWAY,
-  FLAG_RESPONSE,
-  FRAME_BYTES_MAX,
-} from '../protocol/remoting-command.ts';
+import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
-import type { FrameProxy } from '../workers/frame-proxy.ts';
+import { PositionSlot } from '../store/store-positions.ts';
 import { connectionPayload } from '../workers/reactor-proxy.ts';
 import {
   AnswerKind,
@@ -43,38 +35,14 @@ import {
   pullAnswerMessage,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
-import {
-  type AnswerEncoder,
-  emptyPullAnswer,
-  emptySendAnswer,
-  PULL_HEADER_BYTES_MAX,
-} from './answer-encoder.ts';
+import { emptyPullAnswer, emptySendAnswer, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
 import { Connection, type ConnectionTransfer } from './connection.ts';
+import { goAwayAnswer } from './go-away.ts';
 import { InputBuffers } from './input-buffers.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
-import { serverOf } from './request-route.ts';
-
-export interface ReactorOptions {
-  /** From every agent that answers. */
-  inbound: readonly SpscRingConsumer[];
-  toWorkers: readonly FrameProxy[];
-  toControl: FrameProxy;
-  /** Absent in a process that is only a name server. */
-  toDispatcher: FrameProxy | null;
-  segments: CommitLogSegments | null;
-  positions: StorePositions | null;
-  encoder: AnswerEncoder;
-  logger: Logger;
-  /** Wakes the agents of this thread after an event. */
-  schedule: () => void;
-  nowMs: () => number;
-  connectionCountMax: number;
-  idleCloseMs: number;
-  onTopicsChanged: (message: TopicsChanged) => void;
-  /** The answer to METRICS_ASKED; it may not be kept. */
-  onMetrics?: (frame: Buffer) => void;
-}
+import type { ReactorOptions } from './reactor-options.ts';
+import { portOf, type RequestServer, serverOf } from './request-route.ts';
 
 /** Output that a peer does not take before its connection is no longer read. */
 const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
@@ -90,6 +58,11 @@ const OUTPUT_KEEP_BYTES_MAX = 256 * 1024;
 /** Silence after which a connection has no output buffer. */
 const OUTPUT_KEEP_MS = 5000;
 
+/** How often who waits for a turn to try again is looked at. */
+const WAITING_INTERVAL_MS = 100;
+
+export type { ReactorOptions };
+
 export class Reactor implements Agent {
   readonly name = 'reactor';
   readonly counts = new ReactorCounts();
@@ -100,6 +73,10 @@ export class Reactor implements Agent {
   readonly #assemblers: PartAssembler[];
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
+  /** Blocked until `#nextWaitingMs`: their addresses have failed to sign too often. */
+  readonly #waiting: Connection[] = [];
+  #nextWaitingMs = Infinity;
+  readonly #serving = { server: 'control' as RequestServer, port: portOf(0), code: 0 };
   /** Closed connections of which control must still be told. */
   readonly #closed: Connection[] = [];
   #nextId = 1;
@@ -203,6 +180,10 @@ export class Reactor implements Agent {
   }
 
   doWork(nowMs: number): number {
+    if (nowMs >= this.#nextWaitingMs) {
+      this.#nextWaitingMs = Infinity;
+      for (const connection of this.#waiting.splice(0)) this.#blocked.push(connection);
+    }
     let work = this.#blocked.length > 0 ? this.#retryBlocked() : 0;
     if (this.#closed.length > 0) work += this.#tellClosed();
     const inbound = this.#options.inbound;
@@ -220,7 +201,7 @@ export class Reactor implements Agent {
   }
 
   nextDeadlineMs(): number {
-    return this.#nextSweepMs;
+    return Math.min(this.#nextSweepMs, this.#nextWaitingMs);
   }
 
   close(): void {
@@ -251,7 +232,8 @@ export class Reactor implements Agent {
       if (!this.#route(connection, start, start + frameBytes)) {
         connection.isBlocked = true;
         connection.peer.pause();
-        this.#blocked.push(connection);
+        if (connection.isWaiting) this.#waiting.push(connection);
+        else this.#blocked.push(connection);
         return;
       }
       connection.inputStart = start + frameBytes;
@@ -265,25 +247,59 @@ export class Reactor implements Agent {
 
   /** Hands one frame to the agent that serves it; false when there is no room. */
   #route(connection: Connection, start: number, end: number): boolean {
-    const { toWorkers, toControl, toDispatcher } = this.#options;
+    const { toWorkers, toDispatcher, gate } = this.#options;
     const bytes = connection.input;
-    const arrivalMs = connection.lastReadMs;
     const code = peekRequestCode(bytes, start, end, this.#scanner);
     if (code < 0) {
       this.#onBadFrame(connection, 'header that cannot be read');
       return true;
     }
     if (this.#isGoingAway && this.#answerGoAway(connection, start, end)) return true;
-    const server = toDispatcher === null ? 'control' : serverOf(code, connection.listener);
+    let server = toDispatcher === null ? 'control' : serverOf(code, connection.listener);
+    if (gate !== null) {
+      const admission = this.#admit(connection, code, server, start, end);
+      if (admission === Admission.WAITS) return false;
+      if (admission === Admission.IS_ANSWER) server = 'control';
+      else if (admission !== Admission.PASSES) return true;
+    }
+    const arrivalMs = connection.lastReadMs;
     if (server === 'worker') {
       const toWorker = toWorkers[connection.id % toWorkers.length];
       return toWorker.offer(connection, arrivalMs, bytes, start, end);
     }
     if (server === 'dispatcher' && toDispatcher !== null)
       return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
+    const { toControl } = this.#options;
     return (
       this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
     );
+  }
+
+  /** Asks the gate about a frame, and does what it says of one that does not pass. */
+  #admit(
+    connection: Connection,
+    code: number,
+    server: RequestServer,
+    start: number,
+    end: number,
+  ): Admission {
+    const gate = this.#options.gate as AccessGate;
+    const serving = this.#serving;
+    serving.server = server;
+    serving.port = portOf(connection.listener);
+    serving.code = code;
+    const nowMs = this.#options.nowMs();
+    const admission = gate.admit(connection, serving, connection.input, start, end, nowMs);
+    // Its wait here is not one for a broker that is busy.
+    if (connection.isWaiting && admission !== Admission.WAITS) connection.lastReadMs = nowMs;
+    connection.isWaiting = admission === Admission.WAITS;
+    if (admission === Admission.WAITS)
+      this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nowMs + WAITING_INTERVAL_MS);
+    else if (admission === Admission.BAD)
+      this.#onBadFrame(connection, 'header that can be read in two ways');
+    else if (admission === Admission.REFUSED && gate.answer !== null)
+      this.#write(connection, gate.answer);
+    return admission;
   }
 
   /** Control hears of a connection with the first request that it serves for it. */
@@ -303,21 +319,9 @@ export class Reactor implements Agent {
   }
 
   #answerGoAway(connection: Connection, start: number, end: number): boolean {
-    try {
-      const request = decodeFrame(connection.input.subarray(start, end));
-      if (request.version <= Version.V5_3_1 || (request.flag & (FLAG_RESPONSE | FLAG_ONEWAY)) !== 0)
-        return false;
-      this.#write(
-        connection,
-        encodeAnswer(request, {
-          code: ResponseCode.GO_AWAY,
-          remark: 'the broker is shutting down',
-        }),
-      );
-      return true;
-    } catch {
-      return false;
-    }
+    const answer = goAwayAnswer(connection.input.subarray(start, end));
+    if (answer !== null) this.#write(connection, answer);
+    return answer !== null;
   }
 
   #onBadFrame(connection: Connection, what: string): void {
@@ -504,7 +508,8 @@ export class Reactor implements Agent {
       }
     } else if (ring.type === MessageType.TOPICS_CHANGED) {
       this.#options.onTopicsChanged(JSON.parse(payload.toString()) as TopicsChanged);
-    }
+    } else if (ring.type === MessageType.ACCESS_CHANGED)
+      this.#options.gate?.change(JSON.parse(payload.toString()) as AccessSnapshot);
   }
 
   #write(connection: Connection, frame: Uint8Array): void {

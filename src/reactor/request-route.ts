@@ -9,6 +9,14 @@ import { Listener } from '../workers/ring-messages.ts';
 
 export type RequestServer = 'worker' | 'dispatcher' | 'control';
 
+/** By which door a request came in, as the gate knows them. */
+export type RequestPort = 'broker' | 'name-server' | 'web';
+
+export function portOf(listener: number): RequestPort {
+  if (listener === Listener.NAME_SERVER) return 'name-server';
+  return listener === Listener.WEB ? 'web' : 'broker';
+}
+
 export function serverOf(code: number, listener: number): RequestServer {
   if (listener === Listener.NAME_SERVER) return 'control';
   switch (code) {

@@ -18,6 +18,7 @@ import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import type { CloseReason } from './peer.ts';
 import type { Reactor } from './reactor.ts';
+import type { TlsAcceptor } from './tls-acceptor.ts';
 import { type OriginRules, originRefusal } from './web-origin.ts';
 
 /** Longest message: the longest frame, and a write's worth of others before and behind it. */
@@ -48,6 +49,8 @@ export interface WebRequest {
 export interface WebListenerOptions {
   readonly address: string;
   readonly port: number;
+  /** Absent or null: plain HTTP and WebSockets alone. */
+  readonly tls?: TlsAcceptor | null;
   /** Null until frames are served: upgrades are answered 503 before. */
   readonly reactor: () => Reactor | null;
   readonly origins: OriginRules;
@@ -122,7 +125,9 @@ export async function openWebListener(
   logger: Logger,
 ): Promise<WebListener> {
   let why = 'webLibrary is ws';
-  if (wanted !== 'ws') {
+  if (options.tls !== undefined && options.tls !== null)
+    why = 'only with it TLS certificates can be renewed';
+  else if (wanted !== 'ws') {
     const { loadUws, openUwsListener } = await import('./uws-listener.ts');
     const uws = loadUws();
     if (typeof uws !== 'string') {

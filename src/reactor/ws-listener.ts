@@ -4,13 +4,15 @@
  * The web listener on node:http and ws. A socket that is not to be read is paused, as a TCP one is.
  */
 import http from 'node:http';
+import https from 'node:https';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import { listenFailed } from '../base/errors.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import type { CloseReason, Peer } from './peer.ts';
+import type { TlsAcceptor } from './tls-acceptor.ts';
 import {
   CLOSE_TIMEOUT_MS,
   closeCodeOf,
@@ -146,19 +148,14 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     // Not in its types yet.
     closeTimeout: CLOSE_TIMEOUT_MS,
   };
-  const server = http.createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true },
-    (request, response) => {
-      request.resume();
-      options.answer(
-        { method: request.method ?? '', path: pathOf(request) },
-        new NodeReply(response),
-      );
-    },
-  );
-  server.maxConnections = options.connectionCountMax;
-  server.on('clientError', (_error, socket) => socket.destroy());
-  server.on('upgrade', (request, socket, head) => {
+  const onRequest: http.RequestListener = (request, response) => {
+    request.resume();
+    options.answer(
+      { method: request.method ?? '', path: pathOf(request) },
+      new NodeReply(response),
+    );
+  };
+  const onUpgrade = (request: http.IncomingMessage, socket: Duplex, head: Buffer): void => {
     const refusal = upgradeRefusal(
       options,
       pathOf(request),
@@ -174,7 +171,7 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
       createRequire(import.meta.url)('ws') as typeof import('ws')
     ).WebSocketServer(settings);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket));
-  });
+  };
 
   const output = new OutputBlock();
   const open = (webSocket: WebSocket, socket: Duplex): void => {
@@ -194,22 +191,28 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     webSocket.on('close', () => reactor.onClosed(connection));
   };
 
+  const { front, servers } = httpServers(options.tls ?? null, onRequest);
+  front.maxConnections = options.connectionCountMax;
+  for (const server of servers) {
+    server.on('clientError', (_error, socket) => socket.destroy());
+    server.on('upgrade', onUpgrade);
+  }
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) =>
+    front.once('error', (cause: NodeJS.ErrnoException) =>
       reject(listenFailed(options, '--web-port', cause)),
     );
-    server.listen({ port: options.port, host: options.address, backlog: 4096 }, resolve);
+    front.listen({ port: options.port, host: options.address, backlog: 4096 }, resolve);
   });
   return {
     library: 'ws',
-    port: (server.address() as AddressInfo).port,
+    port: (front.address() as AddressInfo).port,
     stopAccepting: () => {
-      server.close();
-      server.closeIdleConnections();
+      front.close();
+      for (const server of servers) server.closeIdleConnections();
     },
     close: async () => {
-      const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
+      const ended = new Promise<void>((resolve) => front.close(() => resolve()));
+      for (const server of servers) server.closeAllConnections();
       const clients = [...(webSockets?.clients ?? [])];
       const allGone = Promise.all(
         clients.map((client) => new Promise((resolve) => client.once('close', resolve))),
@@ -219,6 +222,40 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
       await ended;
     },
   };
+}
+
+/** What listens, and what speaks HTTP behind it: by TLS, plain, or both on one port. */
+function httpServers(
+  tls: TlsAcceptor | null,
+  onRequest: http.RequestListener,
+): { front: net.Server; servers: http.Server[] } {
+  const settings = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    noDelay: true,
+  };
+  const plain = http.createServer(settings, onRequest);
+  if (tls === null) return { front: plain, servers: [plain] };
+  const secure = https.createServer({ ...settings, ...tls.serverOptions }, onRequest);
+  secure.on('tlsClientError', (_error, socket) => socket.destroy());
+  tls.follow(secure);
+  const front = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) =>
+    tls.sort(
+      socket,
+      () => secure.emit('connection', socket),
+      () => {
+        plain.emit('connection', socket);
+        socket.resume();
+      },
+    ),
+  );
+  const servers = [plain, secure];
+  // They watch over slow requests once they listen; here another does that for them.
+  for (const server of servers) {
+    server.emit('listening');
+    front.once('close', () => server.close());
+  }
+  return { front, servers };
 }
 
 function pathOf(request: http.IncomingMessage): string {

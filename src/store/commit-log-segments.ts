@@ -154,10 +154,14 @@ export class CommitLogSegments {
     }
   }
 
-  /** Deletes the file; other threads may still have it open, and read it until they forget it. */
+  /**
+   * Deletes the file; other threads may still have it open, and read it until they forget it. That it is gone
+   * is on the disk before the next one goes: a loss of power must not leave a gap, which no start accepts.
+   */
   remove(base: number): void {
     this.#close(base);
     this.#files.remove(this.#fileOf(base));
+    this.#files.syncDirectory(this.#directory);
   }
 
   close(): void {

@@ -107,6 +107,8 @@ export class ConsumeQueueFiles {
       expected = fileStart + fileBytes;
       this.end = expected;
     }
+    // A broker that was killed may have made a file whose name is not on the disk, and nobody makes it again.
+    if (!wasClean && !this.isEmpty) this.#addDirectories();
   }
 
   /** Whether the queue has its first file, whole, and none behind it. */
@@ -190,8 +192,7 @@ export class ConsumeQueueFiles {
     const { files, fileBytes, unsynced } = this.#context;
     files.makeDirectory(this.#directory);
     if (this.isEmpty) {
-      const topicDirectory = path.dirname(this.#directory);
-      unsynced.add(`${path.dirname(topicDirectory)}/`).add(`${topicDirectory}/`);
+      this.#addDirectories();
       this.start = fileStart;
       this.end = fileStart;
     }
@@ -203,6 +204,15 @@ export class ConsumeQueueFiles {
     }
     unsynced.add(`${this.#directory}/`);
     this.end = Math.max(this.end, fileStart + fileBytes);
+  }
+
+  /** Where the names of its files stand, for the next sync. */
+  #addDirectories(): void {
+    const topicDirectory = path.dirname(this.#directory);
+    this.#context.unsynced
+      .add(`${path.dirname(topicDirectory)}/`)
+      .add(`${topicDirectory}/`)
+      .add(`${this.#directory}/`);
   }
 
   get #directory(): string {

@@ -67,10 +67,10 @@ export const fileCalls: FileCalls = {
       }
     });
   },
-  replaceFile(file, content) {
+  replaceFile(file, content, isPrivate = false) {
     attempt(`replace ${file}`, () => {
       const temporary = `${file}.tmp`;
-      const descriptor = fs.openSync(temporary, 'w');
+      const descriptor = openTemporary(temporary, isPrivate);
       try {
         writeAll(descriptor, content, 0, content.length, 0);
         fs.fsyncSync(descriptor);
@@ -118,6 +118,13 @@ export const fileCalls: FileCalls = {
     });
   },
 };
+
+/** Of what only the owner may read the file is made anew: one that was left keeps its mode. */
+export function openTemporary(file: string, isPrivate: boolean): number {
+  if (!isPrivate) return fs.openSync(file, 'w');
+  fs.rmSync(file, { force: true });
+  return fs.openSync(file, 'wx', 0o600);
+}
 
 function syncDirectory(directory: string): void {
   const descriptor = fs.openSync(directory, 'r');

@@ -61,6 +61,8 @@ export class IndexStore {
       else
         logger.warn({ file, bytes, expectedBytes }, 'ignored a file that is no index of this size');
     }
+    // A broker that was killed may have made a file whose name is not on the disk.
+    if (this.#indexFiles.length > 0) this.#unsynced.add(`${directory}/`);
   }
 
   /** Store timestamp and place of the newest indexed message. */

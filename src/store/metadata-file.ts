@@ -29,11 +29,17 @@ function isParsable(text: string): boolean {
   return false;
 }
 
-/** Replaces the file; after a crash it is the old one or the new one. */
-export function writeMetadata(files: StoreFiles, path: string, text: string): void {
+/** Replaces the file; after a crash it is the old one or the new one. A private one only its owner may read. */
+export function writeMetadata(
+  files: StoreFiles,
+  path: string,
+  text: string,
+  isPrivate = false,
+): void {
   const previous = files.readFile(path);
-  if (previous !== undefined && looksWhole(previous)) files.replaceFile(`${path}.bak`, previous);
-  files.replaceFile(path, Buffer.from(text));
+  if (previous !== undefined && looksWhole(previous))
+    files.replaceFile(`${path}.bak`, previous, isPrivate);
+  files.replaceFile(path, Buffer.from(text), isPrivate);
 }
 
 /** A cut or blanked file does not end like JSON; it must not take the place of a good `.bak`. */

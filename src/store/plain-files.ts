@@ -13,7 +13,7 @@ import { dirname } from 'node:path';
 import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import { freshBuffer } from '../base/fresh-memory.ts';
-import { fileCalls, storeError } from './file-calls.ts';
+import { fileCalls, openTemporary, storeError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 /** Open files of this thread by path: its agents must see each other's appends. */
@@ -80,10 +80,9 @@ const callsWithoutSync = {
   syncFileSystem: () => true,
   syncDescriptor() {},
   syncDirectory() {},
-  replaceFile(file: string, content: Uint8Array): void {
-    const descriptor = fileCalls.open(`${file}.tmp`, true);
+  replaceFile(file: string, content: Uint8Array, isPrivate = false): void {
+    const descriptor = openTemporary(`${file}.tmp`, isPrivate);
     try {
-      fileCalls.truncate(descriptor, 0);
       fileCalls.writeAt(descriptor, content, 0, content.length, 0);
     } catch (error) {
       fs.rmSync(`${file}.tmp`, { force: true });

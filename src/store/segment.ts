@@ -63,8 +63,11 @@ export interface StoreFiles {
   remove(path: string): void;
   /** Whole content; `undefined` where there is no such file. */
   readFile(path: string): Buffer | undefined;
-  /** Writes beside, syncs, renames over `path` and syncs the directory: after a crash old or new, never less. */
-  replaceFile(path: string, content: Uint8Array): void;
+  /**
+   * Writes beside, syncs, renames over `path` and syncs the directory: after a crash old or new, never
+   * less. A private file only its owner may read (mode 0600).
+   */
+  replaceFile(path: string, content: Uint8Array, isPrivate?: boolean): void;
 
   /** Opens for reading and writing; creates the file where `create` is set. */
   open(path: string, create: boolean): number;

@@ -136,8 +136,11 @@ export class TimerWheel {
       if (level !== SECOND && startMs < this.#opened[level])
         this.#opening[level] = { bucket, at: readBytes, end: bytes };
     }
-    for (const name of files.list(directory))
-      if (!known.has(name)) files.remove(`${directory}/${name}`);
+    const unknown = files.list(directory).filter((name) => !known.has(name));
+    // A broker that was killed may have left a manifest whose name is not on the disk: the one before, which a
+    // loss of power would bring back, may name what goes now.
+    if (unknown.length > 0) files.syncDirectory(directory);
+    for (const name of unknown) files.remove(`${directory}/${name}`);
     this.#nextOpenMs = 0;
   }
 
@@ -295,17 +298,7 @@ export class TimerWheel {
   /** Opens buckets whose time comes, and takes a piece of one over; returns the work done. */
   #advance(nowMs: number): number {
     let work = 0;
-    if (nowMs >= this.#nextOpenMs) {
-      this.#nextOpenMs = Infinity;
-      // Coarse levels first: no finer one is opened beyond what they have handed down.
-      let limitMs = Infinity;
-      for (let level = DAY; level <= SECOND; level++) {
-        const wantedMs = startOf(level, nowMs + leadMs[level]) + widthMs[level];
-        if (this.#opening[level] === null) work += this.#open(level, Math.min(wantedMs, limitMs));
-        limitMs = this.#opening[level]?.bucket.startMs ?? this.#opened[level];
-      }
-      if (work > 0) this.#nextOpenMs = 0;
-    }
+    if (nowMs >= this.#nextOpenMs) work += this.#openNext(nowMs);
     for (let level = SECOND; level >= DAY; level--) {
       const opening = this.#opening[level];
       if (opening === null || opening.bucket.isStreamed) continue;
@@ -315,7 +308,29 @@ export class TimerWheel {
     return work;
   }
 
-  /** Opens the first bucket of a level that begins before `untilMs`; returns 1 if there is one. */
+  #openNext(nowMs: number): number {
+    let work = 0;
+    this.#nextOpenMs = Infinity;
+    try {
+      // Coarse levels first: no finer one is opened beyond what they have handed down.
+      let limitMs = Infinity;
+      for (let level = DAY; level <= SECOND; level++) {
+        const wantedMs = startOf(level, nowMs + leadMs[level]) + widthMs[level];
+        if (this.#opening[level] === null) work += this.#open(level, Math.min(wantedMs, limitMs));
+        limitMs = this.#opening[level]?.bucket.startMs ?? this.#opened[level];
+      }
+    } catch (error) {
+      this.#nextOpenMs = 0;
+      throw error;
+    }
+    if (work > 0) this.#nextOpenMs = 0;
+    return work;
+  }
+
+  /**
+   * Opens the first bucket of a level that begins before `untilMs`; returns 1 if there is one.
+   * @throws BrokerError STORE_NO_SPACE; it stays closed
+   */
   #open(level: number, untilMs: number): number {
     let first: TimerBucket | null = null;
     let nextMs = Infinity;
@@ -329,10 +344,11 @@ export class TimerWheel {
       this.#opened[level] = Math.max(this.#opened[level], untilMs);
       return 0;
     }
+    // What is read is what was there; what comes from now on goes further down by itself. Where the disk
+    // is full nothing has changed, and it is tried again.
+    first.write();
     this.#opened[level] = first.startMs + widthMs[level];
     first.isLoaded = level === SECOND;
-    // What is read is what was there; what comes from now on goes further down by itself.
-    first.write();
     first.isStreamed ||= level === SECOND && first.entryCount > this.#heapCountMax;
     this.#opening[level] = { bucket: first, at: first.readBytes, end: first.totalBytes };
     if (first.isStreamed) this.#announce(first);

@@ -5,11 +5,11 @@
  * same code whatever the placement.
  */
 import os from 'node:os';
+import { accessTables } from '../access/access-tables.ts';
 import { systemMonotonicClock, type WallClock } from '../base/clock.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Logger } from '../base/logging.ts';
 import { BrokerControl } from '../broker/broker-control.ts';
-import { type BrokerControlConfig } from '../broker/control-config.ts';
 import { DelayDelivery } from '../broker/delay-delivery.ts';
 import { DelayLevels } from '../broker/delay-level.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
@@ -25,10 +25,10 @@ import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import { createMappedFiles } from '../store/mapped-files.ts';
 import { readMetadata } from '../store/metadata-file.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
-import type { RetentionPolicy } from '../store/retention.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { PositionSlot, StorePositions } from '../store/store-positions.ts';
+import type { AgentSettings } from './agent-settings.ts';
 import { AppendProxy } from './append-proxy.ts';
 import type { AgentName, BrokerMemory, Placement } from './broker-memory.ts';
 import { CommitLogWriter } from './commit-log-writer.ts';
@@ -51,46 +51,13 @@ import { ReactorProxy } from './reactor-proxy.ts';
 import { RecordMover } from './record-mover.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
-import type { RecoveredQueue } from './ring-messages.ts';
 import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TimerService } from './timer-service.ts';
 import { TopicStates } from './topic-state.ts';
 import { transactionOffsets, TransactionService } from './transaction-service.ts';
 
-/** Everything that agents must know, as plain data that crosses threads. */
-export interface AgentSettings {
-  storeRoot: string;
-  storeKind: 'mapped' | 'plain';
-  segmentBytes: number;
-  flushesSynchronously: boolean;
-  flushIntervalMs: number;
-  syncFlushTimeoutMs: number;
-  appendsPropertyCrc: boolean;
-  messageIndexEnable: boolean;
-  longPollingEnable: boolean;
-  bodyBytesMax: number;
-  queueWaitMsMax: number;
-  /** Address and port that go into records and ids: 8 or 20 bytes. */
-  storeHost: Uint8Array;
-  retention: RetentionPolicy;
-  regionId: string;
-  traceOn: boolean;
-  /** Settings of the control logic; functions are added where it runs. */
-  control: Omit<BrokerControlConfig, 'visibleConfig' | 'storeHost'>;
-  visibleConfig: [string, string][];
-  brokerId: number;
-  brokerPort: number;
-  /** There is a name server in this process, with a port of its own or not. */
-  answersRoutes: boolean;
-  orderMessageEnable: boolean;
-  /** Address that clients are given; null: the one by which they reached the name server. */
-  advertisedAddress: string | null;
-  registersOutside: boolean;
-  /** Found at start, for control and writer. */
-  recoveredQueues: RecoveredQueue[];
-  workerCount: number;
-}
+export type { AgentSettings };
 
 /** What a thread needs to make its agents. */
 export interface ThreadContext {
@@ -394,6 +361,7 @@ export class AgentFactory {
       statistics,
       brokerName,
       inMemoryBytesMax: os.totalmem() * IN_MEMORY_RATIO,
+      checksTopic: settings.access?.authorizationEnabled === true,
     });
     const groups = new GroupQueries({
       topics,
@@ -564,6 +532,7 @@ export class AgentFactory {
           if (nameServer?.hasOrderConfig(topicName) === true) broker.orderTopic(topicName);
       },
       registersOutside: settings.registersOutside,
+      auditsNameServer: settings.access !== null,
       logger,
     });
     const read = (name: string): string | undefined =>
@@ -580,6 +549,7 @@ export class AgentFactory {
       advanceClock: this.#context.advanceClock,
       logger,
       effects: control,
+      access: settings.access === null ? null : accessTables(settings.access, read, logger),
       stored: {
         topics: read('topics.json'),
         subscriptionGroups: read('subscriptionGroup.json'),

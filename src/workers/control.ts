@@ -8,8 +8,10 @@
  * Snapshots of topics and groups go out before the answer to the request that changed them, so that
  * a client which has its answer finds the new state everywhere.
  */
+import type { AccessSnapshot } from '../access/access-gate.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { auditRequest } from '../broker/audit-log.ts';
 import type { BrokerControl } from '../broker/broker-control.ts';
 import type {
   DispatcherQuestion,
@@ -79,6 +81,8 @@ export interface ControlOptions {
   registerEmbedded: (changes: TopicChanges, dataVersion: DataVersion) => void;
   /** Whether there are other name servers to be told. */
   registersOutside: boolean;
+  /** Logs changes at the name server; the broker does by itself. */
+  auditsNameServer?: boolean;
   logger: Logger;
 }
 
@@ -233,18 +237,8 @@ export class Control implements Agent, ControlEffects {
   #onFrame(): void {
     const frame = this.#frame;
     const connectionId = frame.connectionId;
-    let request: RemotingCommand;
-    try {
-      request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
-    } catch (error) {
-      if (!BrokerError.is(error)) throw error;
-      this.#options.logger.warn(
-        { connectionId, error: error.message },
-        'closed a connection: bad frame',
-      );
-      this.closeConnection(connectionId);
-      return;
-    }
+    const request = this.#decode();
+    if (request === null) return;
     if (!this.#isForNameServer(frame.listener, request)) {
       this.#broker?.onRequest(connectionId, request);
       return;
@@ -255,8 +249,28 @@ export class Control implements Agent, ControlEffects {
     const answer = isWeb
       ? this.#nameServer.onWebRequest(request, connection)
       : this.#nameServer.onRequest(request, connection);
+    if (this.#options.auditsNameServer === true) {
+      const { remoteAddress } = connection;
+      auditRequest(this.#options.logger, request, remoteAddress, answer?.code ?? null);
+    }
     if (answer !== null && (request.flag & FLAG_ONEWAY) === 0)
       this.answer(connectionId, encodeAnswer(request, answer));
+  }
+
+  /** The request of the frame at hand; null, and its connection is closed, where it is none. */
+  #decode(): RemotingCommand | null {
+    const { bytes, start, end, connectionId } = this.#frame;
+    try {
+      return decodeFrame(bytes.subarray(start, end));
+    } catch (error) {
+      if (!BrokerError.is(error)) throw error;
+      this.#options.logger.warn(
+        { connectionId, error: error.message },
+        'closed a connection: bad frame',
+      );
+      this.closeConnection(connectionId);
+      return null;
+    }
   }
 
   #isForNameServer(listener: number, request: RemotingCommand): boolean {
@@ -286,7 +300,13 @@ export class Control implements Agent, ControlEffects {
     const broker = this.#broker as BrokerControl;
     const frame = this.#frame;
     const connectionId = frame.connectionId;
-    const request = decodeFrame(frame.bytes.subarray(frame.start, frame.end));
+    // The worker's scanner takes headers that it need not understand whole.
+    const request = this.#decode();
+    if (request === null) {
+      door.to.offer(MessageType.CONNECTION_CLOSED, connectionPayload(connectionId));
+      frame.free();
+      return;
+    }
     const isV2 = request.code !== RequestCode.SEND_MESSAGE;
     const field = (long: string, short: string): string | undefined =>
       request.extFields.get(isV2 ? short : long);
@@ -427,8 +447,15 @@ export class Control implements Agent, ControlEffects {
     toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 
+  publishAccess(snapshot: AccessSnapshot): void {
+    const payload = Buffer.from(JSON.stringify(snapshot));
+    this.#options.toReactor.offer(MessageType.ACCESS_CHANGED, payload);
+  }
+
   persist(file: PersistedFile, text: string): void {
-    const task: FlusherTask = { kind: 'replace', path: this.#options.configFile(file), text };
+    const path = this.#options.configFile(file);
+    const isPrivate = file === 'users.json' || file === 'acls.json';
+    const task: FlusherTask = { kind: 'replace', path, text, ...(isPrivate ? { isPrivate } : {}) };
     this.#options.toFlusher?.offer(MessageType.FLUSHER_TASK, flusherTaskPayload(task));
   }
 

@@ -109,6 +109,8 @@ const SETTLE_INTERVAL_MS = 3;
 const CLOSING_QUEUES_PER_TURN = 64;
 const CLOSING_MS_MAX = 5000;
 const DELAY_OFFSETS_INTERVAL_MS = 5000;
+/** Nobody wakes this agent when there is space for timers again. */
+const NO_SPACE_RETRY_MS = 100;
 
 type SyncedPositions = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'kind' | 'paths'>;
 
@@ -458,6 +460,8 @@ export class Dispatcher implements Agent {
     } catch (error) {
       timers.giveUpRound(nowMs);
       this.#onNoSpace(error, 'timers');
+      this.#nextTimerMs = nowMs + NO_SPACE_RETRY_MS;
+      return work;
     }
     let dueMs = this.#isClosing ? Infinity : nowMs + 1;
     if (mayDeliver) {

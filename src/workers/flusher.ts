@@ -204,7 +204,8 @@ export class Flusher implements Agent {
       if (flushed < task.afterFlushed) this.#flush(flushed);
     }
     const hasSpace = this.#whereSpace(() => {
-      if (task.kind === 'replace') writeMetadata(this.#options.files, task.path, task.text);
+      if (task.kind === 'replace')
+        writeMetadata(this.#options.files, task.path, task.text, task.isPrivate);
       else if (task.kind === 'queues') this.#options.files.replaceFile(task.path, task.bytes);
       else if (task.kind === 'timers') this.#storeTimers(task);
       else this.#syncDerived(task);

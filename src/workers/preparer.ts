@@ -7,6 +7,7 @@
  */
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -27,6 +28,8 @@ const STEP_BYTES = 128 * 1024;
 const AHEAD_BYTES = 32 * 1024 * 1024;
 /** How much of a segment is filled when the next one is made. */
 const NEXT_SEGMENT_AT = 0.5;
+/** The longest that one append can be: a slot of a pool (broker-memory.ts). */
+const APPEND_BYTES_MAX = FRAME_BYTES_MAX + 4096;
 const RETRY_MS = 1000;
 /** While nothing is appended, and to follow the writer, which does not wake this agent. */
 const POLL_MS = 20;
@@ -58,8 +61,12 @@ export class Preparer implements Agent {
     const segmentBytes = segments.segmentBytes;
     const appended = positions.load(PositionSlot.APPENDED);
     const allocated = positions.load(PositionSlot.ALLOCATED);
-    if (allocated >= appended + segmentBytes * (1 - NEXT_SEGMENT_AT) || nowMs < this.#retryAtMs)
-      return 0;
+    const wantedBytes = Math.max(
+      segmentBytes * (1 - NEXT_SEGMENT_AT),
+      // A record that does not fit behind what is there waits for the next one, however little was written.
+      Math.min(segmentBytes, APPEND_BYTES_MAX),
+    );
+    if (allocated >= appended + wantedBytes || nowMs < this.#retryAtMs) return 0;
     segments.forgetBelow(positions.load(PositionSlot.MINIMUM));
     try {
       segments.create(allocated);

@@ -36,6 +36,8 @@ export interface QueueQueriesOptions {
   brokerName: string;
   /** What of the end of the log counts as in memory (accessMessageInMemoryMaxRatio of RocketMQ). */
   inMemoryBytesMax: number;
+  /** A message is shown only to who has named its topic, which is what access control went by. */
+  checksTopic?: boolean;
 }
 
 const UNIQUE_KEY_COUNT_MAX = 32;
@@ -236,13 +238,20 @@ export class QueueQueries {
 
   #viewMessage(request: RemotingCommand): Answer {
     const offset = requiredInteger(request, 'offset');
-    if (!this.#recordAt(offset)) {
+    if (!this.#recordAt(offset) || this.#isOfAnother(request.extFields.get('topic'))) {
       return {
         code: ResponseCode.SYSTEM_ERROR,
         remark: `can not find message by the offset: ${offset}`,
       };
     }
     return { code: ResponseCode.SUCCESS, body: this.#recordBytes() };
+  }
+
+  /** Whether the record in `#view` is of another topic than a request was let in for. */
+  #isOfAnother(topic = ''): boolean {
+    if (this.#options.checksTopic !== true || topic === '') return false;
+    const { buffer, topicStart, topicBytes } = this.#view;
+    return buffer.toString('utf8', topicStart, topicStart + topicBytes) !== topic;
   }
 
   #queryMessage(request: RemotingCommand): Answer {

@@ -8,6 +8,7 @@
  */
 import { type DelayLevels, delayLevelOf } from '../broker/delay-level.ts';
 import type { BrokerStatistics } from './broker-statistics.ts';
+import { realDestinationOf } from '../broker/real-destination.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
 import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
@@ -35,6 +36,13 @@ export interface RecordDispatcherOptions {
   damage: readonly DamagedRange[];
 }
 
+/** Where messages wait that are another topic's. */
+const waitingTopics: ReadonlySet<string> = new Set([
+  SystemTopic.SCHEDULE,
+  SystemTopic.WHEEL_TIMER,
+  SystemTopic.HALF,
+]);
+
 const NAME_END = 1;
 const VALUE_END = 2;
 const SPACE = 0x20;
@@ -51,6 +59,8 @@ export class RecordDispatcher {
   #lastTimestampMs = 0;
   /** Where the halves of the commits are that were dispatched; kept by recovery alone. */
   readonly commits: number[] = [];
+  /** Queues that messages which wait belong to, by topic; kept by recovery alone. */
+  readonly waitedFor = new Map<string, Set<number>>();
   /** Queues that have got messages since `takeNews`. */
   #news: QueueState[] = [];
   #tagsStart = -1;
@@ -154,7 +164,17 @@ export class RecordDispatcher {
     queue.append(view.queueOffset, view.physicalOffset, view.totalBytes, tagsHigh, tagsLow);
     const waited = topic.waited[view.queueId];
     if (waited !== undefined) this.markNews(waited);
-    if (topic.isTold) this.#options.onTimerRecord?.(topic.topic, view);
+    const { onTimerRecord } = this.#options;
+    if (onTimerRecord === null) this.#keepDestination(topic.topic);
+    else if (topic.isTold) onTimerRecord(topic.topic, view);
+  }
+
+  #keepDestination(topic: string): void {
+    if (!waitingTopics.has(topic)) return;
+    const destination = realDestinationOf(this.#view);
+    if (destination === null) return;
+    const queueIds = this.waitedFor.get(destination.topic) ?? new Set();
+    this.waitedFor.set(destination.topic, queueIds.add(destination.queueId));
   }
 
   /** Walks the properties once: puts keys into the index, remembers where tags and delay stand. */

@@ -54,6 +54,8 @@ export const MessageType = {
   CHECK_HALF: 20,
   /** reactor → control: JSON of a MetricsAsked; answered to METRICS_CONNECTION_ID. */
   METRICS_ASKED: 21,
+  /** control → reactor: JSON of an AccessSnapshot: users and policies that hold from now on. */
+  ACCESS_CHANGED: 22,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -280,6 +282,8 @@ export type FlusherTask =
       kind: 'replace';
       path: string;
       text: string;
+      /** Only its owner may read the file. */
+      isPrivate?: boolean;
       /** Not before the log is on disk up to here. */
       afterFlushed?: number;
     }

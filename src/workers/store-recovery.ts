@@ -103,6 +103,8 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   }
   const checkpoint = Checkpoint.read(files, directory.checkpoint);
   const isAbnormal = directory.wasAbnormal;
+  // A broker that was killed may have made a segment whose name is not on the disk.
+  if (isAbnormal) files.syncDirectory(directory.commitLog);
   const known = firstToScan(segments, checkpoint, isAbnormal);
   let snapshot =
     checkpoint.dispatchedPosition > 0 ? usableSnapshot(options, known, segments) : null;
@@ -134,7 +136,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     rebuild(options, { segments, log, scanFrom, snapshot, isAbnormal }) ??
     rebuild(options, { segments, log, scanFrom, snapshot: null, isAbnormal });
   if (rebuilt === null) throw new Error('queues that were read from their files are always taken');
-  const { derived, recordCount } = rebuilt;
+  const { derived, recordCount, waitedFor } = rebuilt;
   const { consumeQueues } = derived;
   positions.publish(PositionSlot.DISPATCHED, log.end);
   const queues = [...consumeQueues.queues()].map(({ topic, queueId, minOffset, maxOffset }) => ({
@@ -143,6 +145,7 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     minOffset,
     maxOffset,
   }));
+  queues.push(...queuesWaitedFor(waitedFor, consumeQueues));
   segments.close();
   logger.info(
     {
@@ -158,6 +161,9 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
   );
   return { derived, queues };
 }
+
+/** Queues by topic. */
+type WaitedFor = ReadonlyMap<string, ReadonlySet<number>>;
 
 interface Rebuild {
   segments: CommitLogSegments;
@@ -175,7 +181,7 @@ interface Rebuild {
 function rebuild(
   options: StoreRecoveryOptions,
   { segments, log, scanFrom, snapshot, isAbnormal }: Rebuild,
-): { derived: DerivedFiles; recordCount: number } | null {
+): { derived: DerivedFiles; recordCount: number; waitedFor: WaitedFor } | null {
   const { files, directory, logger } = options;
   const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
   const isRestored = snapshot !== null && consumeQueues.restore(snapshot, isAbnormal);
@@ -223,7 +229,21 @@ function rebuild(
     commits: records.commits,
     snapshotPosition: isRestored ? snapshot.position : -1,
   };
-  return { derived, recordCount };
+  return { derived, recordCount, waitedFor: records.waitedFor };
+}
+
+/**
+ * A message that waits, for its time or its commit, may be all that is on the disk of a new topic: it could
+ * not be delivered if the topic did not come back.
+ */
+function* queuesWaitedFor(
+  waitedFor: WaitedFor,
+  consumeQueues: ConsumeQueueStore,
+): Generator<RecoveredQueue> {
+  for (const [topic, queueIds] of waitedFor)
+    for (const queueId of queueIds)
+      if (consumeQueues.queue(topic, queueId) === undefined)
+        yield { topic, queueId, minOffset: 0, maxOffset: 0 };
 }
 
 /** The stored snapshot of the queues, where the checkpoint is of the same store and not far ahead of it. */

@@ -2,6 +2,7 @@
  * A BrokerControl on manual clocks whose effects are lists, and the few requests that most tests
  * begin with. Answers are decoded again from their frames, so that encoding is tested along.
  */
+import type { AccessSnapshot } from '../../src/access/access-gate.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { BrokerControl, type BrokerControlOptions } from '../../src/broker/broker-control.ts';
@@ -35,6 +36,7 @@ export class RecordedEffects implements ControlEffects {
   readonly deletedTopicIds: number[] = [];
   readonly groups = new Map<string, GroupSnapshot>();
   readonly files = new Map<string, string>();
+  readonly access: AccessSnapshot[] = [];
   persistCount = 0;
   readonly changedTopics: string[] = [];
   readonly questions: {
@@ -78,6 +80,11 @@ export class RecordedEffects implements ControlEffects {
   publishSettings(settings: PublishedSettings): void {
     this.order.push('settings');
     Object.assign(this.settings, settings);
+  }
+
+  publishAccess(snapshot: AccessSnapshot): void {
+    this.order.push('access');
+    this.access.push(snapshot);
   }
 
   persist(file: string, text: string): void {

@@ -80,12 +80,12 @@ describe('the configuration', () => {
     expect(attempt).toThrow(/--broker-port: "70000" is not a port/);
   });
 
-  test('refuses what would cost safety if it were passed over: access control, replication, a log elsewhere', () => {
+  test('refuses what would cost safety if it were passed over: replication, a log elsewhere, access control without users', () => {
     const file = brokerConf(
       'aclEnable=true\nbrokerRole=SLAVE\nenableControllerMode=true\nstorePathCommitLog=/elsewhere/commitlog\n',
     );
     const attempt = (): unknown => load({ file });
-    expect(attempt).toThrow(/broker\.conf:1: aclEnable=true: there is no access control yet/);
+    expect(attempt).toThrow(/aclEnable needs plainAclFile/);
     expect(attempt).toThrow(/broker\.conf:2: brokerRole=SLAVE: there is no replication yet/);
     expect(attempt).toThrow(/broker\.conf:3: enableControllerMode=true: there is no replication/);
     expect(attempt).toThrow(/broker\.conf:4: storePathCommitLog=.*: the log is always in /);
@@ -97,7 +97,7 @@ describe('the configuration', () => {
     );
     expect(load({ file })).toMatchObject({
       config: { storeDirectory: '/data/store' },
-      ignoredKeys: ['aclEnable', 'brokerRole', 'storePathCommitLog', 'storePathConsumeQueue'],
+      ignoredKeys: ['brokerRole', 'storePathCommitLog', 'storePathConsumeQueue'],
     });
   });
 

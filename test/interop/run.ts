@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { accessScenarios, checkLog, foreignCertificate, makeHome, trusting } from './access.ts';
 import { aliOnsClient } from './ali-ons-client.ts';
 import {
   type JavaProcess,
@@ -585,6 +586,74 @@ async function main(): Promise<void> {
     const ours = await adminOutputs({ ...state, directory: path.join(directory, 'millrace') });
     console.log(`        ${compareOutputs(theirs, ours)}`);
   });
+
+  for (const tlsMode of ['permissive', 'enforcing'] as const) {
+    await scenario(`access: users, policies, TLS ${tlsMode}`, async (directory) => {
+      const home = path.join(directory, 'home');
+      makeHome(home, tlsMode);
+      const otherBroker = `127.0.0.1:${OTHER_BROKER_PORT}`;
+      const config = ['--config', path.join(home, 'broker.conf')];
+      const server = await startServer(directory, config);
+      const other = { brokerPort: OTHER_BROKER_PORT, nameServerPort: OTHER_NAME_SERVER_PORT };
+      const storeDirectory = path.join(directory, 'other', 'store');
+      own(await startMillrace({ ...other, storeDirectory, arguments: config }));
+      const servers = { nameServer: NAME_SERVER, broker: BROKER, otherBroker, home };
+      const trusted = trusting(path.join(home, 'tls', 'certificate.pem'));
+      const java = path.join(directory, 'java');
+      // Without TLS where that is allowed: else the same a second time.
+      const properties = tlsMode === 'permissive' ? {} : trusted;
+      for (const line of await accessScenarios(servers, java, properties))
+        console.log(`        ${line}`);
+      const refusals: Record<string, string>[] = [trusting(foreignCertificate(directory))];
+      if (tlsMode === 'enforcing') refusals.push({});
+      await accessScenarios(servers, java, trusted, 'reachable');
+      for (const refusal of refusals) {
+        const attempt = accessScenarios(servers, java, refusal, 'reachable');
+        const failure = await attempt.then(() => '', String);
+        if (!/connect|closed|No route info|Exception/.test(failure))
+          throw new Error(`a client came in with ${JSON.stringify(refusal)}: ${failure}`);
+      }
+      console.log(`        ${checkLog(server.logFile, home)}`);
+    });
+  }
+
+  await scenario(
+    'access: an Apache broker registers with the secret of the cluster',
+    async (directory) => {
+      const credentials = { accessKey: 'cluster', secretKey: 'secret-of-the-cluster' };
+      const innerClientAuthenticationCredentials = JSON.stringify(credentials);
+      const file = path.join(directory, 'broker.conf');
+      fs.writeFileSync(
+        file,
+        `innerClientAuthenticationCredentials=${innerClientAuthenticationCredentials}\n`,
+      );
+      await startServer(directory, ['--config', file]);
+      const apache = (brokerName: string, properties: Record<string, string | boolean>) =>
+        startApacheBroker({
+          brokerPort: OTHER_BROKER_PORT,
+          nameServerAddress: NAME_SERVER,
+          storeDirectory: path.join(directory, `${brokerName}-store`),
+          directory: path.join(directory, brokerName),
+          brokerName,
+          properties,
+        });
+      const member = own(
+        await apache('member', {
+          innerClientAuthenticationCredentials,
+          // It makes a user of them, and so wants a place for users.
+          authenticationMetadataProvider:
+            'org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider',
+        }),
+      );
+      await member.stop();
+      const outsider = await apache('outsider', {}).then(
+        (server) => own(server),
+        (error: unknown) => String(error),
+      );
+      if (typeof outsider !== 'string' || !outsider.includes('has not registered'))
+        throw new Error('a broker without the secret has registered');
+    },
+  );
 
   await scenario('cluster: an Apache broker at our name server', async (directory) => {
     await startServer(directory);

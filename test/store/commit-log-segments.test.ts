@@ -42,6 +42,23 @@ describe('segments of the log', () => {
     expect(segments.segmentAt(SEGMENT_BYTES * 8)).toBeNull();
   });
 
+  test('that are deleted one after the other leave no gap, whenever the power goes', () => {
+    for (let index = 0; index < 4; index++) segments.create(index * SEGMENT_BYTES);
+    for (let chance = 0; chance < 16; chance++) {
+      const run = files.killProcess();
+      const states: FaultyFiles[] = [];
+      let asked = 0;
+      const isKept = (): boolean => (chance & (1 << (asked++ % 4))) !== 0;
+      run.onCall = () => states.push(run.losePower({ unitBytes: 4096, isKept }));
+      const log = new CommitLogSegments({ files: run, directory, segmentBytes: SEGMENT_BYTES });
+      for (let index = 0; index < 3; index++) log.remove(index * SEGMENT_BYTES);
+      for (const state of states) {
+        const options = { files: state, directory, segmentBytes: SEGMENT_BYTES };
+        expect(() => new CommitLogSegments(options).listBases()).not.toThrow();
+      }
+    }
+  });
+
   test('are opened once, when they are first touched', () => {
     open().create(0);
     open().create(SEGMENT_BYTES);

@@ -6,89 +6,74 @@
  *  durable    what has been synced: contents by file, names by directory
  *  crash      durable, plus any part of what differs: units of 512 B or 4 KiB, and single names
  * ```
- * Every call counts; one of them can be made to fail. A file whose sync has failed stays bad: what
- * was dirty then is lost, and no later sync of it reports success.
+ * Every call counts; one of them can be made to fail, or to take long. A file whose sync has failed stays
+ * bad: no later sync of it reports success; or, as Linux has it, the next one does, and what was dirty at
+ * the first is not on the disk (`forgetsFailedSyncs`).
+ *
+ * A crash state is taken at any moment, also inside of a call (`onCall`), and changes nothing here.
  */
 import path from 'node:path';
 import { BrokerError } from '../../src/base/errors.ts';
 import { storeError } from '../../src/store/file-calls.ts';
 import type { DiskSpace, Segment, StoreFiles } from '../../src/store/segment.ts';
+import { type CrashOptions, FaultyInode, PAGE_BYTES } from './faulty-inode.ts';
 
-/** `SHORT` writes the first half and then finds the disk full. */
-export type Fault = 'ENOSPC' | 'EIO' | 'SHORT';
+export type { CrashOptions } from './faulty-inode.ts';
 
-export interface CrashOptions {
-  unitBytes: 512 | 4096;
-  /** Asked for each unit and name that is not durable: whether the disk has it all the same. */
-  isKept: () => boolean;
+/** `SHORT` writes the first half and then finds the disk full; `DELAY` lets `onDelay` wait, and succeeds. */
+export type Fault = 'ENOSPC' | 'EIO' | 'SHORT' | 'DELAY';
+
+interface Descriptor {
+  inode: FaultyInode;
+  file: string;
 }
-
-class Inode {
-  content = Buffer.alloc(0);
-  durable = Buffer.alloc(0);
-  isPoisoned = false;
-
-  resize(bytes: number): void {
-    const resized = Buffer.alloc(bytes);
-    this.content.copy(resized);
-    this.content = resized;
-  }
-
-  sync(from = 0, to = this.content.length): void {
-    if (this.durable.length !== this.content.length) {
-      const resized = Buffer.alloc(this.content.length);
-      this.durable.copy(resized);
-      this.durable = resized;
-    }
-    this.content.copy(this.durable, from, from, to);
-  }
-
-  /** What a disk may hold after the loss of power. */
-  crashed({ unitBytes, isKept }: CrashOptions): Inode {
-    const inode = new Inode();
-    const isResized = this.durable.length !== this.content.length && isKept();
-    const state = Buffer.alloc(isResized ? this.content.length : this.durable.length);
-    this.durable.copy(state);
-    for (let at = 0; at < state.length; at += unitBytes) {
-      const to = Math.min(at + unitBytes, state.length, this.content.length);
-      if (at >= to || this.content.compare(state, at, to, at, to) === 0) continue;
-      if (isKept()) this.content.copy(state, at, at, to);
-    }
-    inode.content = state;
-    inode.durable = Buffer.from(state);
-    return inode;
-  }
-}
-
-const PAGE_BYTES = 4096;
 
 export class FaultyFiles implements StoreFiles {
   readonly kind = 'faulty';
   /** Calls so far that can fail. */
   callCount = 0;
-  /** The call, counted from 1, that fails, and how. */
-  failure: { call: number; fault: Fault } | null = null;
+  /** The call, counted from 1, that fails, and how; with `isLasting` all that follow fail too. */
+  failure: {
+    call: number;
+    fault: Fault;
+    isLasting?: boolean;
+    /** Fail only these, of a lasting one. */
+    only?: RegExp;
+  } | null = null;
+  /** Before each call that can fail: its number and what it is. */
+  onCall: ((call: number, what: string) => void) | null = null;
+  /** What a call of fault DELAY does before it goes on. */
+  onDelay: () => void = () => {};
+  /** The call that failed last, and what it was. */
+  failed = '';
+  forgetsFailedSyncs = false;
   availableBytes = 2 ** 40;
-  #names = new Map<string, Inode>();
-  #durableNames = new Map<string, Inode>();
+  nowMs: () => number = () => 0;
+  readonly #names = new Map<string, FaultyInode>();
+  readonly #durableNames = new Map<string, FaultyInode>();
   readonly #directories = new Set<string>();
-  readonly #descriptors = new Map<number, { inode: Inode; file: string }>();
+  readonly #poisoned = new Set<FaultyInode>();
+  readonly #descriptors = new Map<number, Descriptor>();
   #nextDescriptor = 1000;
 
   /** The files as the next process finds them when only this one dies. */
   killProcess(): FaultyFiles {
-    const next = new FaultyFiles();
-    for (const directory of this.#directories) next.#directories.add(directory);
-    next.#names = new Map(this.#names);
-    next.#durableNames = new Map(this.#durableNames);
+    const copies = new Map<FaultyInode, FaultyInode>();
+    const copyOf = (inode: FaultyInode): FaultyInode => {
+      const copy = copies.get(inode) ?? inode.copy();
+      copies.set(inode, copy);
+      return copy;
+    };
+    const next = this.#next();
+    for (const [name, inode] of this.#names) next.#names.set(name, copyOf(inode));
+    for (const [name, inode] of this.#durableNames) next.#durableNames.set(name, copyOf(inode));
     return next;
   }
 
   /** The files as the next process finds them after the loss of power. The files here stay as they are. */
   losePower(options: CrashOptions): FaultyFiles {
-    const next = new FaultyFiles();
-    for (const directory of this.#directories) next.#directories.add(directory);
-    const crashed = new Map<Inode, Inode>();
+    const next = this.#next();
+    const crashed = new Map<FaultyInode, FaultyInode>();
     for (const name of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
       const now = this.#names.get(name);
       const before = this.#durableNames.get(name);
@@ -102,16 +87,46 @@ export class FaultyFiles implements StoreFiles {
     return next;
   }
 
+  #next(): FaultyFiles {
+    const next = new FaultyFiles();
+    for (const directory of this.#directories) next.#directories.add(directory);
+    next.availableBytes = this.availableBytes;
+    next.nowMs = this.nowMs;
+    return next;
+  }
+
+  /** Names of all files. */
+  files(): string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  /** Changes a file behind the back of whoever has it, as a bad disk does. */
+  damage(file: string, change: (content: Buffer) => Buffer): void {
+    const inode = FaultyInode.of(change(this.#find(file, 'damage').content()));
+    inode.sync();
+    this.#names.set(file, inode);
+    this.#durableNames.set(file, inode);
+  }
+
   createSegment(file: string, capacityBytes: number): Segment {
     this.#count(`create ${file}`);
     if (this.#names.has(file)) throw storeError({ code: 'EEXIST' }, `create ${file}`);
     if (capacityBytes > this.availableBytes) {
       throw storeError({ code: 'ENOSPC' }, `create ${file}`);
     }
-    const inode = new Inode();
-    inode.resize(capacityBytes);
-    inode.sync();
+    const inode = new FaultyInode();
+    inode.modifiedMs = this.nowMs();
     this.#names.set(file, inode);
+    try {
+      this.#count(`allocate ${file}`);
+      inode.resize(capacityBytes);
+      this.#count(`sync new ${file}`);
+      inode.sync();
+      this.#count(`sync ${path.dirname(file)}`);
+    } catch (error) {
+      this.#names.delete(file);
+      throw error;
+    }
     this.#durableNames.set(file, inode);
     return this.#segment(inode, file);
   }
@@ -119,28 +134,29 @@ export class FaultyFiles implements StoreFiles {
   openSegment(file: string, capacityBytes: number): Segment {
     this.#count(`open ${file}`);
     const inode = this.#find(file, 'open');
-    if (inode.content.length !== capacityBytes) {
-      throw new BrokerError('STORE_DAMAGED', `${file} has ${inode.content.length} bytes`);
+    if (inode.bytes !== capacityBytes) {
+      throw new BrokerError('STORE_DAMAGED', `${file} has ${inode.bytes} bytes`);
     }
     return this.#segment(inode, file);
   }
 
-  #segment(inode: Inode, file: string): Segment {
+  #segment(inode: FaultyInode, file: string): Segment {
     const sync = (from: number, to: number): void => {
-      const end = Math.min(inode.content.length, Math.ceil(to / PAGE_BYTES) * PAGE_BYTES);
+      const end = Math.min(inode.bytes, Math.ceil(to / PAGE_BYTES) * PAGE_BYTES);
       this.#sync(inode, file, from - (from % PAGE_BYTES), end);
     };
     return {
-      bytes: inode.content,
-      capacityBytes: inode.content.length,
+      bytes: inode.map(),
+      capacityBytes: inode.bytes,
       write: (source, from, to, position) => {
-        const write = (end: number): void => {
-          inode.content.set(source.subarray(from, end), position);
-        };
-        this.#count(`write ${file}`, () => write(from + ((to - from) >> 1)));
-        write(to);
+        const half = from + ((to - from) >> 1);
+        this.#count(`append ${file}`, () => inode.write(source, from, half, position));
+        inode.write(source, from, to, position);
+        inode.modifiedMs = this.nowMs();
       },
-      publish() {},
+      publish: () => {
+        inode.modifiedMs = this.nowMs();
+      },
       sync,
       prepare() {},
       close() {
@@ -160,16 +176,15 @@ export class FaultyFiles implements StoreFiles {
   }
 
   exists(file: string): boolean {
-    return this.#names.has(file) || this.#directories.has(file);
+    return this.#names.has(file) || this.#directories.has(withoutSlash(file));
   }
 
   sizeOf(file: string): number {
-    return this.#find(file, 'stat').content.length;
+    return this.#find(file, 'stat').bytes;
   }
 
   modifiedMs(file: string): number {
-    this.#find(file, 'stat');
-    return 0;
+    return this.#find(file, 'stat').modifiedMs;
   }
 
   /** Directories are durable at once: what is tested here is what is in them. */
@@ -190,15 +205,25 @@ export class FaultyFiles implements StoreFiles {
   }
 
   readFile(file: string): Buffer | undefined {
-    const inode = this.#names.get(file);
-    return inode === undefined ? undefined : Buffer.from(inode.content);
+    return this.#names.get(file)?.content();
   }
 
+  /** In the steps that it has on a disk: each can fail, and the power can go between any two. */
   replaceFile(file: string, content: Uint8Array): void {
-    this.#count(`replace ${file}`);
-    const inode = new Inode();
-    inode.content = Buffer.from(content);
-    inode.sync();
+    const temporary = `${file}.tmp`;
+    const inode = new FaultyInode();
+    this.#count(`create ${temporary}`);
+    this.#names.set(temporary, inode);
+    try {
+      this.#count(`write ${temporary}`, () => inode.write(content, 0, content.length >> 1, 0));
+      inode.write(content, 0, content.length, 0);
+      this.#sync(inode, temporary);
+    } catch (error) {
+      this.#names.delete(temporary);
+      throw error;
+    }
+    this.#count(`rename ${file}`);
+    this.#names.delete(temporary);
     this.#names.set(file, inode);
     this.syncDirectory(path.dirname(file));
   }
@@ -208,7 +233,7 @@ export class FaultyFiles implements StoreFiles {
     let inode = this.#names.get(file);
     if (inode === undefined) {
       if (!create) throw storeError({ code: 'ENOENT' }, `open ${file}`);
-      inode = new Inode();
+      inode = new FaultyInode();
       this.#names.set(file, inode);
     }
     this.#descriptors.set(this.#nextDescriptor, { inode, file });
@@ -231,10 +256,7 @@ export class FaultyFiles implements StoreFiles {
     bytes: number,
     position: number,
   ): number {
-    const { content } = this.#at(descriptor).inode;
-    const count = Math.max(0, Math.min(bytes, content.length - position));
-    target.set(content.subarray(position, position + count), targetOffset);
-    return count;
+    return this.#at(descriptor).inode.read(target, targetOffset, bytes, position);
   }
 
   writeAt(
@@ -245,12 +267,10 @@ export class FaultyFiles implements StoreFiles {
     position: number,
   ): void {
     const { inode, file } = this.#at(descriptor);
-    const write = (end: number): void => {
-      if (position + end - from > inode.content.length) inode.resize(position + end - from);
-      inode.content.set(source.subarray(from, end), position);
-    };
-    this.#count(`write ${file}`, () => write(from + ((to - from) >> 1)));
-    write(to);
+    const half = from + ((to - from) >> 1);
+    this.#count(`write ${file}`, () => inode.write(source, from, half, position));
+    inode.write(source, from, to, position);
+    inode.modifiedMs = this.nowMs();
   }
 
   syncDescriptor(descriptor: number): void {
@@ -266,7 +286,7 @@ export class FaultyFiles implements StoreFiles {
   syncDirectory(directory: string): void {
     this.#count(`sync ${directory}`);
     for (const name of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
-      if (path.dirname(name) !== directory) continue;
+      if (path.dirname(name) !== withoutSlash(directory)) continue;
       const inode = this.#names.get(name);
       if (inode === undefined) this.#durableNames.delete(name);
       else this.#durableNames.set(name, inode);
@@ -278,34 +298,48 @@ export class FaultyFiles implements StoreFiles {
     return { totalBytes: 2 ** 40, freeBytes: availableBytes, availableBytes };
   }
 
-  #sync(inode: Inode, file: string, from?: number, to?: number): void {
+  #sync(inode: FaultyInode, file: string, from?: number, to?: number): void {
     try {
       this.#count(`sync ${file}`);
-      if (inode.isPoisoned) throw storeError({ code: 'EIO' }, `sync ${file}`);
     } catch (error) {
-      inode.isPoisoned = true;
+      if (this.forgetsFailedSyncs) inode.failSync(from, to);
+      else this.#poisoned.add(inode);
       throw error;
     }
+    if (this.#poisoned.has(inode)) throw storeError({ code: 'EIO' }, `sync ${file}`);
     inode.sync(from, to);
   }
 
   #count(what: string, writeHalf: () => void = () => {}): void {
     this.callCount++;
-    if (this.failure?.call !== this.callCount) return;
-    const { fault } = this.failure;
+    this.onCall?.(this.callCount, what);
+    if (this.failure === null || this.callCount < this.failure.call) return;
+    const { call, fault, isLasting = false, only } = this.failure;
+    if (this.callCount > call && !isLasting) return;
+    if (only !== undefined && !only.test(what)) return;
+    this.failed = what;
+    if (fault === 'DELAY') {
+      this.onDelay();
+      return;
+    }
     if (fault === 'SHORT') writeHalf();
     throw storeError({ code: fault === 'SHORT' ? 'ENOSPC' : fault }, what);
   }
 
-  #find(file: string, what: string): Inode {
+  #find(file: string, what: string): FaultyInode {
     const inode = this.#names.get(file);
     if (inode === undefined) throw storeError({ code: 'ENOENT' }, `${what} ${file}`);
     return inode;
   }
 
-  #at(descriptor: number): { inode: Inode; file: string } {
+  #at(descriptor: number): Descriptor {
     const entry = this.#descriptors.get(descriptor);
     if (entry === undefined) throw storeError({ code: 'EBADF' }, 'descriptor');
     return entry;
   }
+}
+
+/** A directory may be named with a closing "/". */
+function withoutSlash(file: string): string {
+  return file.endsWith('/') ? file.slice(0, -1) : file;
 }

@@ -142,6 +142,60 @@ class Harness {
 }
 
 describe('TimerWheel', () => {
+  test('opens after a kill at any call of a round, and the loss of power at any call of that start', () => {
+    const harness = new Harness();
+    for (const delayMs of [1000, 90_000, 5_000_000]) harness.add(delayMs);
+    harness.startRound();
+    harness.finishRound();
+    harness.pass(3000);
+    harness.add(2000);
+    harness.startRound();
+    const killed: FaultyFiles[] = [];
+    harness.files.onCall = () => killed.push(harness.files.killProcess());
+    harness.finishRound();
+    expect(killed.length).toBeGreaterThan(5);
+    const open = (files: FaultyFiles): void => {
+      const options = { files, directory: DIRECTORY, logger: silentLogger, onNear: () => {} };
+      new TimerWheel(options).load();
+    };
+    for (const files of killed) {
+      const states: FaultyFiles[] = [];
+      // Each name by itself: with 16 masks all of the few that differ are kept and left out.
+      const take = (): void => {
+        for (let mask = 0; mask < 16; mask++) {
+          let asked = 0;
+          const isKept = (): boolean => (mask & (1 << (asked++ % 4))) !== 0;
+          states.push(files.losePower({ unitBytes: 4096, isKept }));
+        }
+      };
+      files.onCall = take;
+      open(files);
+      files.onCall = null;
+      take();
+      for (const state of states) expect(() => open(state)).not.toThrow();
+    }
+  });
+
+  test('keeps what it could not open while the disk was full', () => {
+    const harness = new Harness();
+    for (let count = 0; count < 20; count++) harness.add(3000 + count * 400);
+    let fullCount = 0;
+    const { files } = harness;
+    files.failure = { call: 1, fault: 'ENOSPC', isLasting: true, only: /^(open|write) / };
+    for (let step = 0; step < 30; step++) {
+      harness.nowMs += 200;
+      try {
+        harness.run();
+      } catch {
+        fullCount++;
+      }
+    }
+    expect(fullCount).toBeGreaterThan(5);
+    files.failure = null;
+    harness.pass(20_000);
+    expect(harness.fired).toEqual(harness.fired.map(() => 1));
+  });
+
   test('hands entries out to the millisecond, in order of time and then of place', () => {
     const harness = new Harness();
     for (const delayMs of [5000, 10, 10, 1, 0, -500, 999, 1000, 61_000, 3_700_000, 3 * DAY_MS])

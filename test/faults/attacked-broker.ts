@@ -1,0 +1,140 @@
+/**
+ * A broker process that is attacked while a healthy client goes on: what the client waits for its answers,
+ * and what memory the process takes, before and during.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Millrace, startMillrace } from '../interop/millrace-process.ts';
+import { RawClient, sendRequest } from '../workers/raw-client.ts';
+
+const BASE_MS = 2000;
+const SEND_INTERVAL_MS = 5;
+/** Below, twice of nothing is still nothing that anybody would notice. */
+const P99_FLOOR_MS = 50;
+
+export class AttackedBroker {
+  readonly port: number;
+  readonly process: Millrace;
+  readonly directory: string;
+  readonly #sockets: net.Socket[] = [];
+  readonly #latencies: number[] = [];
+  #isAsking = true;
+  #refused = '';
+
+  private constructor(port: number, process: Millrace, directory: string) {
+    this.port = port;
+    this.process = process;
+    this.directory = directory;
+  }
+
+  /** Runs an attack on a new broker; says what the healthy client and the memory saw. */
+  static async attack(
+    options: { port: number; memoryBytesMax: number },
+    run: (broker: AttackedBroker) => Promise<string>,
+  ): Promise<string> {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-attack-'));
+    const { port, millrace } = await startOnFreePort(options.port, directory);
+    const broker = new AttackedBroker(port, millrace, directory);
+    try {
+      const client = await RawClient.connect(port);
+      const asking = broker.#ask(client);
+      await pause(BASE_MS);
+      const baseP99 = p99(broker.#latencies.splice(0));
+      const baseBytes = broker.anonymousBytes();
+      const beganMs = performance.now();
+      const said = await run(broker);
+      // As long as what it is compared with, at least.
+      await pause(Math.max(0, BASE_MS - (performance.now() - beganMs)));
+      const attackP99 = p99(broker.#latencies.splice(0));
+      const growth = broker.anonymousBytes() - baseBytes;
+      broker.#isAsking = false;
+      await asking;
+      client.close();
+      if (broker.#refused !== '') throw new Error(`a healthy send was ${broker.#refused}`);
+      if (attackP99 > Math.max(P99_FLOOR_MS, 2 * baseP99))
+        throw new Error(
+          `p99 of a healthy client: ${attackP99.toFixed(1)} ms, ${baseP99.toFixed(1)} ms before`,
+        );
+      if (growth > options.memoryBytesMax)
+        throw new Error(`memory grew by ${Math.round(growth / 1048576)} MiB`);
+      return `${said}; healthy p99 ${attackP99.toFixed(1)} ms (${baseP99.toFixed(1)} before), memory + ${Math.round(growth / 1048576)} MiB`;
+    } finally {
+      broker.#isAsking = false;
+      for (const socket of broker.#sockets) socket.destroy();
+      await millrace.stop().catch((error: unknown) => {
+        throw new Error('the broker did not stop in order', { cause: error });
+      });
+      fs.rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  async #ask(client: RawClient): Promise<void> {
+    while (this.#isAsking) {
+      const beganMs = performance.now();
+      const answer = await client.request(sendRequest({ topic: 'Healthy', body: 'x' }));
+      this.#latencies.push(performance.now() - beganMs);
+      if (answer.code !== 0) this.#refused = `answered ${answer.code} ${answer.remark}`;
+      await pause(SEND_INTERVAL_MS);
+    }
+  }
+
+  /** A socket that the attack uses, and the end of it. */
+  async connect(): Promise<{ socket: net.Socket; closed: Promise<void> }> {
+    const socket = net.connect(this.port, '127.0.0.1');
+    socket.on('error', () => {});
+    this.#sockets.push(socket);
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', () => resolve());
+      socket.once('error', reject);
+    });
+    return { socket, closed };
+  }
+
+  /** Memory of the process that no file stands behind, in bytes. */
+  anonymousBytes(): number {
+    const status = fs.readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
+    return Number(/RssAnon:\s+(\d+)/.exec(status)?.[1]) * 1024;
+  }
+
+  /** Files that lie under the directory of the test, but not in the store. */
+  strangers(): string[] {
+    return fs
+      .readdirSync(this.directory, { recursive: true, encoding: 'utf8' })
+      .filter((file) => !file.startsWith('store') && !/\.(log|conf)$/.test(file));
+  }
+}
+
+/** Outgoing connections of the attack before may have taken a port. */
+async function startOnFreePort(
+  firstPort: number,
+  directory: string,
+): Promise<{ port: number; millrace: Millrace }> {
+  const config = path.join(directory, 'broker.conf');
+  fs.writeFileSync(
+    config,
+    'mappedFileSizeCommitLog=67108864\nenablePropertyFilter=true\nwaitTimeMillsInSendQueue=5000\n',
+  );
+  for (let tries = 0; ; tries++) {
+    const port = firstPort + tries * 100;
+    try {
+      const millrace = await startMillrace({
+        storeDirectory: path.join(directory, 'store'),
+        brokerPort: port,
+        nameServerPort: port + 1,
+        arguments: ['--config', config],
+      });
+      return { port, millrace };
+    } catch (error) {
+      if (tries === 5 || !String(error).includes('is taken')) throw error;
+    }
+  }
+}
+
+function p99(latencies: number[]): number {
+  latencies.sort((one, other) => one - other);
+  return latencies[Math.floor(latencies.length * 0.99)] ?? 0;
+}

@@ -1,0 +1,224 @@
+/**
+ * Fuzzing of everything that reads bytes from outside: frames of every request code through a whole broker,
+ * filters, property and configuration text, and the files of a store. A crash is an exception that is not
+ * an answer, a stall a turn of more than 100 ms.
+ */
+import { ManualClock } from '../../src/base/clock.ts';
+import { BrokerError } from '../../src/base/errors.ts';
+import { silentLogger } from '../../src/base/logging.ts';
+import { parseProperties } from '../../src/base/properties-file.ts';
+import { compileSql } from '../../src/broker/sql-filter.ts';
+import { SqlError } from '../../src/broker/sql-tokens.ts';
+import { parseFastjson } from '../../src/protocol/fastjson.ts';
+import { decodeProperties } from '../../src/protocol/message-properties.ts';
+import { seededRandom } from '../../src/testing/seeded-random.ts';
+import { FaultyFiles } from '../store/faulty-files.ts';
+import { sendRequest } from '../workers/raw-client.ts';
+import type { CaseContext, FaultCase } from './case.ts';
+import { FuzzInput } from './fuzz-input.ts';
+import { InlineBroker, storeRoot } from './inline-broker.ts';
+import { Workload } from './workload.ts';
+
+const FRAMES_SHORT = 100_000;
+const FRAMES_LONG = 10_000_000;
+/** Frames of one broker: what they create is counted against the memory only so far. */
+const FRAMES_PER_BROKER = 50_000;
+const FRAMES_PER_TURN = 8;
+const STALL_MS = 100;
+const GROWTH_BYTES_MAX = 64 * 1024 * 1024;
+const START_MS = Date.UTC(2024, 0, 1);
+
+function start(files: FaultyFiles, random: () => number): InlineBroker {
+  const wallClock = new ManualClock(START_MS);
+  files.nowMs = () => wallClock.nowMs();
+  const options = { files, wallClock, random, logger: silentLogger, flush: 'sync' } as const;
+  return new InlineBroker({ ...options, segmentBytes: 1024 * 1024, isLagging: false });
+}
+
+/** The longest turn, and of what. */
+class StallWatch {
+  longestMs = 0;
+  stallCount = 0;
+
+  run<Result>(call: () => Result): Result {
+    const beganMs = process.cpuUsage();
+    const result = call();
+    // Of this process's own time: others have the machine's cores, too.
+    const { user, system } = process.cpuUsage(beganMs);
+    const tookMs = (user + system) / 1000;
+    this.longestMs = Math.max(this.longestMs, tookMs);
+    if (tookMs > STALL_MS) this.stallCount++;
+    return result;
+  }
+}
+
+function fuzzFrames({ seed, isLong, progress }: CaseContext): string {
+  const wanted = isLong ? FRAMES_LONG : FRAMES_SHORT;
+  const watch = new StallWatch();
+  let frameCount = 0;
+  let closedCount = 0;
+  let baseBytes = 0;
+  let growthBytes = 0;
+  for (let life = 0; frameCount < wanted; life++) {
+    const random = seededRandom(seed + life);
+    const input = new FuzzInput(random);
+    const files = new FaultyFiles();
+    const broker = start(files, random);
+    let client = broker.connect();
+    let healthy = broker.connect();
+    const end = Math.min(wanted, frameCount + FRAMES_PER_BROKER);
+    for (let turn = 0; frameCount < end; turn++) {
+      const frames = Array.from({ length: FRAMES_PER_TURN }, () => input.frame());
+      frameCount += FRAMES_PER_TURN;
+      try {
+        watch.run(() => {
+          for (const frame of frames) client.send(frame);
+          broker.turn();
+        });
+        if (turn % 50 === 0) broker.advance(20);
+      } catch (error) {
+        const text = frames.map((frame) => frame.toString('base64')).join('\n');
+        throw new Error(`the broker ends, after frame ${frameCount}, one of\n${text}`, {
+          cause: error,
+        });
+      }
+      if (client.closed !== null || turn % 200 === 0) {
+        if (client.closed === null) client.close();
+        else closedCount++;
+        client = broker.connect();
+      }
+      if (turn % 500 !== 0) continue;
+      progress(`${frameCount} of ${wanted} frames, longest turn ${watch.longestMs.toFixed(0)} ms`);
+      broker.settle();
+      if (healthy.closed !== null) healthy = broker.connect();
+      let code = -1;
+      healthy.request(sendRequest({ topic: 'Healthy', body: 'x' }), (answer) => {
+        code = answer.code;
+      });
+      broker.settle();
+      if (code !== 0) throw new Error(`after frame ${frameCount} a good send is answered ${code}`);
+    }
+    if (Object.keys(Object.prototype).length > 0 || 'polluted' in {})
+      throw new Error('Object.prototype was changed');
+    const outside = files.files().filter((file) => !file.startsWith(`${storeRoot}/`));
+    const odd = files.files().filter((file) => file.includes('..') || file.includes('\0'));
+    if (outside.length + odd.length > 0)
+      throw new Error(`files outside of the store: ${[...outside, ...odd].join(', ')}`);
+    broker.kill();
+    globalThis.gc?.();
+    const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+    const bytes = heapUsed + external + arrayBuffers;
+    if (life === 0) baseBytes = bytes;
+    growthBytes = Math.max(growthBytes, bytes - baseBytes);
+  }
+  if (watch.stallCount > 0)
+    throw new Error(`${watch.stallCount} stalls, the longest ${watch.longestMs.toFixed(0)} ms`);
+  if (growthBytes > GROWTH_BYTES_MAX)
+    throw new Error(`memory grew by ${Math.round(growthBytes / 1048576)} MiB`);
+  return `${frameCount} frames: 0 crashes, ${closedCount} connections closed, longest turn ${watch.longestMs.toFixed(1)} ms, memory + ${Math.round(growthBytes / 1048576)} MiB`;
+}
+
+const sqlWords = [
+  ['a', 'b', '$x_1', 'AND', 'OR', 'NOT', 'IN', 'IS', 'NULL', 'BETWEEN', 'TRUE', 'FALSE', '('],
+  [')', '=', '<>', '<', '>', '<=', '>=', ',', "'x'", "'it''s'", '5', '-7', '1.5', '1e3', '--'],
+  ['/*', '*/', 'CONTAINS', 'STARTSWITH', 'ENDSWITH', '9223372036854775808', '1e400', '((((('],
+].flat();
+const jsonWords = [
+  ['{', '}', '[', ']', ':', ',', '"a"', '"@type"', '"__proto__"', '1', '-1', '1e400', 'true'],
+  ['null', '9223372036854775808', '{"a":1}', '0:{', '"\\ud800"', "'a'", '\\u0000', '[[[['],
+].flat();
+const propertyWords = [
+  'a',
+  '=',
+  ':',
+  '\n',
+  '\\',
+  '\\u12',
+  '#',
+  '!',
+  ' ',
+  '\x01',
+  '\x02',
+  'KEYS',
+  '\r',
+];
+
+function fuzzTexts({ seed, isLong, progress }: CaseContext): string {
+  const count = isLong ? 3_000_000 : 100_000;
+  const input = new FuzzInput(seededRandom(seed));
+  const watch = new StallWatch();
+  const properties = Buffer.from('a\x015\x02b\x01x\x02$x_1\x01it\x02');
+  const readers: readonly [string, readonly string[], (text: string) => void][] = [
+    ['SQL92', sqlWords, (text) => compileSql(text).matches(properties, 0, properties.length)],
+    ['JSON', jsonWords, (text) => void parseFastjson(text, 10_000)],
+    ['properties', propertyWords, (text) => void decodeProperties(text)],
+    ['configuration', propertyWords, (text) => void parseProperties(text)],
+  ];
+  let refused = 0;
+  for (let index = 0; index < count; index++) {
+    const [name, words, read] = readers[index % readers.length];
+    const text = input.text(words);
+    if (index % 1000 === 0) progress(`${index} of ${count} texts`);
+    try {
+      watch.run(() => read(text));
+    } catch (error) {
+      // Refused, with a word on why. Anything else was not thought of.
+      const isRefusal =
+        error instanceof SqlError || error instanceof SyntaxError || BrokerError.is(error);
+      if (!isRefusal) throw new Error(`${name} ${JSON.stringify(text)}`, { cause: error });
+      refused++;
+    }
+  }
+  if (watch.stallCount > 0) throw new Error(`a text takes ${watch.longestMs.toFixed(0)} ms`);
+  return `${count} texts, ${refused} refused: longest ${watch.longestMs.toFixed(1)} ms`;
+}
+
+/** Flipped bits anywhere in a store: it starts, or says what is damaged. */
+function fuzzStore({ seed, isLong, progress }: CaseContext): string {
+  const count = isLong ? 50_000 : 400;
+  const random = seededRandom(seed);
+  const input = new FuzzInput(random);
+  const files = new FaultyFiles();
+  const broker = start(files, random);
+  const workload = new Workload(random, 'a');
+  workload.attach(broker);
+  for (let step = 0; step < 40; step++) {
+    workload.act();
+    broker.advance(step % 10 === 0 ? 1100 : 20);
+  }
+  workload.readAndCommit();
+  broker.advance(6000);
+  broker.kill();
+  const names = files.files();
+  let refused = 0;
+  for (let index = 0; index < count; index++) {
+    progress(`${index} of ${count} damaged stores`);
+    const state = files.killProcess();
+    const file = input.choose(names);
+    state.damage(file, (content) => {
+      // Where there is something: most of a store is holes.
+      let used = content.length;
+      while (used > 0 && content[used - 1] === 0) used--;
+      if (random() < 0.2) return content.subarray(0, input.pick(content.length));
+      const flipCount = used === 0 ? 0 : 1 + input.pick(3);
+      for (let flips = 0; flips < flipCount; flips++)
+        content[input.pick(used)] ^= 1 << input.pick(8);
+      return content;
+    });
+    try {
+      const next = start(state, random);
+      next.advance(2000);
+      next.kill();
+    } catch (error) {
+      if (!BrokerError.is(error)) throw new Error(`damage of ${file}`, { cause: error });
+      refused++;
+    }
+  }
+  return `${count} stores with damage: ${count - refused} start, ${refused} say what to do`;
+}
+
+export const fuzzCases: readonly FaultCase[] = [
+  { name: 'fuzz-frames', covers: '1 3 4 5 12 13', run: fuzzFrames },
+  { name: 'fuzz-texts', covers: '4 12', run: fuzzTexts },
+  { name: 'fuzz-store', covers: '21', run: fuzzStore },
+];
