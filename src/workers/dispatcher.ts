@@ -114,6 +114,8 @@ const NO_SPACE_RETRY_MS = 100;
 
 type SyncedPositions = Omit<Extract<FlusherTask, { kind: 'sync' }>, 'kind' | 'paths'>;
 
+type DerivedKind = 'consume queues' | 'timers';
+
 export class Dispatcher implements Agent {
   readonly name = 'dispatcher';
   readonly #options: DispatcherOptions;
@@ -126,6 +128,8 @@ export class Dispatcher implements Agent {
   /** The first write syncs at once: what recovery has rebuilt is not rebuilt again after the next crash. */
   #writeCount = WRITES_PER_SYNC - 1;
   #isStale = true;
+  /** What could not be written for want of space. */
+  readonly #full = new Set<DerivedKind>();
   /** Where the log ended when the last round began, and when it last went on. */
   #lastEnd = -1;
   #busyMs = 0;
@@ -348,7 +352,7 @@ export class Dispatcher implements Agent {
    * and move the checkpoint. Returns 1 while there is more to write.
    */
   #write(nowMs: number): number {
-    const { consumeQueues, index, positions, records, logger } = this.#options;
+    const { consumeQueues, index, records } = this.#options;
     if (this.#round === null) {
       this.#nextWriteMs = nowMs + WRITE_INTERVAL_MS;
       if (!this.#isStale) return 0;
@@ -384,10 +388,7 @@ export class Dispatcher implements Agent {
       this.#onNoSpace(error, 'consume queues');
       return 0;
     }
-    if (positions.load(PositionSlot.DERIVED_FULL) !== 0) {
-      logger.info({}, 'space for consume queues is there again');
-      positions.publish(PositionSlot.DERIVED_FULL, 0);
-    }
+    this.#onSpace('consume queues');
     // What waits would have to be looked through anyway: the files of a few queues need no sync of their own.
     const writesPerSync = isAll ? WRITES_PER_SYNC : PARTIAL_WRITES_PER_SYNC;
     if (++this.#writeCount < writesPerSync && !this.#isClosing) return 0;
@@ -463,6 +464,7 @@ export class Dispatcher implements Agent {
       this.#nextTimerMs = nowMs + NO_SPACE_RETRY_MS;
       return work;
     }
+    this.#onSpace('timers');
     let dueMs = this.#isClosing ? Infinity : nowMs + 1;
     if (mayDeliver) {
       const nextMs = Math.min(timers.nextDueMs(), transactions.nextDueMs());
@@ -473,15 +475,24 @@ export class Dispatcher implements Agent {
   }
 
   /** The disk is full: what could not be written stays in memory, and no more messages are taken. */
-  #onNoSpace(error: unknown, what: string): void {
+  #onNoSpace(error: unknown, what: DerivedKind): void {
     if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+    if (this.#full.has(what)) return;
     const { positions, logger } = this.#options;
-    if (positions.load(PositionSlot.DERIVED_FULL) !== 0) return;
+    this.#full.add(what);
     logger.warn(
       { error: error.message },
       `no space for ${what}; messages are refused (14) until space is freed`,
     );
     positions.publish(PositionSlot.DERIVED_FULL, 1);
+  }
+
+  /** What had no space has been written. */
+  #onSpace(what: DerivedKind): void {
+    if (this.#full.size === 0 || !this.#full.delete(what)) return;
+    const { positions, logger } = this.#options;
+    logger.info({}, `space for ${what} is there again`);
+    if (this.#full.size === 0) positions.publish(PositionSlot.DERIVED_FULL, 0);
   }
 
   /** Has the flusher sync what was written; with all tasks before, that makes the derived files hold so much. */
