@@ -21,8 +21,14 @@ import {
 
 export type { Contender, Flush, RunningBroker, StartOptions } from './contender-process.ts';
 
+const millraceCommand = (main: string): string =>
+  `node --max-semi-space-size=2 ${new URL(`../../${main}`, import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
+
 /** Millrace of this checkout as `npm start` starts it; {…} is filled in for each start. */
-export const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
+export const MILLRACE_COMMAND = millraceCommand('src/cli/main.ts');
+
+/** As it is when it is installed; `npm run build` must have made it. */
+export const BUILT_MILLRACE_COMMAND = millraceCommand('dist/cli/main.js');
 
 const APACHE_HEAP_MB = 2048;
 /**

@@ -15,13 +15,10 @@ import {
   FLAG_RESPONSE,
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
-import { commandContender } from './contenders.ts';
+import { commandContender, MILLRACE_COMMAND } from './contenders.ts';
 import { defaultOptions, type LoadOptions } from './load-options.ts';
 import type { LoadResult } from './load-result.ts';
 import { runLoad } from './load-run.ts';
-
-/** Millrace of this checkout; {…} is filled in. */
-const MILLRACE_COMMAND = `node --max-semi-space-size=2 ${new URL('../../src/cli/main.ts', import.meta.url).pathname} start --store-dir {store} --broker-port {brokerPort} --name-server-port {nameServerPort} --web-port 0 --flush {flush}`;
 
 const TOPIC = 'HostileSql';
 const GROUP = 'hostile-sql';

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { MILLRACE_COMMAND } from '../load/contenders.ts';
+import { BUILT_MILLRACE_COMMAND } from '../load/contenders.ts';
 import { formatVerdicts, judge } from './bars.ts';
 import { FigureTable } from './figures.ts';
 import { machineOf } from './machine.ts';
@@ -75,7 +75,7 @@ function readFlags(): Flags {
     .option('--messages <N>', '--soak: most messages to store', integer, 100_000_000)
     .option('--systems <NAMES>', 'of millrace, pipelined, apache, nats, redis')
     .option('--workloads <NAMES...>', 'groups, or names of rows')
-    .option('--millrace <COMMAND>', 'starts the Millrace that is measured', MILLRACE_COMMAND)
+    .option('--millrace <COMMAND>', 'starts the Millrace that is measured', BUILT_MILLRACE_COMMAND)
     .option('--directory <DIR>', 'where stores and logs go meanwhile', os.tmpdir())
     .option('--output <PATH>', 'beginning of the names of the JSON and HTML files', 'bench-result')
     .option('--broker-port <N>', 'port of the broker', integer, 18_911)
