@@ -12,13 +12,14 @@ const root = path.join(import.meta.dirname, '..');
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   base: [],
   ring: ['base'],
+  kernel: ['base'],
   protocol: ['base'],
   store: ['base', 'protocol'],
   // Who may do what: users, policies, signatures. Pure, but for the signatures themselves.
   access: ['base', 'protocol'],
   broker: ['base', 'protocol', 'access'],
   nameserver: ['base', 'protocol'],
-  workers: ['base', 'ring', 'protocol', 'access', 'store', 'broker', 'nameserver'],
+  workers: ['base', 'kernel', 'ring', 'protocol', 'access', 'store', 'broker', 'nameserver'],
   // Of workers only the doors of agents and the messages that go through them; of the store only views.
   reactor: ['base', 'ring', 'protocol', 'access', 'workers', 'store'],
   client: ['base', 'protocol'],

@@ -177,7 +177,7 @@ async function start(
   const clientAddress = await resolveClientAddress(config, brokerPort, logger);
   const workerCount = WORKER_COUNT;
   const placement = placementFor(config.threads, workerCount);
-  const memory = allocateBrokerMemory(placement, workerCount);
+  const memory = allocateBrokerMemory(placement, workerCount, config.threads !== 'inline');
   const settings: AgentSettings = {
     storeRoot: directory.root,
     storeKind: config.storeKind,

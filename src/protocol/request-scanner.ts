@@ -36,6 +36,23 @@ const LETTER_A = 0x61;
 const MSGPACK_OPEN = 0x96;
 const MSGPACK_UINT16 = 0xcd;
 
+/** A quicker way for the JSON headers that stand in one buffer, with results in memory of its own. */
+export interface HeaderScan {
+  readonly source: Buffer;
+  readonly letter: Int32Array;
+  readonly nameStart: Int32Array;
+  readonly nameEnd: Int32Array;
+  readonly valueStart: Int32Array;
+  readonly valueEnd: Int32Array;
+  readonly valueEscaped: Uint8Array;
+  readonly code: number;
+  readonly opaque: number;
+  readonly flag: number;
+  readonly version: number;
+  readonly fieldCount: number;
+  scanJson(start: number, end: number): boolean;
+}
+
 export class RequestScanner {
   code = 0;
   opaque = 0;
@@ -47,15 +64,26 @@ export class RequestScanner {
   bodyStart = 0;
   bodyEnd = 0;
   fieldCount = 0;
-  readonly nameStart = new Int32Array(FIELD_COUNT_MAX);
-  readonly nameEnd = new Int32Array(FIELD_COUNT_MAX);
-  readonly valueStart = new Int32Array(FIELD_COUNT_MAX);
-  readonly valueEnd = new Int32Array(FIELD_COUNT_MAX);
+  readonly nameStart: Int32Array;
+  readonly nameEnd: Int32Array;
+  readonly valueStart: Int32Array;
+  readonly valueEnd: Int32Array;
   /** 1 where the value holds JSON escapes. */
-  readonly valueEscaped = new Uint8Array(FIELD_COUNT_MAX);
+  readonly valueEscaped: Uint8Array;
   /** Field index by one-letter name, -1 where absent. */
-  readonly letter = new Int32Array(26);
+  readonly letter: Int32Array;
   readonly #msgpack = new MsgpackReader();
+  readonly #quick: HeaderScan | null;
+
+  constructor(quick: HeaderScan | null = null) {
+    this.#quick = quick;
+    this.nameStart = quick?.nameStart ?? new Int32Array(FIELD_COUNT_MAX);
+    this.nameEnd = quick?.nameEnd ?? new Int32Array(FIELD_COUNT_MAX);
+    this.valueStart = quick?.valueStart ?? new Int32Array(FIELD_COUNT_MAX);
+    this.valueEnd = quick?.valueEnd ?? new Int32Array(FIELD_COUNT_MAX);
+    this.valueEscaped = quick?.valueEscaped ?? new Uint8Array(FIELD_COUNT_MAX);
+    this.letter = quick?.letter ?? new Int32Array(26);
+  }
 
   get isOneway(): boolean {
     return (this.flag & FLAG_ONEWAY) !== 0;
@@ -69,7 +97,6 @@ export class RequestScanner {
     this.flag = 0;
     this.version = 0;
     this.fieldCount = 0;
-    this.letter.fill(-1);
     if (end - start < 4) return false;
     const type = bytes[start];
     const headerBytes = (bytes[start + 1] << 16) | (bytes[start + 2] << 8) | bytes[start + 3];
@@ -79,6 +106,9 @@ export class RequestScanner {
     this.bodyStart = headerEnd;
     this.bodyEnd = end;
     this.serializeType = type;
+    if (this.#quick !== null && type === SERIALIZE_JSON && bytes === this.#quick.source)
+      return this.#scanQuickly(this.#quick, headerStart, headerEnd);
+    this.letter.fill(-1);
     if (type === SERIALIZE_JSON) return this.#scanJson(headerStart, headerEnd);
     if (type === SERIALIZE_ROCKETMQ) return this.#scanBinary(headerStart, headerEnd);
     if (type === SERIALIZE_MSGPACK) return this.#scanMsgpack(headerStart, headerEnd);
@@ -179,6 +209,16 @@ export class RequestScanner {
       const letter = this.bytes[nameStart] - LETTER_A;
       if (letter >= 0 && letter < 26) this.letter[letter] = field;
     }
+    return true;
+  }
+
+  #scanQuickly(quick: HeaderScan, start: number, end: number): boolean {
+    if (!quick.scanJson(start, end)) return false;
+    this.code = quick.code;
+    this.opaque = quick.opaque;
+    this.flag = quick.flag;
+    this.version = quick.version;
+    this.fieldCount = quick.fieldCount;
     return true;
   }
 

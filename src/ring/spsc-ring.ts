@@ -53,9 +53,13 @@ export function allocateRing(capacityBytes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(ringBytes(capacityBytes));
 }
 
-/** Memory of several rings in one piece, each on pages of its own; a page counts once it is touched. */
+/**
+ * Memory of several rings in one piece, which `allocate` makes, each on pages of its own; a page counts once
+ * it is touched.
+ */
 export function allocateRings(
   capacities: readonly (readonly [name: string, capacityBytes: number])[],
+  allocate = (bytes: number) => new SharedArrayBuffer(Math.max(bytes, FRESH_BYTES_MIN)),
 ): [name: string, memory: Uint8Array<SharedArrayBuffer>][] {
   let totalBytes = 0;
   const places = capacities.map(([name, capacityBytes]) => {
@@ -64,7 +68,7 @@ export function allocateRings(
     totalBytes += Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
     return { name, start, bytes };
   });
-  const memory = new SharedArrayBuffer(Math.max(totalBytes, FRESH_BYTES_MIN));
+  const memory = allocate(totalBytes);
   return places.map(({ name, start, bytes }) => [name, new Uint8Array(memory, start, bytes)]);
 }
 

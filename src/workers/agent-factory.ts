@@ -13,6 +13,7 @@ import { BrokerControl } from '../broker/broker-control.ts';
 import { DelayDelivery } from '../broker/delay-delivery.ts';
 import { DelayLevels } from '../broker/delay-level.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
+import { SendKernel } from '../kernel/send-kernel.ts';
 import { NameServer } from '../nameserver/name-server.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -39,6 +40,7 @@ import { Flusher } from './flusher.ts';
 import { FrameProxy } from './frame-proxy.ts';
 import { LogRetention } from './log-retention.ts';
 import { Preparer } from './preparer.ts';
+import { specialNames } from './property-copier.ts';
 import { PullService } from './pull-service.ts';
 import { PullCommitReader, PullCommits } from './pull-commits.ts';
 import { QueueOffsets } from './queue-offsets.ts';
@@ -51,6 +53,7 @@ import { ReactorProxy } from './reactor-proxy.ts';
 import { RecordMover } from './record-mover.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
+import { propertySuffix } from './send-encoder.ts';
 import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TimerService } from './timer-service.ts';
@@ -200,11 +203,14 @@ export class AgentFactory {
 
   #makeWorker(name: AgentName): Agent {
     const { settings } = this.#context;
+    const requests = this.consumer(`reactor→${name}`);
+    const toWriter = this.producer(`${name}→writer`);
     return new RequestWorker({
-      requests: this.consumer(`reactor→${name}`),
+      requests,
+      kernel: this.#kernelOf(name, requests.bytes, toWriter.bytes),
       requestPool: this.pool('reactor'),
       control: this.consumer(`control→${name}`),
-      toWriter: this.producer(`${name}→writer`),
+      toWriter,
       recordPool: this.pool(name),
       toReactor: new ReactorProxy(this.producer(`${name}→reactor`)),
       toControl: new FrameProxy(this.producer(`${name}→control`), this.pool('reactor')),
@@ -220,6 +226,22 @@ export class AgentFactory {
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
       random: this.#context.random,
       wallNowMs: () => this.#context.wallClock.nowMs(),
+    });
+  }
+
+  #kernelOf(name: AgentName, source: Buffer, target: Buffer): SendKernel | null {
+    const { memory, settings } = this.#context;
+    if (memory.kernel === null) return null;
+    const { regionId, traceOn, storeHost } = settings;
+    const { clusterName } = settings.control;
+    return new SendKernel({
+      memory: memory.kernel.memory,
+      stateOffset: memory.kernel.states[name],
+      source,
+      target,
+      storeHost,
+      suffix: propertySuffix({ regionId, traceOn, clusterName }),
+      specialNames,
     });
   }
 

@@ -7,6 +7,11 @@
  * Sizes are reserved, not used: a page counts once it was touched. A ring holds what its producer
  * makes in one turn, with room to spare; more only makes the caches colder.
  */
+import {
+  allocateKernelMemory,
+  KERNEL_STATE_BYTES,
+  type KernelMemory,
+} from '../kernel/send-kernel.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -33,6 +38,8 @@ export interface BrokerMemory {
   appendLatency: SharedArrayBuffer;
   /** By "from→to". */
   rings: Record<string, RingMemory>;
+  /** What the rings are in, for WebAssembly, and where each worker has its state there; null without. */
+  kernel: { memory: KernelMemory; states: Record<string, number> } | null;
   /** By owner: whose large messages it holds. */
   pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number }>;
   /** By thread. */
@@ -75,7 +82,34 @@ const FEW_SLOTS = 2;
 const FRAME_SLOT_COUNT = 4;
 const RECORD_SLOT_COUNT = 4;
 
-export function allocateBrokerMemory(placement: Placement, workerCount: number): BrokerMemory {
+/** Rings, in memory that WebAssembly sees if `usesKernel` and there is such. */
+function allocateSharedRings(
+  workerCount: number,
+  usesKernel: boolean,
+): Pick<BrokerMemory, 'rings' | 'kernel'> {
+  const sizes = ringSizes(workerCount);
+  if (usesKernel) {
+    let kernel: BrokerMemory['kernel'] = null;
+    const rings = allocateRings(sizes, (bytes) => {
+      const memory = allocateKernelMemory(bytes + workerCount * KERNEL_STATE_BYTES);
+      if (memory === null) return new SharedArrayBuffer(bytes);
+      const states = Array.from({ length: workerCount }, (_, index): [string, number] => [
+        `worker${index}`,
+        bytes + index * KERNEL_STATE_BYTES,
+      ]);
+      kernel = { memory, states: Object.fromEntries(states) };
+      return memory.buffer;
+    });
+    return { rings: Object.fromEntries(rings), kernel };
+  }
+  return { rings: Object.fromEntries(allocateRings(sizes)), kernel: null };
+}
+
+export function allocateBrokerMemory(
+  placement: Placement,
+  workerCount: number,
+  usesKernel: boolean,
+): BrokerMemory {
   const pool = (slotCount: number): { memory: SharedArrayBuffer; slotBytes: number } => ({
     memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES),
     slotBytes: FRAME_SLOT_BYTES,
@@ -91,7 +125,7 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
   return {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
-    rings: Object.fromEntries(allocateRings(ringSizes(workerCount))),
+    ...allocateSharedRings(workerCount, usesKernel),
     pools,
     doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),
     lifecycles: Object.fromEntries(threads.map((thread) => [thread, new SharedArrayBuffer(4)])),

@@ -32,6 +32,13 @@ const rewrittenNames = [
   'CLUSTER',
 ].map((name) => Buffer.from(name));
 
+/** With one of these a send asks for more than to be stored. */
+export const specialNames: readonly Uint8Array[] = [
+  ...rewrittenNames,
+  ...halfNames,
+  transactionName,
+];
+
 export class PropertyCopier {
   /** Whether the copied string has a UNIQ_KEY. */
   hasUniqueKey = false;

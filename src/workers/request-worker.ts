@@ -58,7 +58,7 @@ const retryPrefix = Buffer.from('%RETRY%');
 export class RequestWorker implements Agent {
   readonly name = 'worker';
   readonly #options: RequestWorkerOptions;
-  readonly #scanner = new RequestScanner();
+  readonly #scanner: RequestScanner;
   readonly #frame: FrameReader;
   readonly #assembler = new PartAssembler();
   readonly #topics: ByteTable<TopicSnapshot>;
@@ -69,6 +69,7 @@ export class RequestWorker implements Agent {
 
   constructor(options: RequestWorkerOptions) {
     this.#options = options;
+    this.#scanner = new RequestScanner(options.kernel);
     this.#frame = new FrameReader(options.requestPool);
     this.#topics = new ByteTable((options.random() * 0x7fffffff) | 0);
     const refuse = (code: number, remark: string): boolean => this.#refuse(code, remark);

@@ -7,6 +7,7 @@
  *
  * Source: SendMessageProcessor.java, MessageExtEncoder.java.
  */
+import { KERNEL_WAIT_FALSE, type SendKernel } from '../kernel/send-kernel.ts';
 import type { DelayLevels } from '../broker/delay-level.ts';
 import type { TimerSettings } from '../broker/timer-message.ts';
 import { EXTRA_BYTES_MAX, extraFieldNames, writeExtra } from '../protocol/answer-extra.ts';
@@ -29,6 +30,7 @@ import type { RequestScanner } from '../protocol/request-scanner.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
+import { countBatchItems } from './batch-items.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import { halfTopicName, keyEndOf, writeHalf } from './half-rewrite.ts';
 import { PropertyCopier } from './property-copier.ts';
@@ -64,6 +66,8 @@ export interface SendEncoderOptions {
   random: () => number;
   wallNowMs: () => number;
   topics: ByteTable<TopicSnapshot>;
+  /** Encodes plain sends whose frames stand in the request ring; null where there is none. */
+  kernel: SendKernel | null;
   /** Answers the send at hand without storing it; false when that has no room. */
   refuse: (code: number, remark: string) => boolean;
 }
@@ -72,7 +76,6 @@ export interface SendEncoderOptions {
 const PROPERTIES_BYTES_MAX = 32767;
 /** Room for what a rewrite may add: REAL_TOPIC, REAL_QID, UNIQ_KEY. */
 const REWRITE_BYTES_MAX = 1024;
-const BATCH_ITEM_FIXED_BYTES = 4 + 4 + 4 + 4 + 4 + 2;
 const VALUE_END = 2;
 const waitName = Buffer.from('WAIT');
 
@@ -86,6 +89,18 @@ export const SendField = {
   properties: 8,
   reconsumeTimes: 9,
 } as const;
+
+/** Longer bodies are summed up by zlib. */
+const KERNEL_CRC_BYTES_MAX = 1024;
+
+/** What the broker adds to every property string. */
+export function propertySuffix(
+  options: Pick<SendEncoderOptions, 'regionId' | 'traceOn' | 'clusterName'>,
+): Buffer {
+  return Buffer.from(
+    `MSG_REGION\x01${options.regionId}\x02TRACE_ON\x01${String(options.traceOn)}\x02CLUSTER\x01${options.clusterName}\x02`,
+  );
+}
 
 const transactionIdName = extraFieldNames.indexOf('transactionId');
 
@@ -103,9 +118,7 @@ export class SendEncoder {
     this.#options = options;
     this.#scanner = scanner;
     this.#frame = frame;
-    this.#suffix = Buffer.from(
-      `MSG_REGION\x01${options.regionId}\x02TRACE_ON\x01${String(options.traceOn)}\x02CLUSTER\x01${options.clusterName}\x02`,
-    );
+    this.#suffix = propertySuffix(options);
     this.#storeHostIsV6 = options.storeHost.length === HOST_V6_BYTES;
   }
 
@@ -276,6 +289,7 @@ export class SendEncoder {
       this.#suffix.length +
       REWRITE_BYTES_MAX;
     if (!this.#claim(recordBytesMax)) return false;
+    if (this.#encodeQuickly(topic)) return true;
     const target = this.#target;
     const start = this.#targetStart;
     let queueId = fields.queueId;
@@ -378,6 +392,44 @@ export class SendEncoder {
     writeInt32(target, at - start, start);
     writeInt32(target, topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
     this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
+    return true;
+  }
+
+  /** Leaves a plain send to the kernel; false where it is none, and everything is still to be done. */
+  #encodeQuickly(topic: TopicSnapshot): boolean {
+    const { kernel } = this.#options;
+    const frame = this.#frame;
+    const scanner = this.#scanner;
+    const fields = this.#fields;
+    if (kernel === null || this.#claimSlot >= 0 || scanner.bytes !== kernel.source) return false;
+    const { bodyStart } = scanner;
+    const bodyBytes = scanner.bodyEnd - bodyStart;
+    if (fields.bornTimestamp > Number.MAX_SAFE_INTEGER) return false;
+    const bodyCrc =
+      bodyBytes < KERNEL_CRC_BYTES_MAX
+        ? -1
+        : crc32Masked(scanner.bytes.subarray(bodyStart, scanner.bodyEnd));
+    const result = kernel.encodeRecord(
+      this.#targetStart,
+      fields.queueId,
+      fields.flag,
+      fields.sysFlag,
+      fields.bornTimestamp,
+      frame.hostStart,
+      frame.hostBytes,
+      frame.bornPort,
+      fields.reconsumeTimes,
+      fields.topicStart,
+      fields.topicBytes,
+      fields.propertiesField,
+      bodyStart,
+      bodyBytes,
+      bodyCrc,
+    );
+    if (result === 0) return false;
+    this.#extraBytes = 0;
+    const waitsForDisk = (result & KERNEL_WAIT_FALSE) === 0;
+    this.#commit(topic.topicId, fields.queueId, 1, result & ~KERNEL_WAIT_FALSE, waitsForDisk);
     return true;
   }
 
@@ -532,23 +584,4 @@ export class SendEncoder {
 function writeTopicLength(target: Buffer, at: number, topicBytes: number): void {
   if (topicBytes > 127) target.writeInt16BE(topicBytes, at);
   else target[at] = topicBytes;
-}
-
-/** Items of a batch body whose lengths add up exactly; -1 where they do not. */
-function countBatchItems(bytes: Buffer, start: number, end: number): number {
-  let count = 0;
-  let at = start;
-  while (at < end) {
-    if (end - at < BATCH_ITEM_FIXED_BYTES) return -1;
-    const itemBytes = bytes.readInt32BE(at);
-    if (itemBytes < BATCH_ITEM_FIXED_BYTES || itemBytes > end - at) return -1;
-    const bodyBytes = bytes.readInt32BE(at + 16);
-    if (bodyBytes <= 0 || bodyBytes > itemBytes - BATCH_ITEM_FIXED_BYTES) return -1;
-    const propertiesBytes = bytes.readInt16BE(at + 20 + bodyBytes);
-    if (propertiesBytes < 0 || BATCH_ITEM_FIXED_BYTES + bodyBytes + propertiesBytes !== itemBytes)
-      return -1;
-    at += itemBytes;
-    count++;
-  }
-  return count;
 }

@@ -115,6 +115,7 @@ function takeMemory(): BrokerMemory {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
     rings: Object.fromEntries(allocateRings(ringNames.map((name) => [name, RING_BYTES]))),
+    kernel: null,
     pools: { reactor: pool(), control: pool(), dispatcher: pool(), worker0: pool() },
     doorbells: { main: Doorbell.allocate() },
     lifecycles: { main: new SharedArrayBuffer(4) },

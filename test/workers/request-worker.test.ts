@@ -3,175 +3,14 @@
  * how it keeps the order of a connection whose topic is being created.
  */
 import { describe, expect, test } from 'vitest';
-import { DelayLevels } from '../../src/broker/delay-level.ts';
-import { decodeProperties } from '../../src/protocol/message-properties.ts';
-import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
-import { encodeHost } from '../../src/protocol/record-encoder.ts';
-import {
-  decodeFrame,
-  encodeRequest,
-  type RemotingCommand,
-} from '../../src/protocol/remoting-command.ts';
-import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
-import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../../src/ring/spsc-ring.ts';
-import { FrameProxy } from '../../src/workers/frame-proxy.ts';
-import { ReactorProxy } from '../../src/workers/reactor-proxy.ts';
-import { RequestWorker } from '../../src/workers/request-worker.ts';
-import {
-  answerBytesMessage,
-  appendMessage,
-  MessageType,
-  type TopicSnapshot,
-} from '../../src/workers/ring-messages.ts';
-import { sendRequest, type SendOptions } from './raw-client.ts';
+import { WorkerBench } from './worker-bench.ts';
 
-const POOL_BYTES = 64 * 1024;
-
-class Bench {
-  readonly #rings = new Map<string, SharedArrayBuffer>();
-  readonly #pool = new LargeMessagePool(LargeMessagePool.allocate(2, POOL_BYTES), POOL_BYTES);
-  readonly #recordPool = new LargeMessagePool(LargeMessagePool.allocate(2, POOL_BYTES), POOL_BYTES);
-  readonly worker: RequestWorker;
-  readonly #frames: FrameProxy;
-  readonly #control: SpscRingProducer;
-  readonly #toControl: SpscRingConsumer;
-  readonly #toWriter: SpscRingConsumer;
-  readonly #toReactor: SpscRingConsumer;
-
-  constructor(writerRingBytes = 64 * 1024) {
-    const producer = (name: string, bytes = 64 * 1024): SpscRingProducer => {
-      const memory = allocateRing(bytes);
-      this.#rings.set(name, memory);
-      return new SpscRingProducer(memory, null);
-    };
-    const consumer = (name: string): SpscRingConsumer =>
-      new SpscRingConsumer(this.#rings.get(name) as SharedArrayBuffer);
-    this.#frames = new FrameProxy(producer('requests'), this.#pool);
-    this.#control = producer('control');
-    this.worker = new RequestWorker({
-      requests: consumer('requests'),
-      requestPool: this.#pool,
-      control: consumer('control'),
-      toWriter: producer('writer', writerRingBytes),
-      recordPool: this.#recordPool,
-      toReactor: new ReactorProxy(producer('reactor')),
-      toControl: new FrameProxy(producer('toControl'), this.#pool),
-      storeHost: encodeHost('10.0.0.1', 10911),
-      clusterName: 'DefaultCluster',
-      regionId: 'DefaultRegion',
-      traceOn: true,
-      bodyBytesMax: 32 * 1024,
-      queueWaitMsMax: 200,
-      delayLevels: new DelayLevels('1s 5s'),
-      brokerName: 'broker-a',
-      rejectTransactionMessage: false,
-      timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
-      random: () => 0.5,
-      wallNowMs: () => 1_700_000_000_000,
-    });
-    this.#toControl = consumer('toControl');
-    this.#toWriter = consumer('writer');
-    this.#toReactor = consumer('reactor');
-  }
-
-  topic(topic: string, topicId: number): void {
-    const snapshot: TopicSnapshot = {
-      kind: 'topic',
-      topicId,
-      topic,
-      perm: 6,
-      readQueueNums: 4,
-      writeQueueNums: 4,
-      sendForbidden: false,
-    };
-    this.#offer(MessageType.SNAPSHOT, Buffer.from(JSON.stringify(snapshot)));
-  }
-
-  send(connectionId: number, opaque: number, arrivalMs: number, options: SendOptions): void {
-    const request = sendRequest(options);
-    const extFields = Object.entries(request.fields ?? {}).map(
-      ([name, value]): [string, string] => [name, String(value)],
-    );
-    const frame = encodeRequest({ code: request.code, opaque, extFields, body: request.body });
-    const source = {
-      id: connectionId,
-      listener: 0,
-      hostBytes: Uint8Array.of(10, 0, 0, 2),
-      remotePort: 5000,
-    };
-    if (!this.#frames.offer(source, arrivalMs, frame, 4, frame.length)) throw new Error('no room');
-    this.#frames.publish();
-  }
-
-  /** What control would do: hands back the next frame that the worker sent there. */
-  returnFrame(): boolean {
-    const ring = this.#toControl;
-    if (!ring.peek()) return false;
-    this.#offer(
-      ring.type,
-      Buffer.from(ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes)),
-    );
-    ring.skip();
-    ring.release();
-    return true;
-  }
-
-  answers(): RemotingCommand[] {
-    return takeAll(this.#toReactor, (bytes) =>
-      decodeFrame(bytes.subarray(answerBytesMessage.totalBytes + 4)),
-    );
-  }
-
-  appends(): { opaque: number; body: string }[] {
-    const view = new RecordView();
-    return takeAll(this.#toWriter, (bytes) => {
-      const kind = view.read(bytes, appendMessage.totalBytes, bytes.length, true);
-      if (kind !== RecordKind.MESSAGE) throw new Error('no record');
-      const body = bytes.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes);
-      return { opaque: bytes.readInt32LE(appendMessage.opaque), body };
-    });
-  }
-
-  /** Properties of the records, which end them. */
-  appendedProperties(): Map<string, string>[] {
-    const view = new RecordView();
-    return takeAll(this.#toWriter, (bytes) => {
-      const kind = view.read(bytes, appendMessage.totalBytes, bytes.length, true);
-      if (kind !== RecordKind.MESSAGE) throw new Error('no record');
-      const { propertiesStart, propertiesBytes } = view;
-      return decodeProperties(
-        bytes.toString('utf8', propertiesStart, propertiesStart + propertiesBytes),
-      );
-    });
-  }
-
-  #offer(type: number, payload: Buffer): void {
-    const offset = this.#control.claim(type, payload.length);
-    this.#control.bytes.set(payload, offset);
-    this.#control.commit(payload.length);
-    this.#control.publish();
-  }
-}
-
-function takeAll<Item>(ring: SpscRingConsumer, read: (bytes: Buffer) => Item): Item[] {
-  const items: Item[] = [];
-  while (ring.peek()) {
-    items.push(
-      read(
-        Buffer.from(
-          ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes),
-        ),
-      ),
-    );
-    ring.skip();
-  }
-  ring.release();
-  return items;
-}
-
-describe('a request worker', () => {
+describe.each([
+  ['with its kernel', true],
+  ['in TypeScript alone', false],
+])('a request worker %s', (_name, hasKernel) => {
   test('keeps what has no room, and answers it busy once it has waited too long', () => {
-    const bench = new Bench(8192);
+    const bench = new WorkerBench(hasKernel, 8192);
     bench.topic('TopicA', 0);
     for (let opaque = 0; opaque < 10; opaque++)
       bench.send(1, opaque, 1000, { topic: 'TopicA', body: 'x'.repeat(1000) });
@@ -197,7 +36,7 @@ describe('a request worker', () => {
   });
 
   test('keeps the order of a connection while its topic is being created', () => {
-    const bench = new Bench();
+    const bench = new WorkerBench(hasKernel);
     bench.topic('Known', 0);
     bench.send(1, 1, 1000, { topic: 'New', body: 'first' });
     bench.send(1, 2, 1000, { topic: 'Known', body: 'second' });
@@ -212,7 +51,7 @@ describe('a request worker', () => {
   });
 
   test('brings bodies that are too long for a ring through the pool, and gives slots back', () => {
-    const bench = new Bench(4096);
+    const bench = new WorkerBench(hasKernel, 4096);
     bench.topic('TopicA', 0);
     for (let opaque = 0; opaque < 10; opaque++) {
       bench.send(1, opaque, 1000, { topic: 'TopicA', body: Buffer.alloc(40 * 1024) });
@@ -222,7 +61,7 @@ describe('a request worker', () => {
   });
 
   test('writes no half message past the room that it has claimed, however long its key', () => {
-    const bench = new Bench();
+    const bench = new WorkerBench(hasKernel);
     bench.topic('TopicA', 1);
     bench.topic('RMQ_SYS_TRANS_HALF_TOPIC', 2);
     bench.worker.doWork(0);
