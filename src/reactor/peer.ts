@@ -30,10 +30,10 @@ export interface Peer {
   /** Rises as the network takes what was written: what stands still belongs to a peer that does not read. */
   readonly bytesWritten: number;
   /**
-   * Takes the bytes, which may not be changed while `pendingBytes` is above 0. `onWritten` is called
-   * once the network has all of them, never from inside of this call.
+   * Takes the bytes, which may not be changed while `pendingBytes` is above 0. True: the network has all of
+   * them. Else `onWritten` is called once it has, never from inside of this call.
    */
-  write(bytes: Buffer, onWritten: () => void): void;
+  write(bytes: Buffer, onWritten: () => void): boolean;
   /** Nothing more comes in until `resume`, or as little as the carrier can arrange. */
   pause(): void;
   resume(): void;

@@ -538,11 +538,13 @@ export class Reactor implements Agent {
     const { peer } = connection;
     if (connection.outputBytes > 0 && peer.pendingBytes === 0) {
       this.counts.bytesOut += connection.outputBytes;
-      peer.write(connection.output.subarray(0, connection.outputBytes), connection.onWritten);
+      const output = connection.output.subarray(0, connection.outputBytes);
+      const isTaken = peer.write(output, connection.onWritten);
       // The kernel has taken all of it unless bytes are still counted as waiting.
       if (peer.pendingBytes === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
         connection.outputBytes = 0;
       else connection.replaceOutput();
+      if (isTaken) connection.onWritten();
     }
     const isStalled = connection.pendingBytes > OUTPUT_BYTES_MAX;
     if (isStalled && connection.stalledSinceMs === Infinity) {

@@ -2,22 +2,48 @@
  * @agent reactor
  *
  * A TCP socket as the reactor sees it.
+ *
+ * Where this Node lets us, bytes come and go without its streams: reads go into one buffer for all sockets
+ * (`onread`, which Node offers for sockets that connect, but not for those that are accepted), instead of a
+ * new one of 64 KiB for each; answers go to the descriptor at once. Both are worth as much as the request
+ * itself where it comes alone. What the socket does not take goes the usual way.
  */
+import fs from 'node:fs';
 import type { Socket } from 'node:net';
 import type { CloseReason, Peer } from './peer.ts';
 import type { Reactor } from './reactor.ts';
+
+/** Bytes that one read may bring. */
+const INPUT_BYTES = 256 * 1024;
+
+/** What an accepted socket has of Node's own. */
+interface SocketHandle {
+  readonly fd?: number;
+  useUserBuffer?: (buffer: Uint8Array) => void;
+}
+
+const handleOf = (socket: Socket): SocketHandle | null =>
+  (socket as unknown as { _handle: SocketHandle | null })._handle;
+
+const isEncrypted = (socket: Socket): boolean => 'encrypted' in socket;
 
 class TcpPeer implements Peer {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
   readonly #socket: Socket;
+  readonly #handle: SocketHandle | null;
+  /** -1 where there is none to write to. */
+  readonly #descriptor: number;
+  #directBytes = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     this.remoteAddress = socket.remoteAddress ?? '0.0.0.0';
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? '127.0.0.1';
+    this.#handle = handleOf(socket);
+    this.#descriptor = isEncrypted(socket) ? -1 : (this.#handle?.fd ?? -1);
   }
 
   get pendingBytes(): number {
@@ -25,11 +51,30 @@ class TcpPeer implements Peer {
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten;
+    return this.#socket.bytesWritten + this.#directBytes;
   }
 
-  write(bytes: Buffer, onWritten: () => void): void {
-    this.#socket.write(bytes, onWritten);
+  write(bytes: Buffer, onWritten: () => void): boolean {
+    const taken = this.#writeDirectly(bytes);
+    if (taken === bytes.length) return true;
+    this.#socket.write(taken === 0 ? bytes : bytes.subarray(taken), onWritten);
+    return false;
+  }
+
+  /** How much the system takes now. */
+  #writeDirectly(bytes: Buffer): number {
+    const socket = this.#socket;
+    // The handle goes when the descriptor does, which may be another's from then on.
+    if (this.#descriptor < 0 || socket.writableLength > 0 || handleOf(socket) !== this.#handle)
+      return 0;
+    try {
+      const taken = fs.writeSync(this.#descriptor, bytes, 0, bytes.length);
+      this.#directBytes += taken;
+      return taken;
+    } catch {
+      // Full, or broken: the socket itself finds out, and says so.
+      return 0;
+    }
   }
 
   pause(): void {
@@ -49,14 +94,47 @@ class TcpPeer implements Peer {
   }
 }
 
+/** One for all: what a connection keeps of it is copied before the next read. */
+const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
+
+/**
+ * Has a socket read into `input` and call `onRead` with how much; false where this Node has not got what that
+ * needs: the slots that its own `onread` option fills.
+ */
+function readDirectly(socket: Socket, onRead: (bytes: number) => void): boolean {
+  const handle = handleOf(socket);
+  // What has been read already comes by the stream alone.
+  if (isEncrypted(socket) || socket.readableLength > 0) return false;
+  if (typeof handle?.useUserBuffer !== 'function') return false;
+  const slots = socket as unknown as Record<symbol, unknown>;
+  const slotOf = (name: string): symbol | undefined =>
+    Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === name);
+  const buffer = slotOf('kBuffer');
+  const callback = slotOf('kBufferCb');
+  if (buffer === undefined || callback === undefined || slotOf('kBufferGen') === undefined)
+    return false;
+  slots[buffer] = input;
+  slots[callback] = onRead;
+  handle.useUserBuffer(input);
+  return true;
+}
+
 /** Gives an accepted socket, which comes paused, to the reactor. */
-export function acceptSocket(reactor: Reactor, socket: Socket, listener: number): void {
+export function acceptSocket(
+  reactor: Pick<Reactor, 'accept' | 'onInput' | 'onClosed'>,
+  socket: Socket,
+  listener: number,
+): void {
   const connection = reactor.accept(new TcpPeer(socket), listener);
   if (connection === null) {
     socket.destroy();
     return;
   }
-  socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
+  const isDirect = readDirectly(socket, (bytes) => {
+    reactor.onInput(connection, input.subarray(0, bytes));
+    connection.ownInput();
+  });
+  if (!isDirect) socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
   socket.on('error', () => socket.destroy());
   socket.on('close', () => reactor.onClosed(connection));
   socket.resume();

@@ -158,13 +158,14 @@ class Link implements Peer {
     if (connection !== null) this.#reactor.onClosed(connection);
   }
 
-  write(bytes: Buffer, onWritten: () => void): void {
+  write(bytes: Buffer, onWritten: () => void): boolean {
     const socket = this.#socket;
-    if (socket === null) return;
+    if (socket === null) return false;
     this.#writtenBytes += bytes.length;
     socket.send(bytes, true);
-    if (socket.getBufferedAmount() > 0) this.#onWritten = onWritten;
-    else queueMicrotask(onWritten);
+    if (socket.getBufferedAmount() === 0) return true;
+    this.#onWritten = onWritten;
+    return false;
   }
 
   pause(): void {

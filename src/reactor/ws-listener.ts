@@ -65,16 +65,17 @@ class WsPeer implements Peer {
    * Writes the message itself, head and bytes in one piece: ws would write them in two, which costs more
    * than to copy some KiB. Its own frames, pongs and closes, stand before or behind, each whole.
    */
-  write(bytes: Buffer, onWritten: () => void): void {
+  write(bytes: Buffer, onWritten: () => void): boolean {
     const socket = this.#socket;
-    if (this.#webSocket.readyState !== OPEN) return;
+    if (this.#webSocket.readyState !== OPEN) return false;
     const block = this.#output.take(bytes);
     if (block === null) {
       this.#webSocket.send(bytes, BINARY, onWritten);
-      return;
+      return false;
     }
     socket.write(block, onWritten);
     if (socket.writableLength > 0) this.#output.give();
+    return false;
   }
 
   pause(): void {

@@ -92,10 +92,11 @@ export class InlineClient implements Peer {
     this.#reactor.onClosed(this.#connection);
   }
 
-  write(bytes: Buffer, onWritten: () => void): void {
+  write(bytes: Buffer, onWritten: () => void): boolean {
     this.bytesWritten += bytes.length;
     this.#input.push(Buffer.from(bytes));
     this.#written.push(onWritten);
+    return false;
   }
 
   pause(): void {}

@@ -10,7 +10,7 @@ const silentPeer: Peer = {
   localAddress: '127.0.0.1',
   pendingBytes: 0,
   bytesWritten: 0,
-  write: () => {},
+  write: () => true,
   pause: () => {},
   resume: () => {},
   end: () => {},
