@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { webAssembly } from '../src/kernel/send-kernel.ts';
+import { webAssembly } from '../src/kernel/kernel-memory.ts';
 
 const options = [
   '-O3',

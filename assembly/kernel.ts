@@ -1,9 +1,9 @@
 /**
- * Inner loops of the request worker in WebAssembly, written in AssemblyScript: sixteen bytes a step where
+ * Inner loops of request worker and dispatcher in WebAssembly, written in AssemblyScript: sixteen bytes a step where
  * JavaScript goes one by one. `npm run kernel` compiles this to `src/kernel/kernel-code.ts`.
  *
- * Each does what its counterpart in TypeScript does (`RequestScanner`, `SendEncoder`), for the requests
- * that clients send by the million, and says so where it does not. A state is memory of one agent; all
+ * Each does what its counterpart in TypeScript does (`RequestScanner`, `SendEncoder`, `RecordDispatcher`),
+ * for what comes by the million, and says so where it does not. A state is memory of one agent; all
  * constants that say where something stands in it are exported, and read from there.
  *
  * Loads and stores may go up to 15 bytes past what they are for: callers leave that room.
@@ -436,4 +436,144 @@ export function encodeRecord(
   const recordBytes = <i32>(at - target);
   store32(target, recordBytes);
   return isWaitFalse ? recordBytes | WAIT_FALSE : recordBytes;
+}
+
+// The state of a dispatcher, by byte: a window into the log, and what was found of a record in it. Places
+// count from the window's beginning.
+export const RECORD_QUEUE_ID: i32 = 0;
+export const RECORD_TOPIC_START: i32 = 4;
+export const RECORD_TOPIC_END: i32 = 8;
+export const RECORD_TAGS_HASH: i32 = 12;
+export const RECORD_HAS_TAGS: i32 = 16;
+export const RECORD_KEYS_START: i32 = 20;
+export const RECORD_KEYS_END: i32 = 24;
+export const RECORD_HAS_UNIQUE_KEY: i32 = 28;
+export const RECORD_UNIQUE_KEY_HASH: i32 = 32;
+/** 31 to the power of the key's length: what the hash of all before is multiplied by. */
+export const RECORD_UNIQUE_KEY_POWER: i32 = 36;
+export const RECORD_QUEUE_OFFSET: i32 = 40;
+export const RECORD_PHYSICAL_OFFSET: i32 = 48;
+export const RECORD_STORE_TIMESTAMP: i32 = 56;
+export const WINDOW: i32 = 4096;
+export const WINDOW_BYTES: i32 = 16384;
+export const DISPATCH_STATE_BYTES: i32 = WINDOW + WINDOW_BYTES + 4096;
+
+@inline
+function load32(at: usize): i32 {
+  return bswap<i32>(load<i32>(at));
+}
+
+/** Place of the first such byte before `end`, or `end`. */
+@inline
+function find(byte: u8, from: usize, end: usize): usize {
+  let at = from;
+  while (at < end) {
+    const mask = i8x16.bitmask(i8x16.eq(v128.load(at), i8x16.splat(byte)));
+    if (mask != 0) {
+      at += ctz(mask);
+      return at < end ? at : end;
+    }
+    at += 16;
+  }
+  return end;
+}
+
+let hash: i32 = 0;
+let power: i32 = 1;
+
+/** `String.hashCode` of ASCII text, and 31 to the power of its length; false where it is not ASCII. */
+@inline
+function hashAscii(start: usize, end: usize): bool {
+  let sum: i32 = 0;
+  let factor: i32 = 1;
+  let seen: u32 = 0;
+  let at = start;
+  while (at + 4 <= end) {
+    const a = <u32>load<u8>(at);
+    const b = <u32>load<u8>(at, 1);
+    const c = <u32>load<u8>(at, 2);
+    const d = <u32>load<u8>(at, 3);
+    seen |= a | b | c | d;
+    sum = sum * 923521 + <i32>(a * 29791 + b * 961 + c * 31 + d);
+    factor *= 923521;
+    at += 4;
+  }
+  while (at < end) {
+    const byte = <u32>load<u8>(at++);
+    seen |= byte;
+    sum = sum * 31 + <i32>byte;
+    factor *= 31;
+  }
+  hash = sum;
+  power = factor;
+  return seen < 0x80;
+}
+
+/**
+ * Reads the record that begins at `start` of the window, which holds `limit` bytes. Returns its length; 0
+ * where it is not whole in there, none of a plain message, or has what is not for here: a delay, a
+ * property twice, names that are not ASCII.
+ */
+export function scanRecord(state: usize, start: i32, limit: i32): i32 {
+  const window = state + WINDOW;
+  const record = window + start;
+  if (limit - start < 91) return 0;
+  const recordBytes = load32(record);
+  const magic = load32(record + 4);
+  if (magic != 0xdaa320a7 || recordBytes < 91 || recordBytes > limit - start) return 0;
+  const end = record + recordBytes;
+  const sysFlag = load32(record + 36);
+  // A transaction's, or addresses of IPv6.
+  if ((sysFlag & 0x3c) != 0) return 0;
+  const bodyBytes = load32(record + 84);
+  if (bodyBytes < 0 || bodyBytes > recordBytes - 91) return 0;
+  const topic = record + 88 + bodyBytes + 1;
+  const topicEnd = topic + load<u8>(topic - 1);
+  if (topicEnd + 2 > end) return 0;
+  let at = topicEnd + 2;
+  if (at + bswap<u16>(load<u16>(topicEnd)) != end) return 0;
+  store<i32>(state, load32(record + 12), RECORD_QUEUE_ID);
+  store<i32>(state, <i32>(topic - window), RECORD_TOPIC_START);
+  store<i32>(state, <i32>(topicEnd - window), RECORD_TOPIC_END);
+  store<f64>(state, <f64>bswap<i64>(load<i64>(record + 20)), RECORD_QUEUE_OFFSET);
+  store<f64>(state, <f64>bswap<i64>(load<i64>(record + 28)), RECORD_PHYSICAL_OFFSET);
+  store<f64>(state, <f64>bswap<i64>(load<i64>(record + 56)), RECORD_STORE_TIMESTAMP);
+  let hasTags = false;
+  let hasUniqueKey = false;
+  let keys: usize = 0;
+  let keysEnd: usize = 0;
+  while (at < end) {
+    const name = at;
+    const nameEnd = find(NAME_END, name, end);
+    const value = nameEnd + 1;
+    const valueEnd = find(VALUE_END, value, end);
+    at = valueEnd + 1;
+    if (valueEnd <= value) continue;
+    const nameBytes = nameEnd - name;
+    if (nameBytes == 8) {
+      if (load<u64>(name) != 0x59454b5f51494e55) continue;
+      if (hasUniqueKey || !hashAscii(value, valueEnd)) return 0;
+      hasUniqueKey = true;
+      store<i32>(state, hash, RECORD_UNIQUE_KEY_HASH);
+      store<i32>(state, power, RECORD_UNIQUE_KEY_POWER);
+    } else if (nameBytes == 4) {
+      const letters = load<u32>(name);
+      // TAGS
+      if (letters == 0x53474154) {
+        if (hasTags || !hashAscii(value, valueEnd)) return 0;
+        hasTags = true;
+        store<i32>(state, hash, RECORD_TAGS_HASH);
+      } else if (letters == 0x5359454b) {
+        // KEYS
+        if (keys != 0) return 0;
+        keys = value;
+        keysEnd = valueEnd;
+      }
+    } else if (nameBytes == 5 && load<u32>(name) == 0x414c4544 && load<u8>(name, 4) == 0x59) return 0;
+  }
+  store<i32>(state, hasTags, RECORD_HAS_TAGS);
+  store<i32>(state, hasUniqueKey, RECORD_HAS_UNIQUE_KEY);
+  store<i32>(state, keys == 0 ? 0 : <i32>(keys - window), RECORD_KEYS_START);
+  store<i32>(state, keys == 0 ? 0 : <i32>(keysEnd - window), RECORD_KEYS_END);
+  return recordBytes;
 }

@@ -7,12 +7,8 @@
  */
 import { Bench } from 'tinybench';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
-import {
-  allocateKernelMemory,
-  KERNEL_STATE_BYTES,
-  type KernelMemory,
-  SendKernel,
-} from '../../src/kernel/send-kernel.ts';
+import { allocateKernelMemory, type KernelMemory } from '../../src/kernel/kernel-memory.ts';
+import { KERNEL_STATE_BYTES, SendKernel } from '../../src/kernel/send-kernel.ts';
 import { encodeHost } from '../../src/protocol/record-encoder.ts';
 import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
 import { allocateRings, SpscRingConsumer, SpscRingProducer } from '../../src/ring/spsc-ring.ts';

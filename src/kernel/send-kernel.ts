@@ -6,47 +6,14 @@
  * and writes, rings and its own state, is made in that (`broker-memory.ts`). Without it the worker does
  * the same in TypeScript, at two and a half times the cost.
  */
-import { kernelCode, kernelLayout } from './kernel-code.ts';
-
-/** Memory of WebAssembly that threads share. */
-export interface KernelMemory {
-  readonly buffer: SharedArrayBuffer;
-}
-
-/** What is used of it: TypeScript has its types with those of browsers only. */
-export const webAssembly = (
-  globalThis as unknown as {
-    WebAssembly: {
-      Memory: new (options: { initial: number; maximum: number; shared: true }) => KernelMemory;
-      Module: new (code: Uint8Array) => object;
-      Instance: new (
-        module: object,
-        imports: { env: { memory: KernelMemory } },
-      ) => { exports: Record<string, unknown> };
-    };
-  }
-).WebAssembly;
+import { kernelLayout } from './kernel-code.ts';
+import { instantiate, type KernelMemory } from './kernel-memory.ts';
 
 /** Bytes of a state, in steps that keep states of different agents on pages of their own. */
 export const KERNEL_STATE_BYTES = 4 * 4096;
 if (kernelLayout.STATE_BYTES > KERNEL_STATE_BYTES) throw new Error('a state has no room');
-/** What steps of 16 bytes may go past the end of a memory's last use. */
-const MARGIN_BYTES = 4096;
-const PAGE_BYTES = 65_536;
-
 /** Set in the result of `encodeRecord`: WAIT is "false". */
 export const KERNEL_WAIT_FALSE = kernelLayout.WAIT_FALSE;
-
-/** Memory that threads and WebAssembly share; null where the system has no address space left for one. */
-export function allocateKernelMemory(bytes: number): KernelMemory | null {
-  const pages = Math.ceil((bytes + MARGIN_BYTES) / PAGE_BYTES);
-  try {
-    return new webAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  } catch (error) {
-    if (error instanceof RangeError) return null;
-    throw error;
-  }
-}
 
 type ScanJson = (state: number, base: number, start: number, end: number) => number;
 type EncodeRecord = (
@@ -104,7 +71,7 @@ export class SendKernel {
   /** @throws RangeError where a name or the suffix is too long for it */
   constructor(options: SendKernelOptions) {
     const { memory, stateOffset, source, target, storeHost, suffix, specialNames } = options;
-    const { exports } = new webAssembly.Instance(compiled(), { env: { memory } });
+    const exports = instantiate(memory);
     this.#scanJson = exports['scanJson'] as ScanJson;
     this.#encodeRecord = exports['encodeRecord'] as EncodeRecord;
     this.#state = stateOffset;
@@ -214,11 +181,4 @@ export class SendKernel {
       bodyCrc,
     );
   }
-}
-
-let compiledModule: object | null = null;
-
-function compiled(): object {
-  compiledModule ??= new webAssembly.Module(Buffer.from(kernelCode, 'base64'));
-  return compiledModule;
 }

@@ -13,6 +13,7 @@ import { BrokerControl } from '../broker/broker-control.ts';
 import { DelayDelivery } from '../broker/delay-delivery.ts';
 import { DelayLevels } from '../broker/delay-level.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
+import { DispatchKernel } from '../kernel/dispatch-kernel.ts';
 import { SendKernel } from '../kernel/send-kernel.ts';
 import { NameServer } from '../nameserver/name-server.ts';
 import type { Agent } from '../ring/agent.ts';
@@ -363,8 +364,11 @@ export class AgentFactory {
     timers.load(transactions);
     const offsets = readMetadata(this.files, this.directory.configFile('consumerOffset.json'));
     transactions.load(transactionOffsets(offsets), this.derived.commits);
+    const { kernel } = this.#context.memory;
     const records = new RecordDispatcher({
       segments: this.segments,
+      kernel:
+        kernel === null ? null : new DispatchKernel(kernel.memory, kernel.states['dispatcher']),
       topics,
       index,
       delayLevels,

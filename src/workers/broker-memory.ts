@@ -7,11 +7,9 @@
  * Sizes are reserved, not used: a page counts once it was touched. A ring holds what its producer
  * makes in one turn, with room to spare; more only makes the caches colder.
  */
-import {
-  allocateKernelMemory,
-  KERNEL_STATE_BYTES,
-  type KernelMemory,
-} from '../kernel/send-kernel.ts';
+import { DISPATCH_STATE_BYTES } from '../kernel/dispatch-kernel.ts';
+import { allocateKernelMemory, type KernelMemory } from '../kernel/kernel-memory.ts';
+import { KERNEL_STATE_BYTES } from '../kernel/send-kernel.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
@@ -38,7 +36,7 @@ export interface BrokerMemory {
   appendLatency: SharedArrayBuffer;
   /** By "from→to". */
   rings: Record<string, RingMemory>;
-  /** What the rings are in, for WebAssembly, and where each worker has its state there; null without. */
+  /** What the rings are in, for WebAssembly, and where agents have their states there; null without. */
   kernel: { memory: KernelMemory; states: Record<string, number> } | null;
   /** By owner: whose large messages it holds. */
   pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number }>;
@@ -91,13 +89,14 @@ function allocateSharedRings(
   if (usesKernel) {
     let kernel: BrokerMemory['kernel'] = null;
     const rings = allocateRings(sizes, (bytes) => {
-      const memory = allocateKernelMemory(bytes + workerCount * KERNEL_STATE_BYTES);
+      const workersEnd = bytes + workerCount * KERNEL_STATE_BYTES;
+      const memory = allocateKernelMemory(workersEnd + DISPATCH_STATE_BYTES);
       if (memory === null) return new SharedArrayBuffer(bytes);
       const states = Array.from({ length: workerCount }, (_, index): [string, number] => [
         `worker${index}`,
         bytes + index * KERNEL_STATE_BYTES,
       ]);
-      kernel = { memory, states: Object.fromEntries(states) };
+      kernel = { memory, states: { ...Object.fromEntries(states), dispatcher: workersEnd } };
       return memory.buffer;
     });
     return { rings: Object.fromEntries(rings), kernel };

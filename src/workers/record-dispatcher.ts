@@ -10,8 +10,9 @@ import { type DelayLevels, delayLevelOf } from '../broker/delay-level.ts';
 import type { BrokerStatistics } from './broker-statistics.ts';
 import { realDestinationOf } from '../broker/real-destination.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
+import type { DispatchKernel } from '../kernel/dispatch-kernel.ts';
 import { javaStringHash } from '../protocol/java-string-hash.ts';
-import { RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
+import { readInt32, RecordKind, RecordView, SysFlag } from '../protocol/message-record.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import type { QueueState, TopicState, TopicStates } from './topic-state.ts';
@@ -23,6 +24,8 @@ export interface DamagedRange {
 
 export interface RecordDispatcherOptions {
   segments: CommitLogSegments;
+  /** Reads plain records; null where there is none. */
+  kernel: DispatchKernel | null;
   topics: TopicStates;
   /** Null where messageIndexEnable is false. */
   index: IndexStore | null;
@@ -43,6 +46,8 @@ const waitingTopics: ReadonlySet<string> = new Set([
   SystemTopic.HALF,
 ]);
 
+/** Longer records are read where they are: they would not pay for being copied. */
+const KERNEL_RECORD_BYTES_MAX = 4096;
 const NAME_END = 1;
 const VALUE_END = 2;
 const SPACE = 0x20;
@@ -63,6 +68,8 @@ export class RecordDispatcher {
   readonly waitedFor = new Map<string, Set<number>>();
   /** Queues that have got messages since `takeNews`. */
   #news: QueueState[] = [];
+  /** Place in the log of what the kernel has loaded. */
+  #windowFrom = -1;
   #tagsStart = -1;
   #tagsEnd = -1;
   #delayStart = -1;
@@ -98,7 +105,7 @@ export class RecordDispatcher {
 
   /** Dispatches up to `countMax` records below `readable`; returns how many. */
   dispatch(readable: number, countMax: number): number {
-    const { segments } = this.#options;
+    const { segments, kernel } = this.#options;
     const segmentBytes = segments.segmentBytes;
     const view = this.#view;
     let count = 0;
@@ -110,6 +117,14 @@ export class RecordDispatcher {
       const limit = Math.min(segmentBytes, readable - base);
       let at = this.#position - base;
       while (at < limit && count < countMax) {
+        const quickBytes =
+          kernel === null ? 0 : this.#scanQuickly(kernel, segment.bytes, base, at, limit);
+        if (kernel !== null && quickBytes > 0) {
+          this.#dispatchQuickly(kernel, quickBytes, segment.bytes, at, limit);
+          at += quickBytes;
+          count++;
+          continue;
+        }
         const kind = view.read(segment.bytes, at, limit, false);
         if (kind === RecordKind.MESSAGE) {
           this.#dispatchRecord();
@@ -131,6 +146,58 @@ export class RecordDispatcher {
       if (position >= range.from && position < range.to) return range.to;
     }
     throw new Error(`the log has no record at ${position}, below its readable end`);
+  }
+
+  /** Has the kernel read the record at `at` of a segment; its length, or 0 where it is not for the kernel. */
+  #scanQuickly(
+    kernel: DispatchKernel,
+    bytes: Buffer,
+    base: number,
+    at: number,
+    limit: number,
+  ): number {
+    if (limit - at < 4) return 0;
+    const recordBytes = readInt32(bytes, at);
+    if (recordBytes <= 0 || recordBytes > KERNEL_RECORD_BYTES_MAX) return 0;
+    const start = base + at - this.#windowFrom;
+    if (start >= 0 && start + recordBytes <= kernel.windowBytes) return kernel.scanRecord(start);
+    kernel.load(bytes, at, limit);
+    this.#windowFrom = base + at;
+    return kernel.scanRecord(0);
+  }
+
+  /** Derives what the kernel has found. */
+  #dispatchQuickly(
+    kernel: DispatchKernel,
+    recordBytes: number,
+    bytes: Buffer,
+    at: number,
+    limit: number,
+  ): void {
+    const { topics, index, statistics, onTimerRecord } = this.#options;
+    const { window, physicalOffset, storeTimestampMs, queueId } = kernel;
+    this.#lastTimestampMs = storeTimestampMs;
+    const topic = topics.topicOfRecord(window, kernel.topicStart, kernel.topicEnd);
+    statistics?.onPut(topic, recordBytes);
+    if (index !== null) {
+      if (kernel.hasUniqueKey)
+        index.put(kernel.uniqueKeyHash(topic.indexSeed), physicalOffset, storeTimestampMs);
+      const { keysStart } = kernel;
+      if (keysStart > 0) {
+        const { keysEnd } = kernel;
+        indexKeys(index, topic, window, keysStart, keysEnd, physicalOffset, storeTimestampMs);
+      }
+    }
+    const tagsLow = kernel.hasTags ? kernel.tagsHash : 0;
+    const queue = topics.queueOfRecord(topic, queueId);
+    queue.append(kernel.queueOffset, physicalOffset, recordBytes, tagsLow >> 31, tagsLow);
+    const waited = topic.waited[queueId];
+    if (waited !== undefined) this.markNews(waited);
+    if (onTimerRecord !== null && !topic.isTold) return;
+    // Who is told wants to see the record itself.
+    this.#view.read(bytes, at, limit, false);
+    if (onTimerRecord === null) this.#keepDestination(topic.topic);
+    else onTimerRecord(topic.topic, this.#view);
   }
 
   #dispatchRecord(): void {
@@ -198,7 +265,8 @@ export class RecordDispatcher {
           this.#tagsStart = valueStart;
           this.#tagsEnd = valueEnd;
         } else if (index !== null && nameIs(bytes, nameStart, keysName)) {
-          this.#indexKeys(index, topic, bytes, valueStart, valueEnd);
+          const { physicalOffset, storeTimestampMs } = view;
+          indexKeys(index, topic, bytes, valueStart, valueEnd, physicalOffset, storeTimestampMs);
         }
       } else if (nameBytes === 8) {
         if (index !== null && nameIs(bytes, nameStart, uniqueKeyName)) {
@@ -214,28 +282,26 @@ export class RecordDispatcher {
       }
     }
   }
+}
 
-  /** KEYS holds words between spaces, each a key of its own. */
-  #indexKeys(
-    index: IndexStore,
-    topic: TopicState,
-    bytes: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const view = this.#view;
-    let wordStart = start;
-    for (let at = start; at <= end; at++) {
-      if (at < end && bytes[at] !== SPACE) continue;
-      if (at > wordStart) {
-        index.put(
-          javaStringHash(bytes, wordStart, at, topic.indexSeed),
-          view.physicalOffset,
-          view.storeTimestampMs,
-        );
-      }
-      wordStart = at + 1;
+/** KEYS holds words between spaces, each a key of its own. */
+function indexKeys(
+  index: IndexStore,
+  topic: TopicState,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  physicalOffset: number,
+  storeTimestampMs: number,
+): void {
+  let wordStart = start;
+  for (let at = start; at <= end; at++) {
+    if (at < end && bytes[at] !== SPACE) continue;
+    if (at > wordStart) {
+      const hash = javaStringHash(bytes, wordStart, at, topic.indexSeed);
+      index.put(hash, physicalOffset, storeTimestampMs);
     }
+    wordStart = at + 1;
   }
 }
 

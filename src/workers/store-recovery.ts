@@ -195,6 +195,7 @@ function rebuild(
     statistics: null,
     onTimerRecord: null,
     segments,
+    kernel: null,
     topics: new TopicStates(consumeQueues, 0),
     index,
     delayLevels: new DelayLevels(options.messageDelayLevel),

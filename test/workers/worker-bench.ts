@@ -2,10 +2,9 @@
  * A request worker between rings, without a thread, with the kernel or without.
  */
 import { DelayLevels } from '../../src/broker/delay-level.ts';
+import { allocateKernelMemory, type KernelMemory } from '../../src/kernel/kernel-memory.ts';
 import {
-  allocateKernelMemory,
   KERNEL_STATE_BYTES,
-  type KernelMemory,
   SendKernel,
   type SendKernelOptions,
 } from '../../src/kernel/send-kernel.ts';
