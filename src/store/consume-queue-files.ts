@@ -146,11 +146,25 @@ export class ConsumeQueueFiles {
     const fileStart = position - (position % fileBytes);
     const bytes = Math.min(to - from, fileStart + fileBytes - position);
     const file = this.#fileAt(fileStart);
-    const isThere = fileStart >= this.start && fileStart < this.end && files.exists(file);
-    if (!isThere) this.#create(fileStart, file);
-    files.writeAt(descriptors.get(file), source, from, from + bytes, position - fileStart);
+    const isKnown = fileStart >= this.start && fileStart < this.end;
+    let descriptor = isKnown ? this.#descriptorOf(file) : -1;
+    if (descriptor < 0) {
+      this.#create(fileStart, file);
+      descriptor = descriptors.get(file);
+    }
+    files.writeAt(descriptor, source, from, from + bytes, position - fileStart);
     unsynced.add(file);
     return bytes;
+  }
+
+  /** -1 where the file is not there. */
+  #descriptorOf(file: string): number {
+    try {
+      return this.#context.descriptors.get(file);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return -1;
+    }
   }
 
   /** Removes files behind `position` and clears the rest of the one that holds it; the first file stays. */
