@@ -347,7 +347,8 @@ async function tellRoute(
   for (const { brokerName, brokerAddrs = {} } of route.brokerDatas ?? []) {
     for (const address of Object.values(brokerAddrs)) {
       const target = parseHostAndPort(address);
-      if (target?.port != null && (await canConnect(target.host, target.port)))
+      const port = target?.port ?? null;
+      if (target !== null && port !== null && (await canConnect(target.host, port)))
         report.ok(
           check,
           `the route of ${topic} (from ${nameServer}) leads to ${brokerName} at ${address}`,

@@ -105,7 +105,7 @@ function readConfiguration(
   report: Report,
   sources: Parameters<typeof examineConfiguration>[0],
 ): Configuration | null {
-  const where = sources.file === undefined ? 'flags, environment and defaults' : sources.file;
+  const where = sources.file ?? 'flags, environment and defaults';
   try {
     const { problems, ...configuration } = examineConfiguration(sources);
     for (const problem of problems)

@@ -39,7 +39,7 @@ export interface Peer {
   readonly tls: TlsClientOptions | null;
 }
 
-const ASK_TIMEOUT_MS = 3000;
+const ASK_TIMEOUT_MS = 5000;
 /** Who is asked is what is to be found out; certificates are looked at elsewhere. */
 const unchecked: TlsClientOptions = { rejectUnauthorized: false };
 
@@ -47,32 +47,42 @@ export function addressText(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Null where no connection can be made. `speaksTls`: TLS is tried first. */
+/** Null where no connection can be made. Asked plainly and by TLS at once: many ports take both, some only one. */
 export async function identifyPeer(
   address: string,
   access: Access,
-  speaksTls = false,
+  prefersTls = false,
 ): Promise<Peer | null> {
-  let isThere = false;
-  for (const tls of speaksTls ? [unchecked, null] : [null, unchecked]) {
-    const client = new RemotingClient({ address, credentials: access.credentials, tls });
-    try {
-      const found = await identify(client, tls);
-      if (found !== null) return found;
-      isThere = true;
-    } catch (error) {
-      if (
-        !/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|accept a connection/.test(
-          String(error),
-        )
-      )
-        isThere = true;
-    } finally {
-      client.close();
-    }
-    if (!isThere) return null;
-  }
+  const answers = await Promise.all([
+    attempt(address, access, null),
+    attempt(address, access, unchecked),
+  ]);
+  const [plain, secure] = answers;
+  const peers = (prefersTls ? [secure, plain] : [plain, secure]).filter(
+    (answer) => typeof answer === 'object',
+  );
+  if (peers.length > 0) return peers[0];
+  if (answers.every((answer) => answer === 'unreachable')) return null;
   return { kind: 'other', address, settings: new Map(), version: '', tls: null };
+}
+
+async function attempt(
+  address: string,
+  access: Access,
+  tls: TlsClientOptions | null,
+): Promise<Peer | 'unreachable' | 'silent'> {
+  const client = new RemotingClient({ address, credentials: access.credentials, tls });
+  try {
+    return (await identify(client, tls)) ?? 'silent';
+  } catch (error) {
+    const isUnreachable =
+      /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|accept a connection/.test(
+        String(error),
+      );
+    return isUnreachable ? 'unreachable' : 'silent';
+  } finally {
+    client.close();
+  }
 }
 
 /** Null for an answer that none of ours gives. @throws BrokerError REMOTING_FAILED */

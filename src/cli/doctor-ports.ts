@@ -183,7 +183,10 @@ async function describe(
   access: Access,
   speaksTls: boolean,
 ): Promise<string> {
-  const peer = await identifyPeer(addressText(host, port), access, speaksTls);
+  const [peer, page] = await Promise.all([
+    identifyPeer(addressText(host, port), access, speaksTls),
+    readPage({ host, port, isSecure: false }, '/'),
+  ]);
   if (peer === null) return 'something that takes no connections';
   const { kind, settings } = peer;
   const store = settings.get('storePathRootDir');
@@ -200,7 +203,6 @@ async function describe(
     case 'secured':
       return 'a broker or name server that wants signed requests (--credentials would tell which)';
     default: {
-      const page = await readPage({ host, port, isSecure: false }, '/');
       if (page === null) return 'something that does not speak remoting';
       return page.text.startsWith('Millrace ')
         ? 'the web port of another Millrace'

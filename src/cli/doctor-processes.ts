@@ -5,6 +5,7 @@
  * an answer too: null.
  */
 import fs from 'node:fs';
+import path from 'node:path';
 
 export interface ListeningPort {
   readonly address: string;
@@ -72,10 +73,12 @@ function socketOwners(): Map<string, number> {
   return owners;
 }
 
-/** `process 4711 (java)`. */
+/** `process 4711 (java)`; null is one of another user, or of another container. */
 export function processText(pid: number | null): string {
-  if (pid === null) return 'a process of another user';
-  return `process ${pid} (${readText(`/proc/${pid}/comm`)?.trim() ?? 'ended'})`;
+  if (pid === null) return 'a process that can not be seen from here';
+  // Node names its threads; the file that runs says more.
+  const program = path.basename(linkOf(`/proc/${pid}/exe`));
+  return `process ${pid} (${program === '' ? (readText(`/proc/${pid}/comm`)?.trim() ?? 'ended') : program})`;
 }
 
 export interface ProcessLimits {

@@ -70,9 +70,16 @@ export class Surgery {
     overrides: Partial<BrokerConfig> = {},
     wallClock?: WallClock,
   ): Promise<BrokerProcess> {
-    const settings = { threads: 'inline', storeKind: 'plain', ...overrides } as const;
     const store = overrides.storeDirectory ?? this.store;
-    const broker = await startTestBroker(store, { segmentBytes: 65_536, ...settings }, wallClock);
+    const settings: Partial<BrokerConfig> = {
+      threads: 'inline',
+      storeKind: 'plain',
+      segmentBytes: 65_536,
+      // A machine that stands still for a moment is no reason to refuse.
+      waitTimeMillsInSendQueue: 60_000,
+      ...overrides,
+    };
+    const broker = await startTestBroker(store, settings, wallClock);
     this.#brokers.push(broker);
     return broker;
   }

@@ -4,10 +4,13 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { startMillrace } from '../interop/millrace-process.ts';
 import { NO_PORTS, Surgery } from './doctor-harness.ts';
+
+// Each finding is a process or two.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let surgery: Surgery;
 beforeEach(() => {
@@ -61,10 +64,13 @@ describe('a store', () => {
   });
 
   test('of a broker that was killed says so, and that nothing is to be done', async () => {
+    const config = path.join(surgery.directory, 'broker.conf');
+    fs.writeFileSync(config, 'mappedFileSizeCommitLog=4194304\n');
     const millrace = await startMillrace({
       storeDirectory: surgery.store,
       brokerPort: 27_130,
       nameServerPort: 27_131,
+      arguments: ['--config', config],
     });
     const beside = await surgery.doctor(
       '--broker-port 27130 --name-server-port 27131 --web-port off',
