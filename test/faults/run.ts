@@ -11,6 +11,10 @@
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { attackCases } from './attack-cases.ts';
+import { clockCases } from './clock-cases.ts';
+import { offsetCases } from './offset-cases.ts';
+import { slowDiskCases } from './slow-disk-cases.ts';
+import { transactionCases } from './transaction-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
@@ -20,6 +24,10 @@ const cases: readonly FaultCase[] = [
   ...crashCases,
   ...failingCallCases,
   ...tornCases,
+  ...slowDiskCases,
+  ...clockCases,
+  ...offsetCases,
+  ...transactionCases,
   ...fuzzCases,
   ...attackCases,
 ];
