@@ -10,6 +10,7 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import { loadUws } from '../reactor/uws-listener.ts';
 import { posix } from '../store/posix.ts';
 import { processLimits, readText } from './doctor-processes.ts';
+import { FILES_OF_STORE } from './open-files.ts';
 import { bytesText, messageOf, type Report } from './doctor-report.ts';
 
 const TESTED_NODE_MAJOR = 24;
@@ -148,8 +149,6 @@ export function checkMemory(
   else report.ok('memory.available', `${available}${limit}; a broker needs about ${needed}`);
 }
 
-/** Consume queues, index, timers, segments of some GiB, listeners, the log: see the descriptor caches. */
-const FILES_OF_STORE = 512;
 /** Nobody who has set nothing wants a warning for the rest of connectionCountMax. A guess. */
 const USUAL_CONNECTIONS = 4096;
 

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { attackCases } from './attack-cases.ts';
 import { clockCases } from './clock-cases.ts';
+import { limitCases } from './limit-cases.ts';
 import { offsetCases } from './offset-cases.ts';
 import { slowDiskCases } from './slow-disk-cases.ts';
 import { transactionCases } from './transaction-cases.ts';
@@ -29,6 +30,7 @@ const cases: readonly FaultCase[] = [
   ...offsetCases,
   ...transactionCases,
   ...fuzzCases,
+  ...limitCases,
   ...attackCases,
 ];
 
