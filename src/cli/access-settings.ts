@@ -29,6 +29,15 @@ export function isControlled(config: BrokerConfig): boolean {
   return config.authenticationEnabled || config.aclEnable;
 }
 
+/** Whether the configuration itself says secrets. */
+export function hasSecrets(config: BrokerConfig): boolean {
+  return (
+    config.initAuthenticationUser !== null ||
+    config.innerClientAuthenticationCredentials !== null ||
+    config.tlsServerKeyPassword !== null
+  );
+}
+
 /** The gate of a broker; null where everybody may do everything. */
 export function gateOf(config: BrokerConfig, logger: Logger): AccessGate | null {
   const { innerClientAuthenticationCredentials: registrationCredentials, clusterName } = config;

@@ -44,6 +44,7 @@ import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
 import { accessSettingsOf, gateOf } from './access-settings.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
+import { connectionsWithin } from './open-files.ts';
 import { placementFor } from './placement.ts';
 import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
 import { outgoingTls, throughTls, tlsAcceptorOf } from './tls-settings.ts';
@@ -294,6 +295,12 @@ async function start(
     fail(new BrokerError('AGENT_DIED', `${what} ended with an error; the broker stops`, { cause }));
   };
 
+  const connectionCountMax = connectionsWithin(config.connectionCountMax);
+  if (connectionCountMax < config.connectionCountMax)
+    logger.info(
+      { connectionCountMax, configured: config.connectionCountMax },
+      'fewer connections are taken, so that the limit of open files leaves some for the store',
+    );
   const toControl = new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor'));
   const registration =
     config.nameServerAddresses.length === 0
@@ -343,7 +350,7 @@ async function start(
     logger,
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
-    connectionCountMax: config.connectionCountMax,
+    connectionCountMax,
     idleCloseMs: config.idleCloseMs,
     onTopicsChanged: (message) => {
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);

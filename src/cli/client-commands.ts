@@ -52,6 +52,11 @@ const clientCommands: readonly ClientCommand[] = [
     load: async () => (await import('./query-commands.ts')).addQueryCommands,
   },
   {
+    name: 'doctor',
+    description: 'say what is wrong with a broker and its store, and what to do',
+    load: async () => (await import('./doctor-command.ts')).addDoctorCommand,
+  },
+  {
     name: 'clock',
     description: 'the clock of a broker under test: advance',
     isHidden: true,

@@ -6,16 +6,15 @@
  */
 import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { defaultBrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { addClientCommands } from './client-commands.ts';
 import { ExitCode } from './command-errors.ts';
 import { endQuietlyWithoutReader } from './command-output.ts';
-import { isLoopback } from './access-settings.ts';
+import { hasSecrets, isLoopback } from './access-settings.ts';
 import { loadConfiguration, nameServerSecurity } from './configuration.ts';
-import { environmentName, settingKeys } from './configuration-keys.ts';
 import type { LogOptions } from './pino-logger.ts';
+import { settingsHelp, sourcesOf, withSettings } from './setting-options.ts';
 
 interface Running {
   ready: object;
@@ -44,6 +43,7 @@ Examples:
   millrace group progress stock --watch
   millrace offset reset stock orders --to first
   millrace query key orders order-42 --json
+  millrace doctor --config broker.conf            what is wrong, and what to do
   source <(millrace completion bash)
 
 Client commands ask --servers (MILLRACE_SERVERS), 127.0.0.1:9876 unless said, and take --json.
@@ -63,20 +63,10 @@ export async function runCommand(): Promise<void> {
     .addHelpText('after', programExamples)
     .showHelpAfterError('(--help tells how it is called)')
     .exitOverride();
-  const start = withLogOptions(program.command('start'))
+  withSettings(withLogOptions(program.command('start')))
     .description('run a broker, with a name server beside it')
-    .option('--config <FILE>', 'read settings from a broker.conf')
-    .option('--no-name-server', 'run no name server in this process')
-    .option('--allow-public', 'let other machines reach a broker without access control')
-    .addHelpText('after', `\n${settingsHelp()}\n${examples}`);
-  for (const setting of settingKeys) {
-    if (setting.flag !== undefined)
-      start.option(
-        `--${setting.flag} <${setting.value ?? 'VALUE'}>`,
-        `${setting.help} [${environmentName(setting)}]`,
-      );
-  }
-  start.action(async (options: Record<string, unknown>) => startBroker(options));
+    .addHelpText('after', `\n${settingsHelp()}\n${examples}`)
+    .action(async (options: Record<string, unknown>) => startBroker(options));
   program
     .command('init')
     .description('make the configuration of a broker with users and TLS')
@@ -128,24 +118,6 @@ export async function runCommand(): Promise<void> {
   }
 }
 
-/** Every setting with its variable, its key in a broker.conf, and what it is where nothing is said. */
-function settingsHelp(): string {
-  const defaults = defaultBrokerConfig();
-  const lines = settingKeys.map((setting) => {
-    const [fileKey] = setting.names;
-    const names = `  ${environmentName(setting).padEnd(41)} ${fileKey.padEnd(32)}`;
-    const value = defaults[setting.key];
-    const isSaid = value !== null && !(Array.isArray(value) && value.length === 0);
-    const unit = setting.key === 'idleCloseMs' ? Number(value) / 1000 : (value as string | number);
-    return `${names} ${setting.help}${isSaid ? ` (${String(unit)})` : ''}`;
-  });
-  return [
-    'Settings, by environment variable and key of a broker.conf (default):',
-    ...lines,
-    '  MILLRACE_CONFIG                           the file of --config',
-  ].join('\n');
-}
-
 function withLogOptions(command: Command): Command {
   return command
     .addOption(
@@ -163,22 +135,16 @@ function withLogOptions(command: Command): Command {
 }
 
 async function startBroker(options: Record<string, unknown>): Promise<void> {
-  const flags: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    flags[name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)] = value;
-  }
-  if (options['nameServer'] === false) flags['no-name-server'] = true;
-  const file = (options['config'] as string | undefined) ?? process.env['MILLRACE_CONFIG'];
-  const { config, ignoredKeys } = loadConfiguration({ flags, environment: process.env, file });
+  const sources = sourcesOf(options);
+  const { config, ignoredKeys } = loadConfiguration(sources);
   const [logger, { startBrokerProcess }] = await Promise.all([
     loggerFor(options),
     import('./broker-process.ts'),
   ]);
   if (ignoredKeys.length > 0)
     logger.warn({ keys: ignoredKeys }, 'these keys of broker.conf have no effect here');
-  const hasSecret =
-    config.initAuthenticationUser !== null || config.innerClientAuthenticationCredentials !== null;
-  if (file !== undefined && hasSecret && (fs.statSync(file).mode & 0o077) !== 0)
+  const { file } = sources;
+  if (file !== undefined && hasSecrets(config) && (fs.statSync(file).mode & 0o077) !== 0)
     logger.warn({ file }, 'others can read this file, which may hold secrets: chmod 600');
   await run(logger, await startBrokerProcess(config, logger));
 }

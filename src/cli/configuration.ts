@@ -45,6 +45,23 @@ const otherVariables: ReadonlySet<string> = new Set([
 
 /** @throws BrokerError CONFIG_INVALID with all problems, a line each */
 export function loadConfiguration(sources: ConfigurationSources): Configuration {
+  const { problems, ...configuration } = examineConfiguration(sources);
+  if (problems.length > 0) {
+    throw new BrokerError(
+      'CONFIG_INVALID',
+      `the configuration can not be used:\n  ${problems.join('\n  ')}`,
+    );
+  }
+  return configuration;
+}
+
+/**
+ * All that can be understood, defaults for the rest, and what is wrong, a line each.
+ * @throws BrokerError CONFIG_INVALID where the file can not be read
+ */
+export function examineConfiguration(
+  sources: ConfigurationSources,
+): Configuration & { problems: string[] } {
   const values = new Map<keyof BrokerConfig, unknown>();
   const problems: string[] = [];
   const take = (setting: SettingKey, text: string, where: string): void => {
@@ -66,13 +83,8 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
   const config: BrokerConfig = { ...defaultBrokerConfig(), ...Object.fromEntries(values) };
   problems.push(...contradictions(config));
   problems.push(...storeElsewhere(sources.file ?? '', ignored, config));
-  if (problems.length > 0) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `the configuration can not be used:\n  ${problems.join('\n  ')}`,
-    );
-  }
-  return { config, ignoredKeys: [...new Set(ignored.map((property) => property.name))] };
+  const ignoredKeys = [...new Set(ignored.map((property) => property.name))];
+  return { config, ignoredKeys, problems };
 }
 
 /**

@@ -25,6 +25,7 @@ import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { nameServerGate } from './access-settings.ts';
 import { openListener } from './listeners.ts';
+import { connectionsWithin } from './open-files.ts';
 import { throughTls, type TlsConfig, tlsAcceptorOf } from './tls-settings.ts';
 
 const RING_BYTES = 1024 * 1024;
@@ -105,7 +106,7 @@ export async function startNameServerProcess(
     logger,
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
-    connectionCountMax: 100_000,
+    connectionCountMax: connectionsWithin(100_000),
     idleCloseMs: IDLE_CLOSE_MS,
     onTopicsChanged: () => {},
     gate: nameServerGate(options.credentials ?? null, logger),

@@ -193,6 +193,14 @@ export class AnswerEncoder {
     return end;
   }
 
+  /** Writes in its place that the same is to be pulled again, which is short of any answer with messages. */
+  writeRetry(target: Buffer, start: number, answer: PullAnswer, beginOffset: number): number {
+    answer.code = ResponseCode.PULL_RETRY_IMMEDIATELY;
+    answer.nextBeginOffset = beginOffset;
+    answer.bodyBytes = 0;
+    return this.writePull(target, start, answer);
+  }
+
   #writeJsonSend(target: Buffer, start: number, answer: SendAnswer, hasHeader: boolean): number {
     let at = put(target, start, jsonOpen);
     at = putNumber(target, at, answer.code);

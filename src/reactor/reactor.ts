@@ -474,9 +474,14 @@ export class Reactor implements Agent {
       const segments = this.#options.segments as CommitLogSegments;
       const segment = segments.segmentAt(physicalOffset);
       if (segment === null) {
-        // Deleted between the answer and here: retention waits longer than that, so the peer was very slow.
-        this.end(connection, 'expired-data');
-        return;
+        if (physicalOffset >= (this.#options.positions?.load(PositionSlot.MINIMUM) ?? 0)) {
+          this.end(connection, 'expired-data');
+          return;
+        }
+        // Retention came between the answer and here: the next pull is told where the queue begins.
+        const beginOffset = float64[(offset + pullAnswerMessage.beginOffset) >> 3];
+        at = this.#options.encoder.writeRetry(connection.output, start, answer, beginOffset);
+        break;
       }
       const from = physicalOffset % segments.segmentBytes;
       segment.bytes.copy(connection.output, at, from, from + bytes);

@@ -322,11 +322,14 @@ export class ConsumeQueue {
     const isWhole = this.minOffset === this.maxOffset || this.#lastPhysical() < endPhysicalOffset;
     const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
     if (isWhole && (!isAbnormal || filesBytes === 0)) return;
-    const end = isWhole
-      ? this.maxOffset
-      : this.#search((physicalOffset) => physicalOffset < endPhysicalOffset);
+    const end = isWhole ? this.maxOffset : this.offsetAbove(endPhysicalOffset);
     this.#stored.cutAt(end * UNIT_BYTES, end < this.maxOffset);
     this.#setEnd(end);
+  }
+
+  /** The first offset whose record is not below a place in the log. */
+  offsetAbove(minimum: number): number {
+    return this.#search((physicalOffset) => physicalOffset < minimum);
   }
 
   /** Raises `minOffset` past records that retention took, and deletes files wholly below; the last file stays. */
@@ -335,8 +338,7 @@ export class ConsumeQueue {
     if (minOffset < maxOffset) {
       if (this.#lastPhysical() < minimumPhysicalOffset) this.minOffset = maxOffset;
       else if (this.#firstPhysical() >= minimumPhysicalOffset) return;
-      else
-        this.minOffset = this.#search((physicalOffset) => physicalOffset < minimumPhysicalOffset);
+      else this.minOffset = this.offsetAbove(minimumPhysicalOffset);
       this.#row[this.#at + FIRST_PHYSICAL] = -1;
     }
     const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];

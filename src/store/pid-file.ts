@@ -29,6 +29,12 @@ export function takePidFile(file: string): boolean {
   }
 }
 
+/** The living process that a file names; undefined where there is none. */
+export function holderOf(file: string): number | undefined {
+  const identity = readIfThere(file);
+  return identity !== undefined && isAlive(identity) ? Number(identity.split(' ')[0]) : undefined;
+}
+
 function linkOver(own: string, file: string): boolean {
   if (tryLink(own, file)) return true;
   const holder = readIfThere(file);

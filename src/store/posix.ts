@@ -29,6 +29,11 @@ export interface Posix {
    * when this descriptor is closed or the process ends, however it ends.
    */
   tryLock(descriptor: number): boolean;
+  /**
+   * Who holds such a lock: a process where a lock of a process stands in the way (Java's FileLock), -1 for one of
+   * an open file, null for nobody. Takes nothing.
+   */
+  lockHolder(descriptor: number): number | null;
   /** Syncs the whole file system of an open file; returns 0 or an errno, ENOSYS where there is no such call. */
   syncFileSystem(descriptor: number): number;
   errorName(errno: number): string;
@@ -44,7 +49,9 @@ const MAP_SHARED = 1;
 const MS_SYNC = 4;
 /** Belongs to the open file, not to the process as F_SETLK does, which any close of the file would end. */
 const F_OFD_SETLK = 37;
+const F_OFD_GETLK = 36;
 const F_WRLCK = 1;
+const F_UNLCK = 2;
 const PAGE_BYTES = 4096;
 
 let loaded: Posix | null = null;
@@ -101,6 +108,12 @@ function load(): Posix {
       const lock = Buffer.alloc(32);
       lock.writeInt16LE(F_WRLCK, 0);
       return fcntl(descriptor, F_OFD_SETLK, lock) === 0;
+    },
+    lockHolder(descriptor) {
+      const lock = Buffer.alloc(32);
+      lock.writeInt16LE(F_WRLCK, 0);
+      if (fcntl(descriptor, F_OFD_GETLK, lock) !== 0) return null;
+      return lock.readInt16LE(0) === F_UNLCK ? null : lock.readInt32LE(24);
     },
     syncFileSystem(descriptor) {
       if (syncfs === null) return koffi.os.errno.ENOSYS;

@@ -454,6 +454,7 @@ export class AgentFactory {
       pulls: new PullService({
         topics,
         segments: this.segments,
+        positions: this.positions,
         toReactor,
         longPollingEnable: settings.longPollingEnable,
         enablePropertyFilter: settings.control.enablePropertyFilter,

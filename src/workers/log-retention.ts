@@ -5,6 +5,9 @@
  * and deletes segments. Readers on other threads may still have a deleted file open; they let go of
  * it when they see the new start.
  *
+ * A clock that jumps forward, or a machine that has slept, makes all messages old at once. For a day after such a
+ * jump nothing is deleted for its age: somebody may have meant another year. A disk that is too full still is a reason.
+ *
  * Where the clock is moved by hand, retention is run whenever it has moved, and says when it wants to be
  * run next (`nextWallDeadlineMs`): when the oldest segment has expired, at the next hour of deleteWhen.
  */
@@ -28,6 +31,10 @@ export interface LogRetentionOptions {
 }
 
 const DELETE_INTERVAL_MS = 10_000;
+/** The wall clock may go ahead of the monotonic one by so much between two looks, which are a second apart. */
+const JUMP_MS_MIN = 3_600_000;
+/** Time in which somebody sees the warning and sets the clock right. A guess. */
+const JUMP_PAUSE_MS = 86_400_000;
 
 export class LogRetention {
   readonly #options: LogRetentionOptions;
@@ -36,6 +43,10 @@ export class LogRetention {
   /** Where the clock is moved: when it was, and what had been copied, at the last run. */
   #lastWallMs = -1;
   #lastMoved = -1;
+  /** At the last run, by the monotonic clock. */
+  #lastMs = -1;
+  /** By the monotonic clock: until then ages are not believed. */
+  #distrustUntilMs = 0;
   #lastRule: RetentionPlan['rule'] = 'none';
 
   constructor(options: LogRetentionOptions) {
@@ -86,6 +97,7 @@ export class LogRetention {
     const appended = positions.load(PositionSlot.APPENDED);
     const activeBase = appended - (appended % segments.segmentBytes);
     const mayDelete = nowMs >= this.#nextDeleteMs || this.isDue;
+    this.#watchClock(nowMs, wallMs);
     this.#lastWallMs = wallMs;
     this.#lastMoved = positions.load(PositionSlot.MOVED);
     const plan = planRetention(
@@ -96,13 +108,30 @@ export class LogRetention {
         activeBase,
         ...files.space(directory),
       },
-      policy,
+      nowMs < this.#distrustUntilMs ? { ...policy, fileReservedTimeMs: Infinity } : policy,
     );
     this.#publishFullness(plan);
     if (!mayDelete) return;
     this.#nextDeleteMs = nowMs + DELETE_INTERVAL_MS;
     this.#announce(plan);
     if (plan.deleteBases.length > 0) this.#delete(plan.deleteBases);
+  }
+
+  /** Notices that the wall clock went on by far more than time did, or came back. */
+  #watchClock(nowMs: number, wallMs: number): void {
+    const { isClockMoved, logger } = this.#options;
+    const isFirst = this.#lastMs < 0;
+    const jumpMs = wallMs - this.#lastWallMs - (nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
+    if (isFirst || isClockMoved || Math.abs(jumpMs) < JUMP_MS_MIN) return;
+    this.#distrustUntilMs = jumpMs > 0 ? nowMs + JUMP_PAUSE_MS : 0;
+    const seconds = Math.round(jumpMs / 1000);
+    if (jumpMs > 0)
+      logger.warn(
+        { seconds },
+        'the clock jumped forward: no messages are deleted for their age until a day has passed, or it goes back',
+      );
+    else logger.warn({ seconds }, 'the clock jumped back');
   }
 
   #listSegments(): { base: number; modifiedMs: number }[] {

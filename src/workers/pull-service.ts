@@ -34,6 +34,7 @@ import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import type { ReactorProxy } from './reactor-proxy.ts';
 import { pendingReset, takeReset } from './offset-resets.ts';
@@ -50,6 +51,7 @@ import type {
 export interface PullServiceOptions {
   topics: TopicStates;
   segments: CommitLogSegments;
+  positions: StorePositions;
   toReactor: ReactorProxy;
   commits: PullCommits;
   statistics: BrokerStatistics;
@@ -115,7 +117,8 @@ export class PullService {
   #rangeCount = 0;
   #bodyBytes = 0;
   #messageCount = 0;
-  // Outcome of the last read.
+  // Outcome of the last read, and where it began.
+  #begin = 0;
   #code = 0;
   #next = 0;
   #min = 0;
@@ -395,6 +398,7 @@ export class PullService {
     this.#messageCount = 0;
     this.#min = queue?.minOffset ?? 0;
     this.#max = queue?.maxOffset ?? 0;
+    this.#begin = offset;
     if (queue === undefined || this.#max === 0) {
       this.#code = offset === 0 ? ResponseCode.PULL_NOT_FOUND : ResponseCode.PULL_OFFSET_MOVED;
       this.#next = 0;
@@ -430,6 +434,7 @@ export class PullService {
     );
     const ranges = this.#ranges;
     const segmentBytes = this.#options.segments.segmentBytes;
+    const minimum = this.#options.positions.load(PositionSlot.MINIMUM);
     let messageCount = 0;
     let rangeEnd = -1;
     let index = 0;
@@ -438,9 +443,16 @@ export class PullService {
       const bytes = units.bytes[index];
       // A unit that stands for no message.
       if (bytes === 0) continue;
-      if (sql !== null && !this.#matchesSql(sql, units.physicalOffset[index], bytes)) continue;
-      if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
       const physicalOffset = units.physicalOffset[index];
+      if (physicalOffset < minimum) {
+        // Retention has taken it, and the queue follows once its round of writing is over.
+        this.#code = ResponseCode.PULL_OFFSET_MOVED;
+        this.#min = queue.offsetAbove(minimum);
+        this.#next = this.#min;
+        return;
+      }
+      if (sql !== null && !this.#matchesSql(sql, physicalOffset, bytes)) continue;
+      if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
       if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
         ranges[this.#rangeCount * 2 - 1] = ranges[this.#rangeCount * 2 - 1] + bytes;
       } else {
@@ -488,6 +500,7 @@ export class PullService {
     float64[(offset + pullAnswerMessage.nextBeginOffset) >> 3] = this.#next;
     float64[(offset + pullAnswerMessage.minOffset) >> 3] = this.#min;
     float64[(offset + pullAnswerMessage.maxOffset) >> 3] = this.#max;
+    float64[(offset + pullAnswerMessage.beginOffset) >> 3] = this.#begin;
     int32[(offset + pullAnswerMessage.rangeCount) >> 2] = this.#rangeCount;
     int32[(offset + pullAnswerMessage.bodyBytes) >> 2] = this.#bodyBytes;
     const rangesAt = (offset + pullAnswerMessage.totalBytes) >> 3;

@@ -132,10 +132,12 @@ export const pullAnswerMessage = layout(
     nextBeginOffset: 'f64',
     minOffset: 'f64',
     maxOffset: 'f64',
+    /** Where the read began: what is pulled again where the log has lost its beginning meanwhile. */
+    beginOffset: 'f64',
     rangeCount: 'i32',
     bodyBytes: 'i32',
   },
-  48,
+  56,
 );
 /** A stretch of whole records within one segment. */
 export const logRange = layout({ physicalOffset: 'f64', bytes: 'f64' }, 16);

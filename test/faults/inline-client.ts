@@ -24,6 +24,8 @@ export class InlineClient implements Peer {
   bytesWritten = 0;
   /** Why the broker ended the connection; null while it is open. */
   closed: CloseReason | 'ended' | null = null;
+  /** What the broker has asked so far, by code. */
+  readonly requestCounts = new Map<number, number>();
   readonly #reactor: Reactor;
   readonly #connection: Connection;
   readonly #waiting = new Map<number, OnAnswer>();
@@ -78,7 +80,10 @@ export class InlineClient implements Peer {
       const frame = decodeFrame(input.subarray(4, 4 + frameBytes));
       input = input.subarray(4 + frameBytes);
       count++;
-      if ((frame.flag & 1) === 0) continue;
+      if ((frame.flag & 1) === 0) {
+        this.requestCounts.set(frame.code, (this.requestCounts.get(frame.code) ?? 0) + 1);
+        continue;
+      }
       const onAnswer = this.#waiting.get(frame.opaque);
       this.#waiting.delete(frame.opaque);
       onAnswer?.(frame);

@@ -11,6 +11,11 @@
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { attackCases } from './attack-cases.ts';
+import { clockCases } from './clock-cases.ts';
+import { limitCases } from './limit-cases.ts';
+import { offsetCases } from './offset-cases.ts';
+import { slowDiskCases } from './slow-disk-cases.ts';
+import { transactionCases } from './transaction-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
@@ -20,7 +25,12 @@ const cases: readonly FaultCase[] = [
   ...crashCases,
   ...failingCallCases,
   ...tornCases,
+  ...slowDiskCases,
+  ...clockCases,
+  ...offsetCases,
+  ...transactionCases,
   ...fuzzCases,
+  ...limitCases,
   ...attackCases,
 ];
 

@@ -30,6 +30,7 @@ import {
 } from './broker-settings.ts';
 import type { ClientProgram } from './client-program.ts';
 import { browserPage } from './browser-page.ts';
+import { doctorBesideApache } from './doctor.ts';
 import { fullDisk } from './full-disk.ts';
 import { goClient } from './go-client.ts';
 import { java49Client } from './java-client-4.9.ts';
@@ -503,6 +504,11 @@ async function main(): Promise<void> {
       console.log(`        ${await fullDisk({ directory, port: KILL_PORT, by })}`);
     });
   }
+
+  await scenario('doctor beside Apache', async (directory) => {
+    const ports = { brokerPort: BROKER_PORT, nameServerPort: NAME_SERVER_PORT };
+    console.log(`        ${await doctorBesideApache({ directory, ...ports })}`);
+  });
 
   await scenario('store written by Millrace, served by Apache', async (directory) => {
     await startServer(directory, smallSegments(directory));

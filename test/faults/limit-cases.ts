@@ -1,0 +1,252 @@
+/**
+ * What a real process does at the limits of its machine: no more open files, a full disk, one that turns read-only, and
+ * one that hangs. Those of disks need root and mounts of their own; where there can be none they say so.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fullDisk } from '../interop/full-disk.ts';
+import { type Millrace, startMillrace } from '../interop/millrace-process.ts';
+import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
+import { readRecords } from '../workers/test-broker.ts';
+import type { CaseContext, FaultCase } from './case.ts';
+import { check } from './inline-session.ts';
+import { LoopDisk } from './loop-disk.ts';
+
+const MIB = 1024 * 1024;
+const OK = 0;
+const BUSY = 2;
+const FLUSH_TIMEOUT = 10;
+const ANSWER_MS_MAX = 20_000;
+
+async function inFolder(run: (root: string) => Promise<string>): Promise<string> {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-limits-'));
+  try {
+    return await run(root);
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+}
+
+/** Runs with a disk of its own, or says why not. */
+function onDisk(
+  mib: number,
+  run: (disk: LoopDisk, root: string) => Promise<string>,
+): Promise<string> {
+  const refusal = LoopDisk.refusal();
+  if (refusal !== null) return Promise.resolve(`NOT RUN, this machine mounts nothing: ${refusal}`);
+  return inFolder(async (root) => {
+    const disk = LoopDisk.mount(root, mib);
+    try {
+      return await run(disk, root);
+    } finally {
+      disk.unmount();
+    }
+  });
+}
+
+/** A store on the disk, whose log is elsewhere. */
+function storeOn(disk: LoopDisk, root: string): string {
+  const link = path.join(root, 'store');
+  fs.symlinkSync(disk.directory, link);
+  return link;
+}
+
+function start(
+  root: string,
+  storeDirectory: string,
+  brokerPort: number,
+  options: { flush?: 'sync'; prefix?: string[] } = {},
+): Promise<Millrace> {
+  const config = path.join(root, 'broker.conf');
+  // A machine that stands still for a moment is no fault of the broker.
+  fs.writeFileSync(config, `mappedFileSizeCommitLog=${4 * MIB}\nwaitTimeMillsInSendQueue=2000\n`);
+  return startMillrace({
+    storeDirectory,
+    brokerPort,
+    nameServerPort: brokerPort + 1,
+    arguments: ['--config', config, '--flush', options.flush ?? 'async'],
+    ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+  });
+}
+
+/** Code of the answer to a send; null where none came in time, or the connection was closed. */
+function send(client: RawClient, body: string, topic = 'T'): Promise<number | null> {
+  const answer = client.request(sendRequest({ topic, body })).then(({ code }) => code);
+  const none = client.closed.then(() => null);
+  return Promise.race([answer, none, pause(ANSWER_MS_MAX, null, { ref: false })]);
+}
+
+/** Bodies of all that can be read. */
+async function readAll(port: number): Promise<Set<string>> {
+  const client = await RawClient.connect(port);
+  await client.request(heartbeatRequest('reader', 'g', 'T'));
+  const bodies = new Set<string>();
+  for (let offset = 0; ;) {
+    const answer = await client.request(pullRequest('g', 'T', 0, offset));
+    const next = Number(answer.extFields.get('nextBeginOffset'));
+    if (answer.code === 0) for (const { body } of readRecords(answer.body)) bodies.add(body);
+    else if (next <= offset) break;
+    offset = next;
+  }
+  client.close();
+  return bodies;
+}
+
+const OPEN_FILES_MAX = 700;
+
+/** More connections than the process may have files: others are served on, and the store gets its files. */
+const openFiles = ({ isLong, progress }: CaseContext): Promise<string> =>
+  inFolder(async (root) => {
+    const port = 27_310;
+    const prefix = ['prlimit', `--nofile=${OPEN_FILES_MAX}:${OPEN_FILES_MAX}`];
+    const millrace = await start(root, path.join(root, 'store'), port, { prefix });
+    const sockets: net.Socket[] = [];
+    try {
+      const client = await RawClient.connect(port);
+      check((await send(client, 'before')) === OK, 'a send before is refused');
+      const rounds = isLong ? 20 : 2;
+      let files = 0;
+      for (let round = 0; round < rounds; round++) {
+        progress(`round ${round} of ${rounds}`);
+        for (let count = 0; count < 2 * OPEN_FILES_MAX; count++)
+          sockets.push(net.connect(port, '127.0.0.1').on('error', () => {}));
+        await pause(1000);
+        // New topics have new files, and so have new segments.
+        for (let topic = 0; topic < 100; topic++, files++) {
+          const code = await send(client, 'x'.repeat(100_000), `T${round}-${topic}`);
+          check(
+            code === OK,
+            `a send while there are too many connections is answered ${String(code)}`,
+          );
+        }
+        await pause(2000);
+        for (const socket of sockets.splice(0)) socket.destroy();
+        await pause(500);
+        const late = await RawClient.connect(port);
+        check((await send(late, 'after')) === OK, 'a new client is not served once there is room');
+        late.close();
+      }
+      client.close();
+      return `${rounds} x ${2 * OPEN_FILES_MAX} connections with ${OPEN_FILES_MAX} open files allowed, ${files} topics made meanwhile`;
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await millrace.stop();
+    }
+  });
+
+/** Messages fill a disk of their own, and then others do. */
+const realFullDisk = async ({ isLong }: CaseContext): Promise<string> => {
+  const refusal = LoopDisk.refusal();
+  if (refusal !== null) return `NOT RUN, this machine mounts nothing: ${refusal}`;
+  const said: string[] = [];
+  for (const by of isLong ? (['messages', 'others'] as const) : (['others'] as const))
+    said.push(await inFolder((directory) => fullDisk({ directory, port: 27_330, by })));
+  return said.join('; ');
+};
+
+/** An error of the device makes the file system read-only: the broker ends, and says why, or goes on with what it has. */
+const readOnly = (): Promise<string> =>
+  onDisk(96, async (disk, root) => {
+    const port = 27_350;
+    const store = storeOn(disk, root);
+    const first = await start(root, store, port, { flush: 'sync' });
+    const client = await RawClient.connect(port);
+    const acknowledged: string[] = [];
+    const sendNext = async (): Promise<number | null> => {
+      const body = `m${acknowledged.length}`;
+      const code = await send(client, body);
+      if (code === OK) acknowledged.push(body);
+      return code;
+    };
+    for (let count = 0; count < 200; count++) check((await sendNext()) === OK, 'a send is refused');
+    disk.failReadOnly();
+    const codes: (number | null)[] = [];
+    for (let count = 0; count < 20 && codes.at(-1) !== null; count++) codes.push(await sendNext());
+    client.close();
+    await first.kill();
+    const log = fs.readFileSync(first.logFile, 'utf8');
+    const why = /"msg":"([^"]*(?:EROFS|EIO)[^"]*)"/.exec(log)?.[1];
+    check(why !== undefined, 'the log does not say that the disk can not be written');
+    disk.repair();
+    const second = await start(root, store, port, { flush: 'sync' });
+    try {
+      const found = await readAll(port);
+      const lost = acknowledged.filter((body) => !found.has(body));
+      check(
+        lost.length === 0,
+        `${lost.length} of ${acknowledged.length} acknowledged messages are lost`,
+      );
+    } finally {
+      await second.stop();
+    }
+    return `${acknowledged.length} acknowledged before and after a remount to read only, 0 lost; sends were answered ${[...new Set(codes)].join(', ')} (null: the broker ended)`;
+  });
+
+/** Nothing gets to the disk for a while. Writes to memory go on, as long as nobody has to wait for the disk below. */
+const hanging = ({ isLong, progress }: CaseContext): Promise<string> =>
+  onDisk(256, async (below, root) => {
+    const disk = LoopDisk.mount(below.directory, 96);
+    const port = 27_370;
+    const said: string[] = [];
+    try {
+      const store = storeOn(disk, root);
+      const millrace = await start(root, store, port, { flush: 'sync' });
+      const client = await RawClient.connect(port);
+      const acknowledged: string[] = [];
+      let count = 0;
+      const sendNext = async (codes: Map<number | null, number>): Promise<void> => {
+        const body = `m${count++}`;
+        const code = await send(client, body);
+        if (code === OK) acknowledged.push(body);
+        codes.set(code, (codes.get(code) ?? 0) + 1);
+      };
+      for (const seconds of isLong ? [1, 10, 30, 1, 10] : [1, 8]) {
+        progress(`${seconds} s`);
+        await sendNext(new Map());
+        below.freeze();
+        const codes = new Map<number | null, number>();
+        const sending: Promise<void>[] = [];
+        const endMs = performance.now() + seconds * 1000;
+        while (performance.now() < endMs) {
+          sending.push(sendNext(codes));
+          await pause(50);
+        }
+        below.thaw();
+        await Promise.all(sending);
+        const known: ReadonlySet<number | null> = new Set([OK, BUSY, FLUSH_TIMEOUT]);
+        const text = [...codes].map(([code, many]) => `${many} x ${String(code)}`).join(', ');
+        check(
+          [...codes.keys()].every((code) => known.has(code)),
+          `sends are answered ${text}`,
+        );
+        const after = new Map<number | null, number>();
+        for (let tries = 0; tries < 20 && (after.get(OK) ?? 0) < 5; tries++) await sendNext(after);
+        check((after.get(OK) ?? 0) === 5, 'no sends are taken once the disk is there again');
+        said.push(`${seconds} s: ${text}`);
+      }
+      client.close();
+      await millrace.kill();
+      const second = await start(root, store, port, { flush: 'sync' });
+      const found = await readAll(port);
+      await second.stop();
+      const lost = acknowledged.filter((body) => !found.has(body));
+      check(
+        lost.length === 0,
+        `${lost.length} of ${acknowledged.length} acknowledged messages are lost`,
+      );
+      said.push(`${acknowledged.length} acknowledged, 0 lost`);
+    } finally {
+      disk.unmount();
+    }
+    return `answers while the disk hangs for ${said.join('; ')}`;
+  });
+
+export const limitCases: readonly FaultCase[] = [
+  { name: 'open-files', covers: '22', run: openFiles },
+  { name: 'real-full-disk', covers: '22', run: realFullDisk },
+  { name: 'read-only-disk', covers: '22', run: readOnly },
+  { name: 'hanging-disk', covers: '24', run: hanging },
+];
