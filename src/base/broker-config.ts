@@ -80,6 +80,8 @@ export interface BrokerConfig {
   /** forceVerifyPropCRC */
   readonly verifiesPropertyCrc: boolean;
   readonly connectionCountMax: number;
+  /** Bytes of answers that all peers together may leave untaken. */
+  readonly waitingAnswerBytesMax: number;
   /** serverChannelMaxIdleTimeSeconds */
   readonly idleCloseMs: number;
   /** waitTimeMillsInSendQueue */
@@ -170,6 +172,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     appendsPropertyCrc: false,
     verifiesPropertyCrc: false,
     connectionCountMax: 100_000,
+    waitingAnswerBytesMax: 256 * 1024 * 1024,
     idleCloseMs: 120_000,
     waitTimeMillsInSendQueue: 200,
     authenticationEnabled: false,

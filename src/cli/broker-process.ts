@@ -344,6 +344,7 @@ async function start(
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax: config.connectionCountMax,
+    waitingAnswerBytesMax: config.waitingAnswerBytesMax,
     idleCloseMs: config.idleCloseMs,
     onTopicsChanged: (message) => {
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);

@@ -342,6 +342,12 @@ export const settingKeys: readonly SettingKey[] = [
     help: 'connections at once',
   },
   {
+    key: 'waitingAnswerBytesMax',
+    names: ['waitingAnswerBytesMax'],
+    kind: integer('bytes, 1048576 to 68719476736', { minimum: 1_048_576, maximum: 2 ** 36 }),
+    help: 'answers that all clients together may leave untaken',
+  },
+  {
     key: 'idleCloseMs',
     variable: 'idle-close-seconds',
     names: ['serverChannelMaxIdleTimeSeconds'],

@@ -156,6 +156,7 @@ export class MetricsScraper {
     add('millrace_connections_refused_total', counts.refused);
     for (const [reason, count] of counts.closed)
       add('millrace_connections_closed_total', count, { reason });
+    add('millrace_answers_waiting_bytes', reactor.backlog.bytes);
     add('millrace_web_refused_total', webRefusedCount());
     add('millrace_network_received_bytes_total', counts.bytesIn);
     add('millrace_network_sent_bytes_total', counts.bytesOut);

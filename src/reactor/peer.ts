@@ -15,6 +15,7 @@ export type CloseReason =
   | 'idle'
   | 'late-frame'
   | 'not-reading'
+  | 'answer-memory'
   | 'expired-data'
   | 'input-overflow'
   | 'text-message'

@@ -27,6 +27,8 @@ export interface ReactorOptions {
   schedule: () => void;
   nowMs: () => number;
   connectionCountMax: number;
+  /** Bytes of answers that all peers together may leave untaken. */
+  waitingAnswerBytesMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
   /** Whom requests must come from; null where access control is off. */

@@ -25,7 +25,7 @@ class TcpPeer implements Peer {
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten;
+    return takenBytes(this.#socket);
   }
 
   write(bytes: Buffer, onWritten: () => void): void {
@@ -47,6 +47,15 @@ class TcpPeer implements Peer {
   destroy(_reason: CloseReason): void {
     this.#socket.destroy();
   }
+}
+
+/**
+ * Bytes of a socket's writes that the kernel has taken. `bytesWritten` counts all of a write when it begins;
+ * the handle knows how much of it is left.
+ */
+export function takenBytes(socket: { readonly bytesWritten: number }): number {
+  const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null };
+  return socket.bytesWritten - (handle?.writeQueueSize ?? 0);
 }
 
 /** Gives an accepted socket, which comes paused, to the reactor. */

@@ -12,6 +12,7 @@ import type { WebSocket, WebSocketServer } from 'ws';
 import { listenFailed } from '../base/errors.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import type { CloseReason, Peer } from './peer.ts';
+import { takenBytes } from './tcp-peer.ts';
 import type { TlsAcceptor } from './tls-acceptor.ts';
 import {
   CLOSE_TIMEOUT_MS,
@@ -58,7 +59,7 @@ class WsPeer implements Peer {
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten;
+    return takenBytes(this.#socket);
   }
 
   /**
@@ -91,7 +92,7 @@ class WsPeer implements Peer {
 
   destroy(reason: CloseReason): void {
     // A peer that does not read would not read why, either.
-    if (reason === 'not-reading') {
+    if (reason === 'not-reading' || reason === 'answer-memory') {
       this.#webSocket.terminate();
       return;
     }

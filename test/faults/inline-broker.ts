@@ -255,6 +255,7 @@ export class InlineBroker {
       schedule: () => {},
       nowMs: () => this.#monotonic.nowMs(),
       connectionCountMax: 1000,
+      waitingAnswerBytesMax: 256 * 1024 * 1024,
       idleCloseMs: 120_000,
       onTopicsChanged: () => {},
       gate: null,
