@@ -5,6 +5,8 @@
  * Command: node bench/workers/request-worker.bench.ts
  */
 import { Bench } from 'tinybench';
+import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
 import { encodeHost } from '../../src/protocol/record-encoder.ts';
 import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
@@ -54,6 +56,7 @@ const worker = new RequestWorker({
   rejectTransactionMessage: false,
   timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
   random: () => 0.5,
+  refusals: new Refusals(silentLogger, () => 0),
   wallNowMs: () => 1_700_000_000_000,
 });
 const topic: TopicSnapshot = {

@@ -9,6 +9,7 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { isOriginPattern } from '../reactor/web-origin.ts';
 import { accessSettingKeys } from './access-keys.ts';
+import { limitSettingKeys } from './limit-keys.ts';
 import { parseHostAndPort } from './client-address.ts';
 import {
   integer,
@@ -335,18 +336,7 @@ export const settingKeys: readonly SettingKey[] = [
     kind: millis,
     help: 'how often the log is synced with asynchronous flush',
   },
-  {
-    key: 'connectionCountMax',
-    names: ['connectionCountMax'],
-    kind: integer('1 to 1000000', { minimum: 1, maximum: 1_000_000 }),
-    help: 'connections at once',
-  },
-  {
-    key: 'waitingAnswerBytesMax',
-    names: ['waitingAnswerBytesMax'],
-    kind: integer('bytes, 1048576 to 68719476736', { minimum: 1_048_576, maximum: 2 ** 36 }),
-    help: 'answers that all clients together may leave untaken',
-  },
+  ...limitSettingKeys,
   {
     key: 'idleCloseMs',
     variable: 'idle-close-seconds',

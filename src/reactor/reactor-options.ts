@@ -5,6 +5,7 @@
  */
 import type { AccessGate } from '../access/access-gate.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { StorePositions } from '../store/store-positions.ts';
@@ -23,6 +24,7 @@ export interface ReactorOptions {
   positions: StorePositions | null;
   encoder: AnswerEncoder;
   logger: Logger;
+  refusals: Refusals;
   /** Wakes the agents of this thread after an event. */
   schedule: () => void;
   nowMs: () => number;

@@ -117,11 +117,11 @@ export class Reactor implements Agent {
 
   /** Takes an accepted connection, which does not read yet; null where there are too many, or the broker stops. */
   accept(peer: Peer, listener: number): Connection | null {
-    const { connectionCountMax, logger, nowMs } = this.#options;
+    const { connectionCountMax, refusals, nowMs } = this.#options;
     if (!this.#isReading || this.#connections.size >= connectionCountMax) {
       this.counts.refused++;
-      if (this.#isReading)
-        logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
+      const { remoteAddress } = peer;
+      refusals.add(this.#isReading ? 'connection-limit' : 'connection-stopping', { remoteAddress });
       return null;
     }
     const connection = new Connection({
@@ -311,8 +311,10 @@ export class Reactor implements Agent {
 
   #answerGoAway(connection: Connection, start: number, end: number): boolean {
     const answer = goAwayAnswer(connection.input.subarray(start, end));
-    if (answer !== null) this.#write(connection, answer);
-    return answer !== null;
+    if (answer === null) return false;
+    this.#write(connection, answer);
+    this.#options.refusals.add('go-away');
+    return true;
   }
 
   /** Ends a connection because of what its peer does, or does not. */

@@ -58,6 +58,8 @@ export interface WebListenerOptions {
   readonly answer: (request: WebRequest, reply: WebReply) => void;
   /** A page was refused because of its origin. */
   readonly onRefused: (why: string) => void;
+  /** A connection was beyond the limit. */
+  readonly onDropped?: (remoteAddress: string | undefined) => void;
 }
 
 export interface WebListener {

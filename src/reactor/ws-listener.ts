@@ -194,6 +194,7 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
 
   const { front, servers } = httpServers(options.tls ?? null, onRequest);
   front.maxConnections = options.connectionCountMax;
+  front.on('drop', (dropped) => options.onDropped?.(dropped?.remoteAddress));
   for (const server of servers) {
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('upgrade', onUpgrade);
@@ -238,7 +239,8 @@ function httpServers(
   const plain = http.createServer(settings, onRequest);
   if (tls === null) return { front: plain, servers: [plain] };
   const secure = https.createServer({ ...settings, ...tls.serverOptions }, onRequest);
-  secure.on('tlsClientError', (_error, socket) => socket.destroy());
+  secure.on('tlsClientError', (error, socket) => tls.onHandshakeError(error, socket));
+  secure.on('secureConnection', (socket) => tls.onArrived(socket));
   tls.follow(secure);
   const front = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) =>
     tls.sort(

@@ -9,6 +9,7 @@ import { accessTables } from '../access/access-tables.ts';
 import { systemMonotonicClock, type WallClock } from '../base/clock.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Logger } from '../base/logging.ts';
+import { Refusals } from '../base/refusals.ts';
 import { BrokerControl } from '../broker/broker-control.ts';
 import { DelayDelivery } from '../broker/delay-delivery.ts';
 import { DelayLevels } from '../broker/delay-level.ts';
@@ -87,6 +88,8 @@ export class AgentFactory {
   readonly files: StoreFiles;
   readonly positions: StorePositions;
   readonly directory: StoreDirectory;
+  /** Of all agents of this thread. */
+  readonly refusals: Refusals;
   /** ConsumeQueues and index, to be set on the dispatcher's thread before it is made. */
   derived: DerivedFiles | null = null;
   readonly #context: ThreadContext;
@@ -101,6 +104,8 @@ export class AgentFactory {
     this.files = files;
     this.positions = new StorePositions(context.memory.positions);
     this.directory = new StoreDirectory(files, context.settings.storeRoot);
+    const { logger, memory } = context;
+    this.refusals = new Refusals(logger, systemMonotonicClock.nowMs, memory.refusals);
   }
 
   /** The segments as this thread sees them, shared by its agents. */
@@ -219,6 +224,7 @@ export class AgentFactory {
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
       random: this.#context.random,
+      refusals: this.refusals,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -250,6 +256,7 @@ export class AgentFactory {
       flushesSynchronously: settings.flushesSynchronously,
       syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
       appendsPropertyCrc: settings.appendsPropertyCrc,
+      refusals: this.refusals,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -384,6 +391,17 @@ export class AgentFactory {
       },
       requestClient: (connectionId, frame) => toReactor.queueBytes(connectionId, frame),
     });
+    const pulls = new PullService({
+      topics,
+      segments: this.segments,
+      toReactor,
+      longPollingEnable: settings.longPollingEnable,
+      enablePropertyFilter: settings.control.enablePropertyFilter,
+      heldPullCountMax: settings.heldPullCountMax,
+      refusals: this.refusals,
+      commits,
+      statistics,
+    });
     const metrics = new DispatcherMetrics({
       clusterName: settings.control.clusterName,
       brokerName,
@@ -393,6 +411,7 @@ export class AgentFactory {
       storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
       storeTimestampAt: (physicalOffset) => queries.storeTimestampAt(physicalOffset),
       nextTimerMs: () => timers.nextDueMs(),
+      heldPullCount: () => pulls.heldCount,
       appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
@@ -425,15 +444,7 @@ export class AgentFactory {
       index,
       topics,
       records,
-      pulls: new PullService({
-        topics,
-        segments: this.segments,
-        toReactor,
-        longPollingEnable: settings.longPollingEnable,
-        enablePropertyFilter: settings.control.enablePropertyFilter,
-        commits,
-        statistics,
-      }),
+      pulls,
       queries,
       desk,
       statistics,
@@ -533,6 +544,7 @@ export class AgentFactory {
       },
       registersOutside: settings.registersOutside,
       auditsNameServer: settings.access !== null,
+      refusals: this.refusals,
       logger,
     });
     const read = (name: string): string | undefined =>
@@ -548,6 +560,7 @@ export class AgentFactory {
       random: this.#context.random,
       advanceClock: this.#context.advanceClock,
       logger,
+      refusals: this.refusals,
       effects: control,
       access: settings.access === null ? null : accessTables(settings.access, read, logger),
       stored: {

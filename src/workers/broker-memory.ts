@@ -8,6 +8,7 @@
  * makes in one turn, with room to spare; more only makes the caches colder.
  */
 import { LatencyHistogram } from '../base/latency-histogram.ts';
+import { Refusals } from '../base/refusals.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
@@ -31,6 +32,8 @@ export interface BrokerMemory {
   positions: SharedArrayBuffer;
   /** How long appends took, counted by the writer. */
   appendLatency: SharedArrayBuffer;
+  /** Counts of what was refused, by cause. */
+  refusals: SharedArrayBuffer;
   /** By "from→to". */
   rings: Record<string, RingMemory>;
   /** By owner: whose large messages it holds. */
@@ -75,7 +78,11 @@ const FEW_SLOTS = 2;
 const FRAME_SLOT_COUNT = 4;
 const RECORD_SLOT_COUNT = 4;
 
-export function allocateBrokerMemory(placement: Placement, workerCount: number): BrokerMemory {
+export function allocateBrokerMemory(
+  placement: Placement,
+  workerCount: number,
+  refusals = Refusals.allocate(),
+): BrokerMemory {
   const pool = (slotCount: number): { memory: SharedArrayBuffer; slotBytes: number } => ({
     memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES),
     slotBytes: FRAME_SLOT_BYTES,
@@ -91,6 +98,7 @@ export function allocateBrokerMemory(placement: Placement, workerCount: number):
   return {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
+    refusals,
     rings: Object.fromEntries(allocateRings(ringSizes(workerCount))),
     pools,
     doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),

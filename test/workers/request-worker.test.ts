@@ -3,6 +3,8 @@
  * how it keeps the order of a connection whose topic is being created.
  */
 import { describe, expect, test } from 'vitest';
+import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
 import { decodeProperties } from '../../src/protocol/message-properties.ts';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
@@ -67,6 +69,7 @@ class Bench {
       rejectTransactionMessage: false,
       timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
       random: () => 0.5,
+      refusals: new Refusals(silentLogger, () => 0),
       wallNowMs: () => 1_700_000_000_000,
     });
     this.#toControl = consumer('toControl');
