@@ -39,7 +39,7 @@ const metricsOf = async (broker: BrokerProcess): Promise<Map<string, number>> =>
       /^millrace_(?:refusals|connections_closed)_total\{.*(?:cause|reason)="([^"]+)"\} (\d+)$/.exec(
         line,
       );
-    if (match !== null) found.set(match[1] as string, Number(match[2]));
+    if (match !== null) found.set(match[1], Number(match[2]));
   }
   return found;
 };
