@@ -10,6 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
+import { accessAttackCases } from './access-attack-cases.ts';
 import { attackCases } from './attack-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
@@ -22,6 +23,7 @@ const cases: readonly FaultCase[] = [
   ...tornCases,
   ...fuzzCases,
   ...attackCases,
+  ...accessAttackCases,
 ];
 
 const { values } = parseArgs({
