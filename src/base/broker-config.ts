@@ -84,6 +84,8 @@ export interface BrokerConfig {
   readonly acceptRateMax: number;
   /** Bytes of answers that all peers together may leave untaken. */
   readonly waitingAnswerBytesMax: number;
+  /** Bytes of frames of which all peers together have sent a part. */
+  readonly waitingRequestBytesMax: number;
   /** Pulls that wait for messages at once. */
   readonly heldPullCountMax: number;
   /** Topics, besides the system's own. */
@@ -191,6 +193,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     connectionCountMax: 100_000,
     acceptRateMax: 5000,
     waitingAnswerBytesMax: 256 * 1024 * 1024,
+    waitingRequestBytesMax: 256 * 1024 * 1024,
     heldPullCountMax: 100_000,
     topicCountMax: 100_000,
     queueCountMax: 1_000_000,

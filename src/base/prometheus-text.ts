@@ -61,6 +61,7 @@ export const metricFamilies: readonly (readonly [name: string, kind: MetricKind,
       'counter',
       'Connections that the broker ended, by reason',
     ],
+    ['millrace_requests_waiting_bytes', 'gauge', 'Buffers of frames that have not arrived whole'],
     ['millrace_answers_waiting_bytes', 'gauge', 'Bytes of answers that peers have not taken'],
     [
       'millrace_refusals_total',

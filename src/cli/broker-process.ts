@@ -312,6 +312,7 @@ async function start(
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax: config.connectionCountMax,
     waitingAnswerBytesMax: config.waitingAnswerBytesMax,
+    waitingRequestBytesMax: config.waitingRequestBytesMax,
     idleCloseMs: config.idleCloseMs,
     onTopicsChanged: (message) => {
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);

@@ -15,6 +15,7 @@ export const limitSettingKeys: readonly SettingKey[] = (
     ['connectionCountMax', count, 'connections at once'],
     ['acceptRateMax', count, 'connections a second that come in; others wait'],
     ['waitingAnswerBytesMax', bytes, 'answers that all clients together may leave untaken'],
+    ['waitingRequestBytesMax', bytes, 'unfinished frames of all clients together'],
     ['heldPullCountMax', count, 'pulls that wait for messages at once'],
     ['topicCountMax', count, 'topics'],
     ['queueCountMax', count, 'queues of all topics'],

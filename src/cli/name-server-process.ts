@@ -111,6 +111,7 @@ export async function startNameServerProcess(
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax: 100_000,
     waitingAnswerBytesMax: 256 * 1024 * 1024,
+    waitingRequestBytesMax: 256 * 1024 * 1024,
     idleCloseMs: IDLE_CLOSE_MS,
     onTopicsChanged: () => {},
     gate: nameServerGate(options.credentials ?? null, refusals),

@@ -41,6 +41,8 @@ export class Connection implements FrameSource {
   isBlocked = false;
   /** Blocked because its address has failed to sign too often. */
   isWaiting = false;
+  /** Not read because others are to finish their frames first; of the request backlog. */
+  isHeldUp = false;
   /** Its last request was signed right; the gate's. */
   isTrusted = false;
   /** Since when `input` begins with a part of a frame, Infinity when it does not. */

@@ -159,6 +159,7 @@ export class MetricsScraper {
     add('millrace_connections_refused_total', counts.refused);
     for (const [reason, count] of counts.closed)
       add('millrace_connections_closed_total', count, { reason });
+    add('millrace_requests_waiting_bytes', reactor.requests.bytes);
     add('millrace_answers_waiting_bytes', reactor.backlog.bytes);
     for (const [cause, count] of refusals.counts()) {
       add('millrace_refusals_total', count, { cause });

@@ -16,6 +16,7 @@ export const closeReasons = [
   'late-frame',
   'not-reading',
   'answer-memory',
+  'request-memory',
   'expired-data',
   'input-overflow',
   'text-message',

@@ -31,6 +31,8 @@ export interface ReactorOptions {
   connectionCountMax: number;
   /** Bytes of answers that all peers together may leave untaken. */
   waitingAnswerBytesMax: number;
+  /** Bytes of frames of which all peers together have sent a part. */
+  waitingRequestBytesMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
   /** Whom requests must come from; null where access control is off. */

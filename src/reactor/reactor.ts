@@ -43,6 +43,7 @@ import { InputBuffers } from './input-buffers.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
 import type { ReactorOptions } from './reactor-options.ts';
+import { RequestBacklog } from './request-backlog.ts';
 import { portOf, type RequestServer, serverOf } from './request-route.ts';
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -58,7 +59,6 @@ const SWEEP_INTERVAL_MS = 1000;
 const OUTPUT_KEEP_BYTES_MAX = 256 * 1024;
 /** Silence after which a connection has no output buffer. */
 const OUTPUT_KEEP_MS = 5000;
-
 /** How often who waits for a turn to try again is looked at. */
 const WAITING_INTERVAL_MS = 100;
 
@@ -73,6 +73,7 @@ export class Reactor implements Agent {
   readonly #inputBuffers = new InputBuffers();
   readonly #assemblers: PartAssembler[];
   readonly backlog: AnswerBacklog;
+  readonly requests: RequestBacklog;
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
   /** Blocked until `#nextWaitingMs`: their addresses have failed to sign too often. */
@@ -93,9 +94,12 @@ export class Reactor implements Agent {
     this.#news = new ConnectionNews(options.toControl);
     this.#closeLog = new CauseLog(options.logger);
     this.#assemblers = options.inbound.map(() => new PartAssembler());
-    this.backlog = new AnswerBacklog(options.waitingAnswerBytesMax, (connection, reason) =>
-      this.#cut(connection, reason),
-    );
+    const end = (connection: Connection, reason: CloseReason): void =>
+      this.#cut(connection, reason);
+    this.backlog = new AnswerBacklog(options.waitingAnswerBytesMax, end);
+    const resume = (connection: Connection): void => this.#resume(connection);
+    const bytesMax = options.waitingRequestBytesMax;
+    this.requests = new RequestBacklog({ buffers: this.#inputBuffers, bytesMax, resume, end });
   }
 
   /** What has gone over each connection. */
@@ -149,6 +153,7 @@ export class Reactor implements Agent {
     this.counts.bytesIn += chunk.length;
     connection.addInput(chunk);
     if (!connection.isBlocked) this.#readFrames(connection);
+    this.requests.onInput(connection);
     schedule();
   }
 
@@ -197,18 +202,19 @@ export class Reactor implements Agent {
       work += this.#drain(inbound[index], this.#assemblers[index]);
     }
     if (this.backlog.waitingCount > 0) this.backlog.serveWaiting(this.#writeDeferred, nowMs);
+    this.requests.doWork(nowMs);
     this.#publish();
     if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
     return work;
   }
 
-  /** One write for each connection, however many turns have made its answers. */
   endTurns(): void {
     if (this.#dirty.length > 0) this.#flush();
   }
 
   nextDeadlineMs(): number {
-    return Math.min(this.#nextSweepMs, this.#nextWaitingMs, this.backlog.nextDeadlineMs());
+    const backlogMs = Math.min(this.backlog.nextDeadlineMs(), this.requests.nextDeadlineMs());
+    return Math.min(this.#nextSweepMs, this.#nextWaitingMs, backlogMs);
   }
 
   close(): void {
@@ -300,7 +306,7 @@ export class Reactor implements Agent {
     // Its wait here is not one for a broker that is busy.
     if (connection.isWaiting && admission !== Admission.WAITS) connection.lastReadMs = nowMs;
     connection.isWaiting = admission === Admission.WAITS;
-    if (admission === Admission.WAITS)
+    if (connection.isWaiting)
       this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nowMs + WAITING_INTERVAL_MS);
     else if (admission === Admission.BAD)
       this.#cut(connection, 'bad-frame', 'header that can be read in two ways');
@@ -320,13 +326,8 @@ export class Reactor implements Agent {
   /** Ends a connection because of what its peer does, or does not. */
   #cut(connection: Connection, reason: CloseReason, what?: string): void {
     const fields = { remoteAddress: connection.remoteAddress, reason, what };
-    this.#closeLog.log(
-      reason === 'idle' ? 'info' : 'warn',
-      reason,
-      fields,
-      'closed a connection',
-      this.#options.nowMs(),
-    );
+    const level = reason === 'idle' ? 'info' : 'warn';
+    this.#closeLog.log(level, reason, fields, 'closed a connection', this.#options.nowMs());
     this.end(connection, reason);
   }
 
@@ -350,7 +351,8 @@ export class Reactor implements Agent {
   }
 
   #resume(connection: Connection): void {
-    if (this.#isReading && !connection.isBlocked && !connection.isStalled) connection.peer.resume();
+    const isHeld = connection.isBlocked || connection.isStalled || connection.isHeldUp;
+    if (this.#isReading && !isHeld) connection.peer.resume();
   }
 
   #onClose(connection: Connection): void {
@@ -358,6 +360,7 @@ export class Reactor implements Agent {
     connection.isClosed = true;
     connection.deferredPulls = [];
     this.backlog.onClose(connection);
+    this.requests.onClose(connection);
     connection.releaseInput();
     this.#connections.delete(connection.id);
     this.#news.onClosed(connection);

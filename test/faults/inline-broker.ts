@@ -261,6 +261,7 @@ export class InlineBroker {
       nowMs: () => this.#monotonic.nowMs(),
       connectionCountMax: 1000,
       waitingAnswerBytesMax: 256 * 1024 * 1024,
+      waitingRequestBytesMax: 256 * 1024 * 1024,
       idleCloseMs: 120_000,
       onTopicsChanged: () => {},
       gate: null,

@@ -126,6 +126,36 @@ describe('a broker under pressure', () => {
     client.close();
   }, 60_000);
 
+  test('frames that never end are closed where they take too much memory; long ones arrive', async () => {
+    const waitingRequestBytesMax = 16 * 1024 * 1024;
+    const broker = await start({ waitingRequestBytesMax, webPort: 0 });
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    const body = Buffer.alloc(3 * 1024 * 1024, 'x');
+    const whole = client.encode(sendRequest({ topic: 'TopicA', body }), 1);
+    expect((await client.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
+    const drips: RawClient[] = [];
+    for (let index = 0; index < 16; index++) {
+      const drip = await RawClient.connect(broker.ready.brokerPort);
+      drip.socket.write(whole.subarray(0, whole.length - 1));
+      drips.push(drip);
+    }
+    // They hold more than all of it; those that come after them get through, and short ones at once.
+    await expect
+      .poll(async () => valueOf(await metrics(broker), 'millrace_requests_waiting_bytes'))
+      .toBeGreaterThan(waitingRequestBytesMax * 0.75);
+    expect((await client.request(sendRequest({ topic: 'TopicA', body: 'short' }))).code).toBe(0);
+    const long = await RawClient.connect(broker.ready.brokerPort);
+    expect((await long.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
+    const text = await metrics(broker);
+    const closed = 'millrace_connections_closed_total';
+    expect(valueOf(text, closed, 'reason="request-memory"')).toBeGreaterThan(0);
+    // Four frames need buffers of 4 MiB; one more may have its turn.
+    expect(valueOf(text, 'millrace_requests_waiting_bytes')).toBeLessThanOrEqual(
+      waitingRequestBytesMax + 16 * 1024 * 1024,
+    );
+    for (const one of [client, long, ...drips]) one.close();
+  }, 60_000);
+
   test('sends that find no room wait in their connection and are all answered, in order', async () => {
     // On a crowded machine the last of them may wait longer than is usual.
     const broker = await start({ threads: 'pipelined', waitTimeMillsInSendQueue: 60_000 });
