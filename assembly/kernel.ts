@@ -577,3 +577,92 @@ export function scanRecord(state: usize, start: i32, limit: i32): i32 {
   store<i32>(state, keys == 0 ? 0 : <i32>(keysEnd - window), RECORD_KEYS_END);
   return recordBytes;
 }
+
+// The state of a reactor, by byte: what stands between the numbers of an answer to a send, each with its
+// length, and where answers are written.
+export const ANSWER_PART_COUNT: i32 = 5;
+/** Lengths of the parts. */
+export const ANSWER_PARTS_BYTES: i32 = 0;
+/** The parts, in places of 512. */
+export const ANSWER_PARTS: i32 = 512;
+export const ANSWER_PART_PLACE: i32 = 512;
+export const ANSWERS: i32 = 4096;
+export const ANSWERS_BYTES: i32 = 65536;
+export const ANSWER_STATE_BYTES: i32 = ANSWERS + ANSWERS_BYTES + 4096;
+
+@inline
+function putPart(state: usize, part: i32, at: usize): usize {
+  const bytes = load<i32>(state + (part << 2), ANSWER_PARTS_BYTES);
+  copy(at, state + ANSWER_PARTS + part * ANSWER_PART_PLACE, bytes);
+  return at + bytes;
+}
+
+/** 16 upper-case hex digits. */
+@inline
+function putHex(value: i64, at: usize): usize {
+  const bytes = i64x2.splat(bswap<i64>(value));
+  const high = i8x16.shr_u(bytes, 4);
+  const low = v128.and(bytes, i8x16.splat(0x0f));
+  const nibbles = i8x16.shuffle(
+    high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+  );
+  const digits = i8x16(
+    0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46,
+  );
+  v128.store(at, i8x16.swizzle(digits, nibbles));
+  return at + 16;
+}
+
+/** Decimal digits. */
+function putDecimal(value: i64, from: usize): usize {
+  let at = from;
+  let rest = <u64>value;
+  if (value < 0) {
+    store<u8>(at++, MINUS);
+    rest = <u64>-value;
+  }
+  let count: usize = 1;
+  for (let bound: u64 = 10; rest >= bound && count < 19; bound *= 10) count++;
+  const end = at + count;
+  let digit = end;
+  while (rest > 0xffffffff) {
+    const quotient = rest / 10;
+    store<u8>(--digit, <u8>(0x30 + (rest - quotient * 10)));
+    rest = quotient;
+  }
+  let small = <u32>rest;
+  while (digit > at) {
+    const quotient = small / 10;
+    store<u8>(--digit, <u8>(0x30 + (small - quotient * 10)));
+    small = quotient;
+  }
+  return end;
+}
+
+/**
+ * Writes the answer to a send that went well, with a JSON header, at `offset` of the answers; returns its end.
+ * There must be room for 1 KiB and the parts.
+ */
+export function writeAnswer(
+  state: usize,
+  offset: i32,
+  opaque: i32,
+  queueId: i32,
+  queueOffset: f64,
+  physicalOffset: f64,
+): i32 {
+  const frame = state + ANSWERS + offset;
+  let at = putPart(state, 0, frame + 8);
+  at = putHex(<i64>physicalOffset, at);
+  at = putPart(state, 1, at);
+  at = putDecimal(<i64>queueId, at);
+  at = putPart(state, 2, at);
+  at = putDecimal(<i64>queueOffset, at);
+  at = putPart(state, 3, at);
+  at = putDecimal(<i64>opaque, at);
+  at = putPart(state, 4, at);
+  const bytes = <i32>(at - frame);
+  store32(frame, bytes - 4);
+  store32(frame + 4, bytes - 8);
+  return offset + bytes;
+}

@@ -21,7 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   nameserver: ['base', 'protocol'],
   workers: ['base', 'kernel', 'ring', 'protocol', 'access', 'store', 'broker', 'nameserver'],
   // Of workers only the doors of agents and the messages that go through them; of the store only views.
-  reactor: ['base', 'ring', 'protocol', 'access', 'workers', 'store'],
+  reactor: ['base', 'kernel', 'ring', 'protocol', 'access', 'workers', 'store'],
   client: ['base', 'protocol'],
   cli: [
     'base',

@@ -6,6 +6,8 @@
  * Command: node bench/workers/request-worker.bench.ts
  */
 import { Bench } from 'tinybench';
+import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
 import { allocateKernelMemory, type KernelMemory } from '../../src/kernel/kernel-memory.ts';
 import { KERNEL_STATE_BYTES, SendKernel } from '../../src/kernel/send-kernel.ts';
@@ -97,6 +99,7 @@ function makeTurn(hasKernel: boolean): (frame: Buffer) => void {
     rejectTransactionMessage: false,
     timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
     random: () => 0.5,
+    refusals: new Refusals(silentLogger, () => 0),
     wallNowMs: () => 1_700_000_000_000,
   });
   const snapshot = Buffer.from(JSON.stringify(topic));

@@ -16,7 +16,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { BrokerError } from '../base/errors.ts';
-import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import {
   type Answer,
@@ -72,7 +72,7 @@ export interface AccessGateOptions {
   /** Of brokers at a name server, where users are not asked for: what else is said there is open. */
   readonly registrationCredentials: Credentials | null;
   readonly clusterName: string;
-  readonly logger: Logger;
+  readonly refusals: Refusals;
 }
 
 /** What signs requests: an access key and its secret. */
@@ -110,14 +110,11 @@ interface KnownUser {
 const REFUSED_REMARK = 'authentication failed: the access key or the signature is not right';
 const UNSIGNED_REMARK =
   'authentication failed: this server takes signed requests alone (AccessKey and Signature)';
-const LOG_INTERVAL_MS = 1000;
 const NAME_LENGTH_LOGGED = 128;
 
 export class AccessGate {
   /** The answer to the frame that was refused last, length word included. */
   answer: Buffer | null = null;
-  /** Requests that were refused, by reason. */
-  readonly counts = { unauthenticated: 0, unauthorized: 0, delayed: 0 };
   readonly #options: AccessGateOptions;
   readonly #scanner = new RequestScanner();
   readonly #signed = new SignedRequest();
@@ -125,8 +122,6 @@ export class AccessGate {
   readonly #users = new Map<string, KnownUser>();
   /** Takes the place of the key of a user that is not there. */
   readonly #noUsersKey = new SigningKey(randomBytes(24).toString('hex'));
-  #nextLogMs = -Infinity;
-  #unloggedCount = 0;
 
   constructor(options: AccessGateOptions) {
     this.#options = options;
@@ -184,13 +179,13 @@ export class AccessGate {
     if (this.#signed.isAmbiguous) return Admission.BAD;
     const { accessKey } = this.#signed;
     if (accessKey === null) {
-      this.counts.unauthenticated++;
+      this.#options.refusals.add('unsigned', { code, from: source.peerAddress });
       source.isTrusted = false;
       return this.#refuse(request, UNSIGNED_REMARK);
     }
     const hasTurn = source.isTrusted || source.isWaiting;
     if (!hasTurn && !this.#limiter.mayTry(source.peerAddress, nowMs)) {
-      this.counts.delayed++;
+      this.#options.refusals.add('guessing', { from: source.peerAddress });
       return Admission.WAITS;
     }
     const user = this.#users.get(accessKey);
@@ -207,8 +202,8 @@ export class AccessGate {
       source,
     );
     if (denied === null) return Admission.PASSES;
-    this.counts.unauthorized++;
-    this.#log(nowMs, { user: accessKey, code, from: source.peerAddress, denied }, 'request denied');
+    const fields = { user: accessKey, code, from: source.peerAddress, denied };
+    this.#options.refusals.add('permission', fields);
     return this.#refuse(
       request,
       `User:${accessKey} has no permission to access ${denied} from ${source.peerAddress}`,
@@ -224,17 +219,17 @@ export class AccessGate {
   /** Answers to questions of the broker are not signed; only who is let in has been asked any. */
   #onAnswer(source: GateSource, { port }: FrameServing): Admission {
     if (source.isTrusted && port !== 'name-server') return Admission.IS_ANSWER;
+    this.#options.refusals.add('stray-answer', { from: source.peerAddress });
     this.answer = null;
     return Admission.REFUSED;
   }
 
   #onFailure(source: GateSource, knownUser: string | null, nowMs: number): void {
-    this.counts.unauthenticated++;
     source.isTrusted = false;
     const failures = this.#limiter.failed(source.peerAddress, nowMs);
     // A name that nobody has may be a secret in the wrong place.
     const user = knownUser ?? 'unknown';
-    this.#log(nowMs, { user, from: source.peerAddress, failures }, 'authentication failed');
+    this.#options.refusals.add('signature', { user, from: source.peerAddress, failures });
   }
 
   /** What of the accesses is denied first, as text; null where nothing is. */
@@ -280,18 +275,6 @@ export class AccessGate {
     const isOneway = (request.flag & FLAG_ONEWAY) !== 0;
     this.answer = isOneway ? null : encodeAnswer({ opaque: request.opaque, serializeType }, answer);
     return Admission.REFUSED;
-  }
-
-  /** At most one line a second; how many were left out is in the next. */
-  #log(nowMs: number, fields: object, message: string): void {
-    if (nowMs < this.#nextLogMs) {
-      this.#unloggedCount++;
-      return;
-    }
-    this.#nextLogMs = nowMs + LOG_INTERVAL_MS;
-    const notLogged = this.#unloggedCount;
-    this.#unloggedCount = 0;
-    this.#options.logger.warn({ ...fields, ...(notLogged === 0 ? {} : { notLogged }) }, message);
   }
 }
 

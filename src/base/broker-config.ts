@@ -80,6 +80,27 @@ export interface BrokerConfig {
   /** forceVerifyPropCRC */
   readonly verifiesPropertyCrc: boolean;
   readonly connectionCountMax: number;
+  /** Connections a second that come in, and so many at once; others wait. */
+  readonly acceptRateMax: number;
+  /** Bytes of answers that all peers together may leave untaken. */
+  readonly waitingAnswerBytesMax: number;
+  /** Bytes of frames of which all peers together have sent a part. */
+  readonly waitingRequestBytesMax: number;
+  /** Pulls that wait for messages at once. */
+  readonly heldPullCountMax: number;
+  /** Topics, besides the system's own. */
+  readonly topicCountMax: number;
+  /** Queues of all topics. */
+  readonly queueCountMax: number;
+  readonly subscriptionGroupCountMax: number;
+  /** Members of consumer and producer groups, over all connections. */
+  readonly clientCountMax: number;
+  /** Consumer groups, and producer groups, that one connection may be a member of. */
+  readonly membershipCountMax: number;
+  /** Topics that one group may subscribe to. */
+  readonly subscriptionCountMax: number;
+  /** Characters of what all consumers subscribe to. */
+  readonly subscriptionBytesMax: number;
   /** serverChannelMaxIdleTimeSeconds */
   readonly idleCloseMs: number;
   /** waitTimeMillsInSendQueue */
@@ -170,6 +191,17 @@ export function defaultBrokerConfig(): BrokerConfig {
     appendsPropertyCrc: false,
     verifiesPropertyCrc: false,
     connectionCountMax: 100_000,
+    acceptRateMax: 5000,
+    waitingAnswerBytesMax: 256 * 1024 * 1024,
+    waitingRequestBytesMax: 256 * 1024 * 1024,
+    heldPullCountMax: 100_000,
+    topicCountMax: 100_000,
+    queueCountMax: 1_000_000,
+    subscriptionGroupCountMax: 50_000,
+    clientCountMax: 100_000,
+    membershipCountMax: 1000,
+    subscriptionCountMax: 1000,
+    subscriptionBytesMax: 64 * 1024 * 1024,
     idleCloseMs: 120_000,
     waitTimeMillsInSendQueue: 200,
     authenticationEnabled: false,

@@ -120,7 +120,11 @@ export class BrokerControl {
             remoteAddress: this.#connections.get(connectionId)?.remoteAddress ?? '',
           })
         : this.#state.ensureGroup(group);
-    return isRefusal(created) ? created : null;
+    if (!isRefusal(created)) return null;
+    // What is a limit was counted as that.
+    if (created.code !== ResponseCode.SYSTEM_ERROR)
+      this.#state.refusals.addSend(created.code, { topic: request.topic, remark: created.remark });
+    return created;
   }
 
   /** Takes the commit that came with a pull, of a group and topic that the dispatcher has checked. */
@@ -284,7 +288,9 @@ export class BrokerControl {
 
   #handle(connectionId: number, request: RemotingCommand): Answer | null {
     const handler = requestHandlers.get(request.code);
+    const { refusals } = this.#state;
     if (handler === undefined) {
+      refusals.add('request-unknown', { connectionId, code: request.code });
       return {
         code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
         remark: ` request type ${request.code} not supported`,
@@ -296,8 +302,11 @@ export class BrokerControl {
     try {
       return handler(this.#state, request, connection);
     } catch (error) {
-      if (error instanceof RequestFault)
-        return { code: ResponseCode.SYSTEM_ERROR, remark: error.message };
+      if (error instanceof RequestFault) {
+        const { refusal, message: remark } = error;
+        refusals.add(refusal, { connectionId, code: request.code, remark });
+        return { code: ResponseCode.SYSTEM_ERROR, remark };
+      }
       this.#state.logger.error({ code: request.code, error: String(error) }, 'request failed');
       return {
         code: ResponseCode.SYSTEM_ERROR,

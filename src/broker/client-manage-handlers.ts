@@ -25,7 +25,7 @@ import {
   unsupportedExpression,
 } from './message-filter.ts';
 import { bodyObject, RequestFault, requiredText } from './request-fields.ts';
-import { isRefusal } from './topic-table.ts';
+import { isRefusal, type Refusal } from './topic-table.ts';
 
 /** Clients themselves refuse group names above 255 characters (Validators.java). */
 const PRODUCER_GROUP_CHARACTERS_MAX = 255;
@@ -47,15 +47,18 @@ const heartbeat: RequestHandler = (state, request, connection) => {
   };
   checkLimits(state, beat, member);
   let isSubscriptionChange = false;
+  let refusedRemark: string | undefined;
   for (const consumer of beat.consumers) {
-    if (registerConsumer(state, beat, consumer, member)) isSubscriptionChange = true;
+    const outcome = registerConsumer(state, beat, consumer, member);
+    if (typeof outcome !== 'boolean') refusedRemark = outcome.remark;
+    else if (outcome) isSubscriptionChange = true;
   }
   for (const group of beat.producerGroups) state.producers.register(group, member);
   // Without a fingerprint the client does not use V2, and the flag says true as RocketMQ's does.
   const mustSendAll = beat.fingerprint === 0 || isSubscriptionChange;
   return {
     code: ResponseCode.SUCCESS,
-    remark: conflictRemark(state, beat),
+    remark: refusedRemark ?? conflictRemark(state, beat),
     extFields: [
       ['IS_SUPPORT_HEART_BEAT_V2', 'true'],
       ['IS_SUB_CHANGE', String(mustSendAll)],
@@ -74,21 +77,22 @@ function conflictRemark(state: ControlState, beat: Heartbeat): string | undefine
   return undefined;
 }
 
-/** Takes in one group of a heartbeat; true when the client must send its subscriptions again. */
+/** Takes in one group of a heartbeat; true when the client must send its subscriptions again, or why it is none. */
 function registerConsumer(
   state: ControlState,
   beat: Heartbeat,
   consumer: ConsumerData,
   member: NewGroupMember,
-): boolean {
+): boolean | Refusal {
   const order = consumer.subscriptions.some(
     (subscription) => state.topics.get(subscription.topic)?.config.order === true,
   );
   const config = state.ensureGroup(consumer.group, { order, unitMode: consumer.unitMode });
   if (isRefusal(config)) {
-    // The rest of the heartbeat counts all the same; the group's pulls are told the reason.
-    state.logger.warn({ group: consumer.group, remark: config.remark }, 'consumer group refused');
-    return false;
+    // The rest of the heartbeat counts all the same; the answer says why this does not.
+    if (config.code !== ResponseCode.SYSTEM_ERROR)
+      state.refusals.add('request-invalid', { group: consumer.group, remark: config.remark });
+    return config;
   }
   const outcome = state.consumers.register(member, consumer, beat);
   if (outcome.subscriptionsChanged) state.publishGroup(consumer.group);
@@ -135,14 +139,18 @@ function decodeBeat(request: RemotingCommand): Heartbeat {
 
 /** Refuses a heartbeat that would make the tables grow without bound. */
 function checkLimits(state: ControlState, beat: Heartbeat, member: NewGroupMember): void {
-  const { membershipCountMax, subscriptionCountMax } = state.config;
+  const { membershipCountMax, subscriptionCountMax, clientCountMax, subscriptionBytesMax } =
+    state.config;
   const { consumers, producers } = state;
-  let consumerCount = consumers.membershipCount(member.connectionId);
+  let newConsumerCount = 0;
+  let moreBytes = 0;
   for (const { group, subscriptions } of beat.consumers) {
-    if (!consumers.isMember(group, member)) consumerCount++;
+    const known = consumers.memberOf(group, member);
+    if (known === undefined) newConsumerCount++;
     if (subscriptions.length > subscriptionCountMax) {
       throw new RequestFault(
         `a group may subscribe to ${subscriptionCountMax} topics (subscriptionCountMax)`,
+        'membership-limit',
       );
     }
     if (subscriptions.some(({ subString }) => subString.length > EXPRESSION_LENGTH_MAX)) {
@@ -150,16 +158,39 @@ function checkLimits(state: ControlState, beat: Heartbeat, member: NewGroupMembe
         `an expression of group ${group.slice(0, 255)} has more than ${EXPRESSION_LENGTH_MAX} characters`,
       );
     }
+    const bytes = subscriptions.reduce(
+      (sum, { topic, subString }) => sum + topic.length + subString.length,
+      0,
+    );
+    moreBytes += Math.max(0, bytes - (known?.subscriptionText?.length ?? 0));
   }
-  let producerCount = producers.membershipCount(member.connectionId);
+  let newProducerCount = 0;
   for (const group of beat.producerGroups) {
     if (group.length > PRODUCER_GROUP_CHARACTERS_MAX)
       throw new RequestFault('the producer group name is too long');
-    if (!producers.isMember(group, member)) producerCount++;
+    if (!producers.isMember(group, member)) newProducerCount++;
   }
+  const { connectionId } = member;
+  const consumerCount = consumers.membershipCount(connectionId) + newConsumerCount;
+  const producerCount = producers.membershipCount(connectionId) + newProducerCount;
   if (Math.max(consumerCount, producerCount) > membershipCountMax) {
     throw new RequestFault(
       `a connection may be in ${membershipCountMax} groups (membershipCountMax)`,
+      'membership-limit',
+    );
+  }
+  const newCount = newConsumerCount + newProducerCount;
+  const clientCount = consumers.memberCount + producers.memberCount;
+  if (newCount > 0 && clientCount + newCount > clientCountMax) {
+    throw new RequestFault(
+      `the groups of this broker have ${clientCount} members, and clientCountMax allows ${clientCountMax}: use fewer clients, or raise it`,
+      'client-limit',
+    );
+  }
+  if (moreBytes > 0 && consumers.subscriptionBytes + moreBytes > subscriptionBytesMax) {
+    throw new RequestFault(
+      `consumers subscribe by ${consumers.subscriptionBytes} characters, and subscriptionBytesMax allows ${subscriptionBytesMax}: use shorter expressions, or raise it`,
+      'subscription-memory',
     );
   }
   if (beat.clientId.length > CLIENT_ID_CHARACTERS_MAX)

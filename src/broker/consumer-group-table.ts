@@ -62,6 +62,9 @@ export class ConsumerGroupTable {
   readonly #groups = new Map<string, ConsumerGroup>();
   /** Memberships of each connection: group, then client ids. */
   readonly #connections = new Map<number, Map<string, Set<string>>>();
+  #memberCount = 0;
+  /** Characters of what members subscribe to. */
+  #subscriptionBytes = 0;
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock;
@@ -96,9 +99,19 @@ export class ConsumerGroupTable {
       .map((group) => group.name);
   }
 
-  isMember(group: string, member: NewGroupMember): boolean {
+  /** The member of this connection and client id. */
+  memberOf(group: string, member: NewGroupMember): ConsumerGroupMember | undefined {
     const key = memberKey(member.connectionId, member.clientId);
-    return this.#groups.get(group)?.members.has(key) === true;
+    return this.#groups.get(group)?.members.get(key);
+  }
+
+  /** Members of all groups. */
+  get memberCount(): number {
+    return this.#memberCount;
+  }
+
+  get subscriptionBytes(): number {
+    return this.#subscriptionBytes;
   }
 
   /** How many groups, counted once for each client id, a connection is a member of. */
@@ -127,6 +140,7 @@ export class ConsumerGroupTable {
     if (known !== undefined && !beat.withoutSubscriptions) {
       const text = subscriptionText(data.subscriptions);
       if (text !== known.subscriptionText) {
+        this.#subscriptionBytes += text.length - (known.subscriptionText?.length ?? 0);
         known.subscriptionText = text;
         updateConflict(group);
       }
@@ -154,7 +168,7 @@ export class ConsumerGroupTable {
   /** Removes one member; false when it was none. */
   unregister(group: string, connectionId: number, clientId: string): boolean {
     const found = this.#groups.get(group);
-    if (found === undefined || !found.members.delete(memberKey(connectionId, clientId)))
+    if (found === undefined || !this.#remove(found, memberKey(connectionId, clientId)))
       return false;
     const groups = this.#connections.get(connectionId);
     const clientIds = groups?.get(group);
@@ -172,7 +186,7 @@ export class ConsumerGroupTable {
     for (const [name, clientIds] of this.#connections.get(connectionId) ?? []) {
       const group = this.#groups.get(name);
       if (group === undefined) continue;
-      for (const clientId of clientIds) group.members.delete(memberKey(connectionId, clientId));
+      for (const clientId of clientIds) this.#remove(group, memberKey(connectionId, clientId));
       if (group.members.size === 0) this.#groups.delete(name);
       else updateConflict(group);
       changed.push(group);
@@ -193,6 +207,15 @@ export class ConsumerGroupTable {
     return [...expired];
   }
 
+  #remove(group: ConsumerGroup, key: string): boolean {
+    const member = group.members.get(key);
+    if (member === undefined) return false;
+    group.members.delete(key);
+    this.#memberCount--;
+    this.#subscriptionBytes -= member.subscriptionText?.length ?? 0;
+    return true;
+  }
+
   #join(group: ConsumerGroup, member: NewGroupMember): boolean {
     const key = memberKey(member.connectionId, member.clientId);
     const known = group.members.get(key);
@@ -202,6 +225,7 @@ export class ConsumerGroupTable {
     }
     const lastHeartbeatMs = this.#clock.nowMs();
     group.members.set(key, { ...member, lastHeartbeatMs, subscriptionText: null });
+    this.#memberCount++;
     let groups = this.#connections.get(member.connectionId);
     if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Map()));
     const clientIds = groups.get(group.name);

@@ -49,11 +49,17 @@ export interface BrokerControlConfig {
   flushConsumerOffsetIntervalMs: number;
   /** Topics, besides the system's own, above which none is created any more. */
   topicCountMax: number;
+  /** Queues of all topics, those of the system among them. */
+  queueCountMax: number;
   subscriptionGroupCountMax: number;
   /** Consumer groups, and producer groups, that one connection may be a member of. */
   membershipCountMax: number;
+  /** Members of consumer and producer groups, over all connections. */
+  clientCountMax: number;
   /** Topics that one group may subscribe to. */
   subscriptionCountMax: number;
+  /** Characters of what all members subscribe to. */
+  subscriptionBytesMax: number;
   /** Body of a message that a client sends to its retry topic. */
   maxMessageSize: number;
   /** Appends that wait for room before further ones are answered SYSTEM_BUSY. */
@@ -92,9 +98,12 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   scanIntervalMs: 10_000,
   flushConsumerOffsetIntervalMs: 5_000,
   topicCountMax: 100_000,
+  queueCountMax: 1_000_000,
   subscriptionGroupCountMax: 50_000,
   membershipCountMax: 1_000,
+  clientCountMax: 100_000,
   subscriptionCountMax: 1_000,
+  subscriptionBytesMax: 64 * 1024 * 1024,
   maxMessageSize: 4 * 1024 * 1024,
   pendingAppendCountMax: 1_024,
   visibleConfig: () => [],

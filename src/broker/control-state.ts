@@ -7,6 +7,7 @@
 import type { AccessTables } from '../access/access-tables.ts';
 import type { MonotonicClock, WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import type { RecordDraft } from '../protocol/record-encoder.ts';
 import {
   type Answer,
@@ -58,6 +59,7 @@ export interface ControlStateOptions {
   /** Moves the clock, and says what time it is then; absent or null where it goes by itself. */
   advanceClock?: ((millis: number) => Promise<number>) | null;
   logger: Logger;
+  refusals: Refusals;
   effects: ControlEffects;
   /** Users and policies; absent or null where access control is off. */
   access?: AccessTables | null;
@@ -70,6 +72,7 @@ export class ControlState {
   readonly random: () => number;
   readonly advanceClock: ((millis: number) => Promise<number>) | null;
   readonly logger: Logger;
+  readonly refusals: Refusals;
   readonly effects: ControlEffects;
   readonly access: AccessTables | null;
   readonly levels: DelayLevels;
@@ -93,7 +96,7 @@ export class ControlState {
   readonly pendingAppends: { draft: RecordDraft; answerTo: AppendAnswer | null }[] = [];
 
   constructor(options: ControlStateOptions) {
-    const { config, effects, wallClock, logger } = options;
+    const { config, effects, wallClock, logger, refusals } = options;
     this.config = config;
     this.wallClock = wallClock;
     this.monotonicClock = options.monotonicClock;
@@ -101,6 +104,7 @@ export class ControlState {
     this.random = options.random;
     this.advanceClock = options.advanceClock ?? null;
     this.logger = logger;
+    this.refusals = refusals;
     this.access = options.access ?? null;
     this.effects = effects;
     this.levels = new DelayLevels(config.messageDelayLevel);
@@ -108,6 +112,7 @@ export class ControlState {
       config,
       wallClock,
       logger,
+      refusals,
       onChanged: (entry) => {
         effects.publishTopic(entry);
         effects.topicChanged(entry.config.topicName);
@@ -121,6 +126,7 @@ export class ControlState {
       config,
       wallClock,
       logger,
+      refusals,
       onChanged: (group) => this.publishGroup(group.groupName),
     });
     this.offsets = new ConsumerOffsetTable(wallClock);
@@ -197,7 +203,10 @@ export class ControlState {
   /** Stores a record now, or when there is room; a refusal where too many wait already. */
   append(draft: RecordDraft, answerTo: AppendAnswer | null): Refusal | null {
     if (this.pendingAppends.length === 0 && this.effects.append(draft, answerTo)) return null;
-    if (this.pendingAppends.length >= this.config.pendingAppendCountMax) return busy;
+    if (this.pendingAppends.length >= this.config.pendingAppendCountMax) {
+      this.refusals.add('store-busy');
+      return busy;
+    }
     this.pendingAppends.push({ draft, answerTo });
     return null;
   }

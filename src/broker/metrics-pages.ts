@@ -83,6 +83,10 @@ export class MetricsPages {
     const labels = this.#labels;
     addLine(lines, 'rocketmq_broker_permission', labels, READ_AND_WRITE);
     addLine(lines, 'rocketmq_topic_number', labels, topics.size);
+    addLine(lines, 'millrace_queues', labels, topics.queueCount);
+    const memberCount = consumers.memberCount + producers.memberCount;
+    addLine(lines, 'millrace_group_members', labels, memberCount);
+    addLine(lines, 'millrace_subscription_bytes', labels, consumers.subscriptionBytes);
     addLine(lines, 'rocketmq_consumer_group_number', labels, subscriptionGroups.size);
     const producerCounts = new Counts();
     for (const [, members] of producers.groups()) {

@@ -17,6 +17,7 @@ export class ProducerGroupTable {
   readonly #connections = new Map<number, Set<string>>();
   /** By client id: the connection of its last heartbeat. */
   readonly #clients = new Map<string, number>();
+  #memberCount = 0;
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock;
@@ -40,6 +41,11 @@ export class ProducerGroupTable {
     return this.#groups.get(group)?.has(member.connectionId) === true;
   }
 
+  /** Members of all groups. */
+  get memberCount(): number {
+    return this.#memberCount;
+  }
+
   membershipCount(connectionId: number): number {
     return this.#connections.get(connectionId)?.size ?? 0;
   }
@@ -47,6 +53,7 @@ export class ProducerGroupTable {
   register(group: string, member: NewGroupMember): void {
     let members = this.#groups.get(group);
     if (members === undefined) this.#groups.set(group, (members = new Map()));
+    if (!members.has(member.connectionId)) this.#memberCount++;
     members.set(member.connectionId, { ...member, lastHeartbeatMs: this.#clock.nowMs() });
     let groups = this.#connections.get(member.connectionId);
     if (groups === undefined) this.#connections.set(member.connectionId, (groups = new Set()));
@@ -57,7 +64,7 @@ export class ProducerGroupTable {
   unregister(group: string, connectionId: number): void {
     const members = this.#groups.get(group);
     const clientId = members?.get(connectionId)?.clientId;
-    members?.delete(connectionId);
+    if (members?.delete(connectionId) === true) this.#memberCount--;
     if (members?.size === 0) this.#groups.delete(group);
     const groups = this.#connections.get(connectionId);
     groups?.delete(group);

@@ -6,13 +6,18 @@
  */
 import { parseFastjson } from '../protocol/fastjson.ts';
 import type { RemotingCommand } from '../protocol/remoting-command.ts';
+import type { RefusalCause } from '../base/refusals.ts';
 import { type JsonObject, objectOf } from './json-value.ts';
 
 /** The request itself is wrong; not a fault of the broker, so it is not logged as one. */
 export class RequestFault extends Error {
-  constructor(message: string) {
+  /** What it is counted as. */
+  readonly refusal: RefusalCause;
+
+  constructor(message: string, refusal: RefusalCause = 'request-invalid') {
     super(message);
     this.name = 'RequestFault';
+    this.refusal = refusal;
   }
 }
 

@@ -9,6 +9,7 @@
  */
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
 import { type DataVersion, decodeDataVersion, nextDataVersion } from '../protocol/topic-config.ts';
@@ -27,6 +28,7 @@ export interface SubscriptionGroupTableOptions {
   config: BrokerControlConfig;
   wallClock: WallClock;
   logger: Logger;
+  refusals: Refusals;
   /** Called with each new or changed config. */
   onChanged: (config: SubscriptionGroupConfig) => void;
 }
@@ -107,9 +109,10 @@ export class SubscriptionGroupTable {
   update(config: SubscriptionGroupConfig): SubscriptionGroupConfig | Refusal {
     const { subscriptionGroupCountMax } = this.#options.config;
     if (!this.#groups.has(config.groupName) && this.#groups.size >= subscriptionGroupCountMax) {
+      this.#options.refusals.add('group-limit', { group: config.groupName });
       return {
         code: ResponseCode.SYSTEM_ERROR,
-        remark: `the broker has ${this.#groups.size} consumer groups, as many as subscriptionGroupCountMax allows`,
+        remark: `the broker has ${this.#groups.size} consumer groups, as many as subscriptionGroupCountMax allows: delete some, or raise it`,
       };
     }
     this.#groups.set(config.groupName, config);

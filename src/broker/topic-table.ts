@@ -13,6 +13,7 @@
  */
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
 import { Perm } from '../protocol/perm.ts';
@@ -49,6 +50,7 @@ export interface TopicTableOptions {
   config: BrokerControlConfig;
   wallClock: WallClock;
   logger: Logger;
+  refusals: Refusals;
   /** Called with each new or changed topic, also those of the system and of the stored file. */
   onChanged: (entry: TopicEntry) => void;
   onDeleted: (entry: TopicEntry) => void;
@@ -75,6 +77,8 @@ export class TopicTable {
   /** What the stored file says of a topic, kept from one time that it is written to the next. */
   readonly #storedTexts = new WeakMap<TopicConfig, string>();
   #nextTopicId = 0;
+  /** Of all topics, as many of each as it has for reading or for writing. */
+  #queueCount = 0;
   #dataVersion: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
   #isDirty = false;
   readonly #systemTopics = new Set<string>();
@@ -108,6 +112,10 @@ export class TopicTable {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  get queueCount(): number {
+    return this.#queueCount;
   }
 
   store(): string {
@@ -205,13 +213,17 @@ export class TopicTable {
 
   /** Creates or replaces a topic by administration; its name is valid. */
   update(config: TopicConfig): TopicEntry | Refusal {
-    return this.#entries.has(config.topicName) ? this.#put(config) : this.#create(config);
+    const known = this.#entries.get(config.topicName);
+    if (known === undefined) return this.#create(config);
+    const moreCount = queueCountOf(config) - queueCountOf(known.config);
+    return this.#queueRefusal(moreCount, config.topicName) ?? this.#put(config);
   }
 
   delete(topic: string): TopicEntry | undefined {
     const entry = this.#entries.get(topic);
     if (entry === undefined) return undefined;
     this.#entries.delete(topic);
+    this.#queueCount -= queueCountOf(entry.config);
     this.#touch();
     this.#options.onDeleted(entry);
     return entry;
@@ -252,12 +264,24 @@ export class TopicTable {
   #create(config: TopicConfig): TopicEntry | Refusal {
     const userTopicCount = this.#entries.size - this.#systemTopics.size;
     if (userTopicCount >= this.#options.config.topicCountMax) {
+      this.#options.refusals.add('topic-limit', { topic: config.topicName });
       return {
         code: ResponseCode.SYSTEM_ERROR,
-        remark: `the broker has ${userTopicCount} topics, as many as topicCountMax allows`,
+        remark: `the broker has ${userTopicCount} topics, as many as topicCountMax allows: delete some, or raise it`,
       };
     }
-    return this.#put(config);
+    return this.#queueRefusal(queueCountOf(config), config.topicName) ?? this.#put(config);
+  }
+
+  /** Null where there may be so many queues more. */
+  #queueRefusal(moreCount: number, topic: string): Refusal | null {
+    const { config, refusals } = this.#options;
+    if (moreCount <= 0 || this.#queueCount + moreCount <= config.queueCountMax) return null;
+    refusals.add('queue-limit', { topic, queueCount: this.#queueCount, moreCount });
+    return {
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: `the broker has ${this.#queueCount} queues, and queueCountMax allows ${config.queueCountMax}: delete topics, or raise it`,
+    };
   }
 
   #put(config: TopicConfig): TopicEntry {
@@ -268,6 +292,8 @@ export class TopicTable {
       sendForbidden: isSendForbidden(config.topicName),
     };
     this.#entries.set(config.topicName, entry);
+    this.#queueCount +=
+      queueCountOf(config) - (known === undefined ? 0 : queueCountOf(known.config));
     this.#touch();
     this.#options.onChanged(entry);
     return entry;
@@ -277,6 +303,10 @@ export class TopicTable {
     this.#isDirty = true;
     this.#dataVersion = nextDataVersion(this.#dataVersion, this.#options.wallClock.nowMs());
   }
+}
+
+function queueCountOf({ readQueueNums, writeQueueNums }: TopicConfig): number {
+  return Math.max(readQueueNums, writeQueueNums);
 }
 
 /** A topic that may be read and written, with nothing special. */

@@ -9,7 +9,7 @@ import type { AccessSettings } from '../access/access-tables.ts';
 import { readPlainAcl } from '../access/plain-acl.ts';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
-import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 
 /** Null where requests need not be signed. @throws BrokerError CONFIG_INVALID */
 export function accessSettingsOf(config: BrokerConfig): AccessSettings | null {
@@ -39,7 +39,7 @@ export function hasSecrets(config: BrokerConfig): boolean {
 }
 
 /** The gate of a broker; null where everybody may do everything. */
-export function gateOf(config: BrokerConfig, logger: Logger): AccessGate | null {
+export function gateOf(config: BrokerConfig, refusals: Refusals): AccessGate | null {
   const { innerClientAuthenticationCredentials: registrationCredentials, clusterName } = config;
   const authenticationEnabled = isControlled(config);
   if (!authenticationEnabled && registrationCredentials === null) return null;
@@ -48,19 +48,22 @@ export function gateOf(config: BrokerConfig, logger: Logger): AccessGate | null 
     authorizationEnabled: config.authorizationEnabled || config.aclEnable,
     registrationCredentials,
     clusterName,
-    logger,
+    refusals,
   });
 }
 
 /** The gate of a name server alone, which knows no users: changes need the credentials of the cluster. */
-export function nameServerGate(credentials: Credentials | null, logger: Logger): AccessGate | null {
+export function nameServerGate(
+  credentials: Credentials | null,
+  refusals: Refusals,
+): AccessGate | null {
   if (credentials === null) return null;
   return new AccessGate({
     authenticationEnabled: false,
     authorizationEnabled: false,
     registrationCredentials: credentials,
     clusterName: '',
-    logger,
+    refusals,
   });
 }
 

@@ -17,10 +17,10 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
-import { defaultControlConfig } from '../broker/control-config.ts';
-import { configurationTexts } from './configuration-keys.ts';
+import { Refusals } from '../base/refusals.ts';
 import { BrokerRegistration } from '../client/broker-registration.ts';
 import { decodeTopicConfig } from '../protocol/topic-config.ts';
+import { AcceptPace } from '../reactor/accept-pace.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { acceptSocket } from '../reactor/tcp-peer.ts';
@@ -30,18 +30,20 @@ import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { parseDeleteWhen, segmentBytesFor } from '../store/retention.ts';
+import { segmentBytesFor } from '../store/retention.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { ClosingState, PositionSlot } from '../store/store-positions.ts';
-import { AgentFactory, type AgentSettings, storeFilesOf } from '../workers/agent-factory.ts';
+import { AgentFactory, storeFilesOf } from '../workers/agent-factory.ts';
 import { allocateBrokerMemory, type Placement } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
+import { answerKernelOf } from '../workers/kernels.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
-import { accessSettingsOf, gateOf } from './access-settings.ts';
+import { gateOf } from './access-settings.ts';
+import { agentSettingsOf } from './agent-settings-of.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { connectionsWithin } from './open-files.ts';
@@ -84,9 +86,6 @@ export interface Surroundings {
   advanceClock: ((millis: number) => Promise<number>) | null;
 }
 
-/** Without the functions, which do not cross threads. */
-const { visibleConfig: _visible, ...plainControlConfig } = defaultControlConfig;
-
 /** Request workers; a connection always has the same one. More pay only with more cores. */
 const WORKER_COUNT = 1;
 
@@ -117,11 +116,24 @@ export async function startBrokerProcess(
   let web: WebPort | null = null;
   let tls: TlsAcceptor | null = null;
   const running: { broker: WebPortBroker | null } = { broker: null };
+  const refusals = new Refusals(logger, systemMonotonicClock.nowMs);
+  const pace = new AcceptPace({
+    perSecond: config.acceptRateMax,
+    nowMs: systemMonotonicClock.nowMs,
+    onWait: () => refusals.add('connection-rate'),
+  });
   try {
-    tls = tlsAcceptorOf(config, logger);
+    tls = tlsAcceptorOf(config, logger, refusals);
     await openListeners(config, sockets);
     if (config.webPort >= 0)
-      web = await openWebPort({ config, tls, logger, broker: () => running.broker });
+      web = await openWebPort({
+        config,
+        tls,
+        logger,
+        refusals,
+        waitingCount: () => pace.waitingCount,
+        broker: () => running.broker,
+      });
     const onServing = (broker: WebPortBroker): void => {
       running.broker = broker;
     };
@@ -132,7 +144,7 @@ export async function startBrokerProcess(
       { wallClock: wallClock ?? systemWallClock, random, advanceClock },
       files,
       directory,
-      { sockets, web, tls, onServing },
+      { sockets, web, tls, refusals, pace, onServing },
     );
   } catch (error) {
     for (const { server } of sockets) server.close();
@@ -147,6 +159,9 @@ interface OpenPorts {
   readonly sockets: readonly OpenListener[];
   readonly web: WebPort | null;
   readonly tls: TlsAcceptor | null;
+  readonly refusals: Refusals;
+  /** Of the ports of remoting. */
+  readonly pace: AcceptPace;
   /** The web port serves from now on. */
   readonly onServing: (broker: WebPortBroker) => void;
 }
@@ -160,7 +175,7 @@ async function start(
   ports: OpenPorts,
 ): Promise<BrokerProcess> {
   const { wallClock, random } = surroundings;
-  const { sockets: listeners, web, tls } = ports;
+  const { sockets: listeners, web, tls, refusals, pace } = ports;
   const existingBytes = CommitLogSegments.existingSegmentBytes(files, directory.commitLog);
   const fittingBytes = segmentBytesFor(
     config.segmentBytes,
@@ -178,62 +193,15 @@ async function start(
   const clientAddress = await resolveClientAddress(config, brokerPort, logger);
   const workerCount = WORKER_COUNT;
   const placement = placementFor(config.threads, workerCount);
-  const memory = allocateBrokerMemory(placement, workerCount, config.threads !== 'inline');
-  const settings: AgentSettings = {
+  const usesKernel = config.threads !== 'inline';
+  const memory = allocateBrokerMemory(placement, workerCount, usesKernel, refusals.memory);
+  const settings = agentSettingsOf(config, {
     storeRoot: directory.root,
-    storeKind: config.storeKind,
     segmentBytes,
-    flushesSynchronously: config.flush === 'sync',
-    flushIntervalMs: config.flushIntervalMs,
-    syncFlushTimeoutMs: config.syncFlushTimeoutMs,
-    appendsPropertyCrc: config.appendsPropertyCrc,
-    messageIndexEnable: config.messageIndexEnable,
-    longPollingEnable: config.longPollingEnable,
-    bodyBytesMax: config.maxMessageBytes,
-    queueWaitMsMax: config.waitTimeMillsInSendQueue,
-    storeHost: clientAddress.storeHost,
-    retention: {
-      fileReservedTimeMs: config.fileReservedTimeHours * 3_600_000,
-      deleteHours: parseDeleteWhen(config.deleteWhen),
-      diskMaxUsedSpaceRatio: config.diskMaxUsedSpaceRatio,
-      diskSpaceCleanForciblyRatio: config.diskSpaceCleanForciblyRatio,
-      diskSpaceWarningLevelRatio: config.diskSpaceWarningLevelRatio,
-    },
-    regionId: config.regionId,
-    traceOn: config.traceOn,
-    control: {
-      ...plainControlConfig,
-      clusterName: config.clusterName,
-      brokerName: config.brokerName,
-      autoCreateTopicEnable: config.autoCreateTopicEnable,
-      autoCreateSubscriptionGroup: config.autoCreateSubscriptionGroup,
-      defaultTopicQueueNums: config.defaultTopicQueueNums,
-      messageDelayLevel: config.messageDelayLevel,
-      timerWheelEnable: config.timerWheelEnable,
-      timerMaxDelaySec: config.timerMaxDelaySec,
-      recallMessageEnable: config.recallMessageEnable,
-      rejectTransactionMessage: config.rejectTransactionMessage,
-      transactionTimeOut: config.transactionTimeOutMs,
-      transactionCheckInterval: config.transactionCheckIntervalMs,
-      transactionCheckMax: config.transactionCheckMax,
-      traceTopicEnable: config.traceTopicEnable,
-      enablePropertyFilter: config.enablePropertyFilter,
-      notifyConsumerIdsChangedEnable: config.notifyConsumerIdsChangedEnable,
-      useServerSideResetOffset: config.useServerSideResetOffset,
-      storeReplyMessageEnable: config.storeReplyMessageEnable,
-    },
-    visibleConfig: configurationTexts(config),
-    access: accessSettingsOf(config),
-    brokerId: config.brokerId,
-    brokerPort: clientAddress.port,
-    // Also for clients that come by WebSocket, which find their broker there.
-    answersRoutes: config.embeddedNameServer || web !== null,
-    orderMessageEnable: config.orderMessageEnable,
-    advertisedAddress: clientAddress.advertised,
-    registersOutside: config.nameServerAddresses.length > 0,
-    recoveredQueues: [],
+    clientAddress,
+    hasWebPort: web !== null,
     workerCount,
-  };
+  });
   const mainContext = {
     thread: 'main',
     placement,
@@ -330,6 +298,7 @@ async function start(
   const runner = new EventLoopRunner(agents, mainDoorbell, systemMonotonicClock.nowMs, (error) =>
     die('the main thread', error),
   );
+  const encoder = new AnswerEncoder(settings.storeHost, config.regionId, config.traceOn);
   const reactor = new Reactor({
     inbound: [
       'writer→reactor',
@@ -346,17 +315,21 @@ async function start(
     toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
     segments: factory.segments,
     positions: factory.positions,
-    encoder: new AnswerEncoder(settings.storeHost, config.regionId, config.traceOn),
+    encoder,
+    answerKernel: answerKernelOf(memory, encoder.plainParts),
     logger,
+    refusals,
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax,
+    waitingAnswerBytesMax: config.waitingAnswerBytesMax,
+    waitingRequestBytesMax: config.waitingRequestBytesMax,
     idleCloseMs: config.idleCloseMs,
     onTopicsChanged: (message) => {
       const topics = message.topics.map(decodeTopicConfig).filter((topic) => topic !== null);
       registration?.update({ topics, deleted: message.deleted }, message.dataVersion);
     },
-    gate: gateOf(config, logger),
+    gate: gateOf(config, refusals),
     onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
@@ -401,7 +374,8 @@ async function start(
   });
   await settle();
   for (const open of listeners) {
-    open.onSocket = throughTls(tls, (socket) => acceptSocket(reactor, socket, open.listener));
+    const enter = throughTls(tls, (socket) => acceptSocket(reactor, socket, open.listener));
+    open.onSocket = (socket) => pace.take(socket, () => enter(socket));
     for (const socket of open.early.splice(0)) open.onSocket(socket);
   }
   ports.onServing({
@@ -417,6 +391,7 @@ async function start(
   const close = async (): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
+    pace.close();
     tls?.close();
     if (hasFailed) {
       await abandon();

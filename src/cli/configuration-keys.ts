@@ -9,6 +9,7 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
 import { isOriginPattern } from '../reactor/web-origin.ts';
 import { accessSettingKeys } from './access-keys.ts';
+import { limitSettingKeys } from './limit-keys.ts';
 import { parseHostAndPort } from './client-address.ts';
 import {
   integer,
@@ -335,12 +336,7 @@ export const settingKeys: readonly SettingKey[] = [
     kind: millis,
     help: 'how often the log is synced with asynchronous flush',
   },
-  {
-    key: 'connectionCountMax',
-    names: ['connectionCountMax'],
-    kind: integer('1 to 1000000', { minimum: 1, maximum: 1_000_000 }),
-    help: 'connections at once',
-  },
+  ...limitSettingKeys,
   {
     key: 'idleCloseMs',
     variable: 'idle-close-seconds',

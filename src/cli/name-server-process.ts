@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import type { Credentials } from '../access/access-gate.ts';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
+import { Refusals } from '../base/refusals.ts';
 import { NameServer } from '../nameserver/name-server.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
@@ -52,7 +53,8 @@ export async function startNameServerProcess(
   },
   logger: Logger,
 ): Promise<NameServerProcess> {
-  const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger);
+  const refusals = new Refusals(logger, systemMonotonicClock.nowMs);
+  const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger, refusals);
   const slotBytes = FRAME_BYTES_MAX + 4096;
   const pool = new LargeMessagePool(LargeMessagePool.allocate(2, slotBytes), slotBytes);
   const toControl = allocateRing(RING_BYTES);
@@ -72,6 +74,7 @@ export async function startNameServerProcess(
     registerEmbedded: () => {},
     registersOutside: false,
     auditsNameServer: (options.credentials ?? null) !== null,
+    refusals,
     logger,
   });
   control.attach(
@@ -103,13 +106,17 @@ export async function startNameServerProcess(
     segments: null,
     positions: null,
     encoder: new AnswerEncoder(new Uint8Array(8), '', false),
+    answerKernel: null,
     logger,
+    refusals,
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
     connectionCountMax: connectionsWithin(100_000),
+    waitingAnswerBytesMax: 256 * 1024 * 1024,
+    waitingRequestBytesMax: 256 * 1024 * 1024,
     idleCloseMs: IDLE_CLOSE_MS,
     onTopicsChanged: () => {},
-    gate: nameServerGate(options.credentials ?? null, logger),
+    gate: nameServerGate(options.credentials ?? null, refusals),
   });
   agents.push(control, reactor);
   const listener = await openListener(

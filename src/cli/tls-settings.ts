@@ -8,6 +8,7 @@ import type net from 'node:net';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import type { TlsClientOptions } from '../client/platform.ts';
 import { TlsAcceptor } from '../reactor/tls-acceptor.ts';
 
@@ -23,7 +24,11 @@ export type TlsConfig = Pick<
 >;
 
 /** Null where connections are plain. @throws BrokerError CONFIG_INVALID */
-export function tlsAcceptorOf(config: TlsConfig, logger: Logger): TlsAcceptor | null {
+export function tlsAcceptorOf(
+  config: TlsConfig,
+  logger: Logger,
+  refusals: Refusals,
+): TlsAcceptor | null {
   const { tlsServerMode: mode, tlsServerCertPath, tlsServerKeyPath } = config;
   if (mode === 'disabled' || tlsServerCertPath === null || tlsServerKeyPath === null) return null;
   return new TlsAcceptor(
@@ -37,6 +42,7 @@ export function tlsAcceptorOf(config: TlsConfig, logger: Logger): TlsAcceptor | 
       trustCertPath: config.tlsServerTrustCertPath,
     },
     logger,
+    refusals,
   );
 }
 

@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { brokerLabels } from '../broker/metrics-pages.ts';
 import { MetricsScraper } from '../reactor/metrics-scraper.ts';
 import type { Reactor } from '../reactor/reactor.ts';
@@ -21,6 +22,9 @@ export interface WebPortOptions {
   readonly config: BrokerConfig;
   readonly tls: TlsAcceptor | null;
   readonly logger: Logger;
+  readonly refusals: Refusals;
+  /** Connections that wait for their turn to come in. */
+  readonly waitingCount: () => number;
   /** The broker, once it has begun: the port opens before. */
   readonly broker: () => WebPortBroker | null;
 }
@@ -42,14 +46,9 @@ export interface WebPort {
   readonly onMetrics: (frame: Buffer) => void;
 }
 
-/** At most one line a second for pages that are refused. */
-const REFUSED_LOG_INTERVAL_MS = 1000;
-
 /** @throws BrokerError LISTEN_FAILED, WEB_LIBRARY_MISSING */
 export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
-  const { config, tls, logger, broker } = options;
-  let refusedCount = 0;
-  let refusedLoggedMs = -Infinity;
+  const { config, tls, logger, refusals, waitingCount, broker } = options;
   const scraper = new MetricsScraper({
     reactor: () => broker()?.reactor ?? null,
     labels: brokerLabels(config),
@@ -62,7 +61,8 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
       running.schedule();
       return isTaken;
     },
-    webRefusedCount: () => refusedCount,
+    refusals,
+    waitingCount,
   });
   const pages = {
     unreadyReason: () => unreadyReason(broker()),
@@ -80,13 +80,8 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
       origins: { allowed: config.webAllowedOrigins, names: named === null ? [] : [named.host] },
       connectionCountMax: config.connectionCountMax,
       answer: (request, reply) => answerWebRequest(request, reply, pages),
-      onRefused: (why) => {
-        refusedCount++;
-        const nowMs = performance.now();
-        if (nowMs - refusedLoggedMs < REFUSED_LOG_INTERVAL_MS) return;
-        refusedLoggedMs = nowMs;
-        logger.warn({ why }, 'refused a WebSocket');
-      },
+      onRefused: (why) => refusals.add('web-origin', { why }),
+      onDropped: (remoteAddress) => refusals.add('connection-limit', { remoteAddress }),
     },
     logger,
   );

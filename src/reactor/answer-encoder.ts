@@ -159,6 +159,24 @@ export class AnswerEncoder {
     );
   }
 
+  /** The JSON header of a send that went well, in the pieces between its numbers (`AnswerKernel`). */
+  get plainParts(): Uint8Array[] {
+    const { SUCCESS } = ResponseCode;
+    return [
+      Buffer.concat([
+        jsonOpen,
+        ascii(String(SUCCESS)),
+        jsonFields,
+        this.#sendFields,
+        this.#hostHex,
+      ]),
+      jsonQueueId,
+      jsonQueueOffset,
+      Buffer.concat([ascii('"'), jsonOpaque]),
+      jsonClose,
+    ];
+  }
+
   /** Most bytes that `writeSend` writes. */
   sendBytesMax(count: number): number {
     return 640 + this.#sendFields.length + count * (this.#hostHex.length + 17);

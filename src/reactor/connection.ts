@@ -5,6 +5,7 @@
  * no more of a frame than has arrived, whatever length was announced.
  */
 import type { FrameSource } from '../workers/frame-proxy.ts';
+import { pullAnswerMessage } from '../workers/ring-messages.ts';
 import type { InputBuffers } from './input-buffers.ts';
 import type { Peer } from './peer.ts';
 
@@ -40,6 +41,8 @@ export class Connection implements FrameSource {
   isBlocked = false;
   /** Blocked because its address has failed to sign too often. */
   isWaiting = false;
+  /** Not read because others are to finish their frames first; of the request backlog. */
+  isHeldUp = false;
   /** Its last request was signed right; the gate's. */
   isTrusted = false;
   /** Since when `input` begins with a part of a frame, Infinity when it does not. */
@@ -57,9 +60,14 @@ export class Connection implements FrameSource {
   isDirty = false;
   /** Pull answers that wait until the peer has read what was written before: copies of PULL_ANSWER payloads. */
   deferredPulls: Buffer[] = [];
-  /** Reading is paused because the peer does not read, since then; Infinity when it is not. */
-  stalledSinceMs = Infinity;
-  stalledBytes = 0;
+  /** Reading is paused because the peer does not read. */
+  isStalled = false;
+  // Of the backlog: answers that it counts for this connection, its peer's progress when it looked last, and
+  // when that had changed; and whether the peer has taken all that was written.
+  heldBytes = 0;
+  takenMark = 0;
+  takenMs = 0;
+  isTaking = false;
   /** Called by the peer when it has taken a write. */
   onWritten: () => void = () => {};
 
@@ -89,6 +97,12 @@ export class Connection implements FrameSource {
   /** Answers that the network has not taken, here and at the peer. */
   get pendingBytes(): number {
     return this.outputBytes + this.peer.pendingBytes;
+  }
+
+  /** Length of the pull answer that waits longest; 0 where none does. */
+  get firstPullBytes(): number {
+    const first = this.deferredPulls[0];
+    return first === undefined ? 0 : first.readInt32LE(pullAnswerMessage.bodyBytes);
   }
 
   /** Takes in what has arrived. */

@@ -14,11 +14,14 @@ export class InputBuffers {
   /** By the logarithm of their size. */
   readonly #kept: Buffer[][] = [];
   #keptBytes = 0;
+  /** Of those that are in use. */
+  heldBytes = 0;
 
   /** A buffer of at least so many bytes; its size is a power of two. */
   take(bytes: number): Buffer {
     const sizeLog = Math.ceil(Math.log2(Math.max(bytes, BUFFER_BYTES_MIN)));
     const kept = this.#kept[sizeLog]?.pop();
+    this.heldBytes += 2 ** sizeLog;
     if (kept === undefined) return Buffer.allocUnsafeSlow(2 ** sizeLog);
     this.#keptBytes -= kept.length;
     return kept;
@@ -26,6 +29,7 @@ export class InputBuffers {
 
   /** Takes a buffer back that nobody reads any more. */
   give(buffer: Buffer): void {
+    this.heldBytes -= buffer.length;
     if (this.#keptBytes + buffer.length > KEPT_BYTES_MAX) return;
     this.#keptBytes += buffer.length;
     const sizeLog = Math.log2(buffer.length);

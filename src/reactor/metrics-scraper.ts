@@ -21,6 +21,7 @@ import {
   metricFamilies,
   metricLine,
 } from '../base/prometheus-text.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { decodeFrame } from '../protocol/remoting-command.ts';
 import { Listener, type MetricDistributions, type MetricsPage } from '../workers/ring-messages.ts';
 import type { Reactor } from './reactor.ts';
@@ -48,7 +49,9 @@ export interface MetricsScraperOptions {
   readonly lineCountMax: number;
   /** Asks for a page; false where there is no room now. */
   readonly ask: (page: number) => boolean;
-  readonly webRefusedCount: () => number;
+  readonly refusals: Refusals;
+  /** Connections that wait for their turn to come in. */
+  readonly waitingCount: () => number;
 }
 
 /** What one scrape has found. */
@@ -144,7 +147,7 @@ export class MetricsScraper {
   }
 
   #addOwn(lines: MetricLines): void {
-    const { labels, webRefusedCount } = this.#options;
+    const { labels, refusals, waitingCount } = this.#options;
     const reactor = this.#options.reactor();
     if (reactor === null) return;
     const { counts } = reactor;
@@ -156,7 +159,14 @@ export class MetricsScraper {
     add('millrace_connections_refused_total', counts.refused);
     for (const [reason, count] of counts.closed)
       add('millrace_connections_closed_total', count, { reason });
-    add('millrace_web_refused_total', webRefusedCount());
+    add('millrace_requests_waiting_bytes', reactor.requests.bytes);
+    add('millrace_answers_waiting_bytes', reactor.backlog.bytes);
+    for (const [cause, count] of refusals.counts()) {
+      add('millrace_refusals_total', count, { cause });
+      // From before there were causes.
+      if (cause === 'web-origin') add('millrace_web_refused_total', count);
+    }
+    add('millrace_connections_waiting', waitingCount());
     add('millrace_network_received_bytes_total', counts.bytesIn);
     add('millrace_network_sent_bytes_total', counts.bytesOut);
     const { user, system } = process.cpuUsage();

@@ -9,16 +9,21 @@
  */
 
 /** Why this side ends a connection; each is counted. */
-export type CloseReason =
-  | 'asked'
-  | 'bad-frame'
-  | 'idle'
-  | 'late-frame'
-  | 'not-reading'
-  | 'expired-data'
-  | 'input-overflow'
-  | 'text-message'
-  | 'stopping';
+export const closeReasons = [
+  'asked',
+  'bad-frame',
+  'idle',
+  'late-frame',
+  'not-reading',
+  'answer-memory',
+  'request-memory',
+  'expired-data',
+  'input-overflow',
+  'text-message',
+  'stopping',
+] as const;
+
+export type CloseReason = (typeof closeReasons)[number];
 
 export interface Peer {
   /** As the system tells them; may be IPv4 in IPv6, and with a zone. */

@@ -3,7 +3,7 @@
  *
  * What has passed through the reactor since its start, for metrics.
  */
-import type { CloseReason } from './peer.ts';
+import { type CloseReason, closeReasons } from './peer.ts';
 
 export class ReactorCounts {
   accepted = 0;
@@ -12,7 +12,7 @@ export class ReactorCounts {
   bytesIn = 0;
   bytesOut = 0;
   /** Connections that this side has ended, by reason. */
-  readonly closed = new Map<CloseReason, number>();
+  readonly closed = new Map<CloseReason, number>(closeReasons.map((reason) => [reason, 0]));
 
   onClosed(reason: CloseReason): void {
     this.closed.set(reason, (this.closed.get(reason) ?? 0) + 1);

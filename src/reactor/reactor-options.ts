@@ -5,6 +5,8 @@
  */
 import type { AccessGate } from '../access/access-gate.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
+import type { AnswerKernel } from '../kernel/answer-kernel.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import type { StorePositions } from '../store/store-positions.ts';
@@ -22,11 +24,18 @@ export interface ReactorOptions {
   segments: CommitLogSegments | null;
   positions: StorePositions | null;
   encoder: AnswerEncoder;
+  /** Null where there is none. */
+  answerKernel: AnswerKernel | null;
   logger: Logger;
+  refusals: Refusals;
   /** Wakes the agents of this thread after an event. */
   schedule: () => void;
   nowMs: () => number;
   connectionCountMax: number;
+  /** Bytes of answers that all peers together may leave untaken. */
+  waitingAnswerBytesMax: number;
+  /** Bytes of frames of which all peers together have sent a part. */
+  waitingRequestBytesMax: number;
   idleCloseMs: number;
   onTopicsChanged: (message: TopicsChanged) => void;
   /** Whom requests must come from; null where access control is off. */

@@ -14,6 +14,7 @@
  * takes no bytes never blocks a ring: answers collect in the connection, up to a limit.
  */
 import { type AccessGate, type AccessSnapshot, Admission } from '../access/access-gate.ts';
+import { CauseLog } from '../base/cause-log.ts';
 import { readInt32 } from '../protocol/message-record.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
@@ -22,12 +23,8 @@ import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot } from '../store/store-positions.ts';
-import { connectionPayload } from '../workers/reactor-proxy.ts';
 import {
-  AnswerKind,
   answerBytesMessage,
-  appendAnswerMessage,
-  type ConnectionOpened,
   connectionMessage,
   logRange,
   MessageType,
@@ -35,21 +32,25 @@ import {
   pullAnswerMessage,
   type TopicsChanged,
 } from '../workers/ring-messages.ts';
-import { emptyPullAnswer, emptySendAnswer, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
+import { AnswerBacklog } from './answer-backlog.ts';
+import { emptyPullAnswer, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
 import { Connection, type ConnectionTransfer } from './connection.ts';
+import { ConnectionNews } from './connection-news.ts';
 import { goAwayAnswer } from './go-away.ts';
 import { InputBuffers } from './input-buffers.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
 import type { ReactorOptions } from './reactor-options.ts';
+import { RequestBacklog } from './request-backlog.ts';
 import { portOf, type RequestServer, serverOf } from './request-route.ts';
+import { SendAnswers } from './send-answers.ts';
 
 /** Output that a peer does not take before its connection is no longer read. */
 const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 /** Output above which further pull answers wait as descriptors instead of bytes. */
 const PULL_OUTPUT_BYTES_MAX = 1024 * 1024;
-/** Time without any progress after which a peer that does not read is cut off. */
-const STALLED_CLOSE_MS = 60_000;
+/** Pull answers that wait as descriptors before their connection is no longer read: a guess. */
+const DEFERRED_PULL_COUNT_MAX = 256;
 /** Time for a frame that has begun to arrive whole. */
 const FRAME_DEADLINE_MS = 30_000;
 const SWEEP_INTERVAL_MS = 1000;
@@ -57,7 +58,6 @@ const SWEEP_INTERVAL_MS = 1000;
 const OUTPUT_KEEP_BYTES_MAX = 256 * 1024;
 /** Silence after which a connection has no output buffer. */
 const OUTPUT_KEEP_MS = 5000;
-
 /** How often who waits for a turn to try again is looked at. */
 const WAITING_INTERVAL_MS = 100;
 
@@ -71,25 +71,40 @@ export class Reactor implements Agent {
   readonly #scanner = new RequestScanner();
   readonly #inputBuffers = new InputBuffers();
   readonly #assemblers: PartAssembler[];
+  readonly backlog: AnswerBacklog;
+  readonly requests: RequestBacklog;
   #dirty: Connection[] = [];
   #blocked: Connection[] = [];
   /** Blocked until `#nextWaitingMs`: their addresses have failed to sign too often. */
   readonly #waiting: Connection[] = [];
   #nextWaitingMs = Infinity;
   readonly #serving = { server: 'control' as RequestServer, port: portOf(0), code: 0 };
-  /** Closed connections of which control must still be told. */
-  readonly #closed: Connection[] = [];
+  readonly #news: ConnectionNews;
   #nextId = 1;
   #nextSweepMs = 0;
   #isGoingAway = false;
   #isReading = true;
-  #badFrameLoggedMs = -Infinity;
-  readonly #send = emptySendAnswer();
+  readonly #closeLog: CauseLog;
+  readonly #sendAnswers: SendAnswers;
   readonly #pull = emptyPullAnswer();
 
   constructor(options: ReactorOptions) {
     this.#options = options;
+    this.#news = new ConnectionNews(options.toControl);
+    this.#sendAnswers = new SendAnswers(
+      options.encoder,
+      options.answerKernel,
+      this.#connections,
+      (connection) => this.#markDirty(connection),
+    );
+    this.#closeLog = new CauseLog(options.logger);
     this.#assemblers = options.inbound.map(() => new PartAssembler());
+    const end = (connection: Connection, reason: CloseReason): void =>
+      this.#cut(connection, reason);
+    this.backlog = new AnswerBacklog(options.waitingAnswerBytesMax, end);
+    const resume = (connection: Connection): void => this.#resume(connection);
+    const bytesMax = options.waitingRequestBytesMax;
+    this.requests = new RequestBacklog({ buffers: this.#inputBuffers, bytesMax, resume, end });
   }
 
   /** What has gone over each connection. */
@@ -111,11 +126,11 @@ export class Reactor implements Agent {
 
   /** Takes an accepted connection, which does not read yet; null where there are too many, or the broker stops. */
   accept(peer: Peer, listener: number): Connection | null {
-    const { connectionCountMax, logger, nowMs } = this.#options;
+    const { connectionCountMax, refusals, nowMs } = this.#options;
     if (!this.#isReading || this.#connections.size >= connectionCountMax) {
       this.counts.refused++;
-      if (this.#isReading)
-        logger.warn({ connectionCountMax }, 'refused a connection: the limit is reached');
+      const { remoteAddress } = peer;
+      refusals.add(this.#isReading ? 'connection-limit' : 'connection-stopping', { remoteAddress });
       return null;
     }
     const connection = new Connection({
@@ -127,7 +142,7 @@ export class Reactor implements Agent {
     });
     connection.onWritten = () => {
       const isWaiting = connection.outputBytes > 0 || connection.deferredPulls.length > 0;
-      if (!isWaiting && connection.stalledSinceMs === Infinity) return;
+      if (!isWaiting && connection.heldBytes === 0) return;
       this.#onWritten(connection);
       this.#options.schedule();
     };
@@ -143,6 +158,7 @@ export class Reactor implements Agent {
     this.counts.bytesIn += chunk.length;
     connection.addInput(chunk);
     if (!connection.isBlocked) this.#readFrames(connection);
+    this.requests.onInput(connection);
     schedule();
   }
 
@@ -185,23 +201,25 @@ export class Reactor implements Agent {
       for (const connection of this.#waiting.splice(0)) this.#blocked.push(connection);
     }
     let work = this.#blocked.length > 0 ? this.#retryBlocked() : 0;
-    if (this.#closed.length > 0) work += this.#tellClosed();
+    work += this.#news.tellClosed();
     const inbound = this.#options.inbound;
     for (let index = 0; index < inbound.length; index++) {
       work += this.#drain(inbound[index], this.#assemblers[index]);
     }
+    if (this.backlog.waitingCount > 0) this.backlog.serveWaiting(this.#writeDeferred, nowMs);
+    this.requests.doWork(nowMs);
     this.#publish();
     if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
     return work;
   }
 
-  /** One write for each connection, however many turns have made its answers. */
   endTurns(): void {
     if (this.#dirty.length > 0) this.#flush();
   }
 
   nextDeadlineMs(): number {
-    return Math.min(this.#nextSweepMs, this.#nextWaitingMs);
+    const backlogMs = Math.min(this.backlog.nextDeadlineMs(), this.requests.nextDeadlineMs());
+    return Math.min(this.#nextSweepMs, this.#nextWaitingMs, backlogMs);
   }
 
   close(): void {
@@ -224,7 +242,7 @@ export class Reactor implements Agent {
       if (availableBytes < 4) break;
       const frameBytes = readInt32(connection.input, connection.inputStart);
       if (frameBytes < 4 || frameBytes > FRAME_BYTES_MAX) {
-        this.#onBadFrame(connection, `frame length ${frameBytes}`);
+        this.#cut(connection, 'bad-frame', `frame length ${frameBytes}`);
         return;
       }
       if (availableBytes - 4 < frameBytes) break;
@@ -251,7 +269,7 @@ export class Reactor implements Agent {
     const bytes = connection.input;
     const code = peekRequestCode(bytes, start, end, this.#scanner);
     if (code < 0) {
-      this.#onBadFrame(connection, 'header that cannot be read');
+      this.#cut(connection, 'bad-frame', 'header that cannot be read');
       return true;
     }
     if (this.#isGoingAway && this.#answerGoAway(connection, start, end)) return true;
@@ -271,7 +289,7 @@ export class Reactor implements Agent {
       return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
     const { toControl } = this.#options;
     return (
-      this.#tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
+      this.#news.tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
     );
   }
 
@@ -293,47 +311,29 @@ export class Reactor implements Agent {
     // Its wait here is not one for a broker that is busy.
     if (connection.isWaiting && admission !== Admission.WAITS) connection.lastReadMs = nowMs;
     connection.isWaiting = admission === Admission.WAITS;
-    if (admission === Admission.WAITS)
+    if (connection.isWaiting)
       this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nowMs + WAITING_INTERVAL_MS);
     else if (admission === Admission.BAD)
-      this.#onBadFrame(connection, 'header that can be read in two ways');
+      this.#cut(connection, 'bad-frame', 'header that can be read in two ways');
     else if (admission === Admission.REFUSED && gate.answer !== null)
       this.#write(connection, gate.answer);
     return admission;
   }
 
-  /** Control hears of a connection with the first request that it serves for it. */
-  #tellOpened(connection: Connection): boolean {
-    if (connection.isKnownToControl) return true;
-    const opened: ConnectionOpened = {
-      id: connection.id,
-      listener: connection.listener,
-      remoteAddress: connection.remoteAddress,
-      localAddress: connection.localAddress,
-    };
-    connection.isKnownToControl = this.#options.toControl.offerMessage(
-      MessageType.CONNECTION_OPENED,
-      Buffer.from(JSON.stringify(opened)),
-    );
-    return connection.isKnownToControl;
-  }
-
   #answerGoAway(connection: Connection, start: number, end: number): boolean {
     const answer = goAwayAnswer(connection.input.subarray(start, end));
-    if (answer !== null) this.#write(connection, answer);
-    return answer !== null;
+    if (answer === null) return false;
+    this.#write(connection, answer);
+    this.#options.refusals.add('go-away');
+    return true;
   }
 
-  #onBadFrame(connection: Connection, what: string): void {
-    const nowMs = this.#options.nowMs();
-    if (nowMs - this.#badFrameLoggedMs > 1000) {
-      this.#badFrameLoggedMs = nowMs;
-      this.#options.logger.warn(
-        { remoteAddress: connection.remoteAddress, what },
-        'closed a connection: bad frame',
-      );
-    }
-    this.end(connection, 'bad-frame');
+  /** Ends a connection because of what its peer does, or does not. */
+  #cut(connection: Connection, reason: CloseReason, what?: string): void {
+    const fields = { remoteAddress: connection.remoteAddress, reason, what };
+    const level = reason === 'idle' ? 'info' : 'warn';
+    this.#closeLog.log(level, reason, fields, 'closed a connection', this.#options.nowMs());
+    this.end(connection, reason);
   }
 
   #retryBlocked(): number {
@@ -356,30 +356,19 @@ export class Reactor implements Agent {
   }
 
   #resume(connection: Connection): void {
-    if (this.#isReading && !connection.isBlocked && connection.stalledSinceMs === Infinity)
-      connection.peer.resume();
+    const isHeld = connection.isBlocked || connection.isStalled || connection.isHeldUp;
+    if (this.#isReading && !isHeld) connection.peer.resume();
   }
 
   #onClose(connection: Connection): void {
     if (connection.isClosed) return;
     connection.isClosed = true;
     connection.deferredPulls = [];
+    this.backlog.onClose(connection);
+    this.requests.onClose(connection);
     connection.releaseInput();
     this.#connections.delete(connection.id);
-    if (connection.isKnownToControl) this.#closed.push(connection);
-  }
-
-  #tellClosed(): number {
-    const { toControl } = this.#options;
-    let count = 0;
-    while (this.#closed.length > 0) {
-      const connection = this.#closed[0];
-      if (!toControl.offerMessage(MessageType.CONNECTION_CLOSED, connectionPayload(connection.id)))
-        break;
-      this.#closed.shift();
-      count++;
-    }
-    return count;
+    this.#news.onClosed(connection);
   }
 
   // Writing
@@ -387,49 +376,18 @@ export class Reactor implements Agent {
   #drain(ring: SpscRingConsumer, assembler: PartAssembler): number {
     let count = 0;
     while (ring.peek()) {
-      switch (ring.type) {
-        case MessageType.APPEND_ANSWER:
-          this.#onAppendAnswer(ring);
-          break;
-        case MessageType.PULL_ANSWER:
-          this.#onPullAnswer(ring);
-          break;
-        default:
-          this.#onOther(ring, assembler);
+      if (ring.type === MessageType.APPEND_ANSWER) this.#sendAnswers.write(ring);
+      else {
+        this.#sendAnswers.handOn();
+        if (ring.type === MessageType.PULL_ANSWER) this.#onPullAnswer(ring);
+        else this.#onOther(ring, assembler);
       }
       ring.skip();
       count++;
     }
+    this.#sendAnswers.handOn();
     ring.release();
     return count;
-  }
-
-  #onAppendAnswer(ring: SpscRingConsumer): void {
-    const offset = ring.payloadOffset;
-    const int32 = ring.int32;
-    const connection = this.#connections.get(
-      int32[(offset + appendAnswerMessage.connectionId) >> 2],
-    );
-    if (connection === undefined) return;
-    const answer = this.#send;
-    answer.opaque = int32[(offset + appendAnswerMessage.opaque) >> 2];
-    answer.serializeType = int32[(offset + appendAnswerMessage.serializeType) >> 2];
-    answer.code = int32[(offset + appendAnswerMessage.code) >> 2];
-    const extraBytes = int32[(offset + appendAnswerMessage.extraBytes) >> 2];
-    answer.extraEnd = offset + ring.payloadBytes;
-    answer.extraStart = answer.extraEnd - extraBytes;
-    answer.extra = ring.bytes;
-    answer.isPlain = int32[(offset + appendAnswerMessage.answerKind) >> 2] === AnswerKind.PLAIN;
-    answer.queueId = int32[(offset + appendAnswerMessage.queueId) >> 2];
-    answer.queueOffset = ring.float64[(offset + appendAnswerMessage.queueOffset) >> 3];
-    answer.offsets = ring.float64;
-    answer.first = (offset + appendAnswerMessage.totalBytes) >> 3;
-    answer.count = int32[(offset + appendAnswerMessage.offsetCount) >> 2];
-    const { encoder } = this.#options;
-    // A byte of an extra field may become six in JSON.
-    connection.reserveOutput(encoder.sendBytesMax(answer.count) + extraBytes * 6);
-    connection.outputBytes = encoder.writeSend(connection.output, connection.outputBytes, answer);
-    this.#markDirty(connection);
   }
 
   #onPullAnswer(ring: SpscRingConsumer): void {
@@ -438,11 +396,16 @@ export class Reactor implements Agent {
       ring.int32[(offset + pullAnswerMessage.connectionId) >> 2],
     );
     if (connection === undefined) return;
-    if (connection.deferredPulls.length > 0 || connection.pendingBytes > PULL_OUTPUT_BYTES_MAX) {
+    const isBehind = connection.deferredPulls.length > 0;
+    const bodyBytes = ring.int32[(offset + pullAnswerMessage.bodyBytes) >> 2];
+    const isFull = isBehind || connection.pendingBytes > PULL_OUTPUT_BYTES_MAX;
+    if (isFull || !this.backlog.hasRoom(connection, bodyBytes)) {
       // An aligned copy, to be read as the ring would be.
       const copy = Buffer.from(new ArrayBuffer(ring.payloadBytes));
       ring.bytes.copy(copy, 0, offset, offset + ring.payloadBytes);
       connection.deferredPulls.push(copy);
+      if (!isFull) this.backlog.await(connection, this.#options.nowMs());
+      else if (connection.deferredPulls.length > DEFERRED_PULL_COUNT_MAX) this.#stall(connection);
       return;
     }
     this.#writePull(connection, ring.int32, ring.float64, offset);
@@ -475,7 +438,7 @@ export class Reactor implements Agent {
       const segment = segments.segmentAt(physicalOffset);
       if (segment === null) {
         if (physicalOffset >= (this.#options.positions?.load(PositionSlot.MINIMUM) ?? 0)) {
-          this.end(connection, 'expired-data');
+          this.#cut(connection, 'expired-data');
           return;
         }
         // Retention came between the answer and here: the next pull is told where the queue begins.
@@ -489,6 +452,7 @@ export class Reactor implements Agent {
       range += logRange.totalBytes;
     }
     connection.outputBytes = at;
+    this.backlog.onWritten(at - start);
     this.#markDirty(connection);
   }
 
@@ -535,67 +499,81 @@ export class Reactor implements Agent {
     const dirty = this.#dirty;
     this.#dirty = [];
     for (let index = 0; index < dirty.length; index++) this.#flushConnection(dirty[index]);
+    this.backlog.onFlushed();
+    // Sockets that took all at once have left room.
+    if (this.backlog.waitingCount > 0) this.#options.schedule();
   }
 
   #flushConnection(connection: Connection): void {
     connection.isDirty = false;
     if (connection.isClosed) return;
     const { peer } = connection;
+    let isAllTaken = false;
     if (connection.outputBytes > 0 && peer.pendingBytes === 0) {
       this.counts.bytesOut += connection.outputBytes;
       const output = connection.output.subarray(0, connection.outputBytes);
-      const isTaken = peer.write(output, connection.onWritten);
+      isAllTaken = peer.write(output, connection.onWritten);
       // The kernel has taken all of it unless bytes are still counted as waiting.
       if (peer.pendingBytes === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
         connection.outputBytes = 0;
       else connection.replaceOutput();
-      if (isTaken) connection.onWritten();
     }
-    const isStalled = connection.pendingBytes > OUTPUT_BYTES_MAX;
-    if (isStalled && connection.stalledSinceMs === Infinity) {
-      connection.stalledSinceMs = this.#options.nowMs();
-      connection.stalledBytes = peer.bytesWritten;
-      peer.pause();
-    }
+    const { pendingBytes } = connection;
+    if (pendingBytes !== connection.heldBytes)
+      this.backlog.count(connection, pendingBytes, this.#options.nowMs());
+    else if (pendingBytes === 0) connection.isTaking = true;
+    if (pendingBytes > OUTPUT_BYTES_MAX) this.#stall(connection);
+    else if (isAllTaken) connection.onWritten();
     if (connection.closesAfterWrite && connection.outputBytes === 0) peer.end();
+  }
+
+  /** Its peer does not read: nothing more is read from it until it does. */
+  #stall(connection: Connection): void {
+    if (connection.isStalled) return;
+    connection.isStalled = true;
+    connection.peer.pause();
   }
 
   /** The peer has read what was written: the next answers go. */
   #onWritten(connection: Connection): void {
     if (connection.isClosed) return;
-    while (
-      connection.deferredPulls.length > 0 &&
-      connection.pendingBytes <= PULL_OUTPUT_BYTES_MAX
-    ) {
-      const copy = connection.deferredPulls.shift() as Buffer;
-      this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
-    }
+    const { pendingBytes } = connection;
+    if (pendingBytes !== connection.heldBytes)
+      this.backlog.count(connection, pendingBytes, this.#options.nowMs());
+    this.#writeDeferred(connection);
     if (connection.outputBytes > 0) this.#markDirty(connection);
-    if (connection.stalledSinceMs !== Infinity && connection.pendingBytes <= OUTPUT_BYTES_MAX) {
-      connection.stalledSinceMs = Infinity;
-      this.#resume(connection);
-    }
   }
+
+  /** Writes the pull answers of a connection that waited, while there is room; reads it again where none wait. */
+  readonly #writeDeferred = (connection: Connection): void => {
+    const { deferredPulls } = connection;
+    while (deferredPulls.length > 0 && connection.pendingBytes <= PULL_OUTPUT_BYTES_MAX) {
+      if (!this.backlog.hasRoom(connection, connection.firstPullBytes)) {
+        this.backlog.await(connection, this.#options.nowMs());
+        break;
+      }
+      const copy = deferredPulls.shift() as Buffer;
+      this.#writePull(connection, new Int32Array(copy.buffer), new Float64Array(copy.buffer), 0);
+      if (connection.isClosed) return;
+    }
+    const isBehind =
+      deferredPulls.length > DEFERRED_PULL_COUNT_MAX || connection.pendingBytes > OUTPUT_BYTES_MAX;
+    if (!connection.isStalled || isBehind) return;
+    connection.isStalled = false;
+    this.#resume(connection);
+  };
 
   /** Closes idle connections, frames that never end, and peers that never read. */
   #sweep(nowMs: number): void {
     this.#nextSweepMs = nowMs + SWEEP_INTERVAL_MS;
-    const { idleCloseMs, logger, segments, positions } = this.#options;
+    const { idleCloseMs, segments, positions } = this.#options;
     if (positions !== null) segments?.forgetBelow(positions.load(PositionSlot.MINIMUM));
+    this.backlog.sweep(nowMs);
     for (const connection of this.#connections.values()) {
-      let reason: CloseReason | null = null;
-      if (nowMs - connection.lastReadMs > idleCloseMs) reason = 'idle';
-      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS) reason = 'late-frame';
-      else if (connection.stalledSinceMs !== Infinity) {
-        if (connection.peer.bytesWritten !== connection.stalledBytes) {
-          connection.stalledBytes = connection.peer.bytesWritten;
-          connection.stalledSinceMs = nowMs;
-        } else if (nowMs - connection.stalledSinceMs > STALLED_CLOSE_MS) reason = 'not-reading';
-      }
       if (nowMs - connection.lastReadMs > OUTPUT_KEEP_MS) connection.releaseOutput();
-      if (reason === null) continue;
-      logger.info({ remoteAddress: connection.remoteAddress, reason }, 'closed a connection');
-      this.end(connection, reason);
+      if (nowMs - connection.lastReadMs > idleCloseMs) this.#cut(connection, 'idle');
+      else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS)
+        this.#cut(connection, 'late-frame');
     }
   }
 }

@@ -51,13 +51,14 @@ class TcpPeer implements Peer {
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten + this.#directBytes;
+    return takenBytes(this.#socket) + this.#directBytes;
   }
 
   write(bytes: Buffer, onWritten: () => void): boolean {
     const taken = this.#writeDirectly(bytes);
     if (taken === bytes.length) return true;
-    this.#socket.write(taken === 0 ? bytes : bytes.subarray(taken), onWritten);
+    // A copy of the rest: the socket would keep all of the bytes for it.
+    this.#socket.write(taken === 0 ? bytes : Buffer.from(bytes.subarray(taken)), onWritten);
     return false;
   }
 
@@ -117,6 +118,15 @@ function readDirectly(socket: Socket, onRead: (bytes: number) => void): boolean 
   slots[callback] = onRead;
   handle.useUserBuffer(input);
   return true;
+}
+
+/**
+ * Bytes of a socket's writes that the kernel has taken. `bytesWritten` counts all of a write when it begins;
+ * the handle knows how much of it is left.
+ */
+export function takenBytes(socket: { readonly bytesWritten: number }): number {
+  const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null };
+  return socket.bytesWritten - (handle?.writeQueueSize ?? 0);
 }
 
 /** Gives an accepted socket, which comes paused, to the reactor. */

@@ -17,6 +17,7 @@ import type net from 'node:net';
 import tls from 'node:tls';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 
 export interface TlsSettings {
   readonly mode: 'permissive' | 'enforcing';
@@ -32,6 +33,8 @@ export interface TlsSettings {
 /** First byte of a TLS record that begins a handshake. */
 const HANDSHAKE = 0x16;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Connections whose first byte or handshake is awaited; beyond it the oldest are closed: each may take some 50 KB. */
+const ARRIVING_COUNT_MAX = 1000;
 const WATCH_INTERVAL_MS = 2000;
 /** Both files are written, one after the other, before they are read. */
 const SETTLE_MS = 300;
@@ -44,6 +47,9 @@ export class TlsAcceptor {
   readonly mode: TlsSettings['mode'];
   readonly #settings: TlsSettings;
   readonly #logger: Logger;
+  readonly #refusals: Refusals;
+  /** By address and port of the peer, which TLS keeps. */
+  readonly #arriving = new Map<string, net.Socket>();
   readonly #servers: SecureServer[] = [];
   readonly #files: string[];
   #options: tls.SecureContextOptions;
@@ -54,9 +60,10 @@ export class TlsAcceptor {
   };
 
   /** @throws BrokerError CONFIG_INVALID where certificate or key can not be used */
-  constructor(settings: TlsSettings, logger: Logger) {
+  constructor(settings: TlsSettings, logger: Logger, refusals: Refusals) {
     this.#settings = settings;
     this.#logger = logger;
+    this.#refusals = refusals;
     this.mode = settings.mode;
     try {
       this.#options = this.#read();
@@ -98,12 +105,14 @@ export class TlsAcceptor {
   port(onSocket: (socket: net.Socket) => void): (socket: net.Socket) => void {
     const { needClientAuth } = this.#settings;
     const server = tls.createServer({ ...this.serverOptions, noDelay: true }, (socket) => {
+      this.onArrived(socket);
       // Without a check who signed it, one must at least be there.
-      if (needClientAuth === 'require' && Object.keys(socket.getPeerCertificate()).length === 0)
+      if (needClientAuth === 'require' && Object.keys(socket.getPeerCertificate()).length === 0) {
+        this.#refusals.add('tls-client-certificate', { from: socket.remoteAddress });
         socket.destroy();
-      else onSocket(socket);
+      } else onSocket(socket);
     });
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
+    server.on('tlsClientError', (error, socket) => this.onHandshakeError(error, socket));
     this.follow(server);
     return (socket) => this.sort(socket, () => server.emit('connection', socket), onSocket);
   }
@@ -118,6 +127,7 @@ export class TlsAcceptor {
       socket.destroy();
     };
     socket.on('error', onError);
+    this.#arrive(socket);
     if (this.mode === 'enforcing') {
       onSecure(socket);
       return;
@@ -126,6 +136,7 @@ export class TlsAcceptor {
       clearTimeout(timer);
       socket.off('data', onData);
       socket.off('close', onClose);
+      if (hand === onPlain) this.onArrived(socket);
       hand(socket);
     };
     const onData = (chunk: Buffer): void => {
@@ -143,6 +154,34 @@ export class TlsAcceptor {
     socket.on('data', onData);
     socket.on('close', onClose);
     socket.resume();
+  }
+
+  /** A handshake has failed, or has taken too long. */
+  onHandshakeError(error: Error, socket: net.Socket): void {
+    // One that has just gone, as a look whether a port is open.
+    const code = (error as NodeJS.ErrnoException).code ?? error.message;
+    if (code !== 'ECONNRESET')
+      this.#refusals.add('tls-handshake', { from: socket.remoteAddress, error: code });
+    socket.destroy();
+  }
+
+  /** The beginning of a connection is over; the socket may be the one that TLS has made. */
+  onArrived(socket: net.Socket): void {
+    this.#arriving.delete(peerOf(socket));
+  }
+
+  #arrive(socket: net.Socket): void {
+    const arriving = this.#arriving;
+    const peer = peerOf(socket);
+    arriving.set(peer, socket);
+    socket.once('close', () => {
+      if (arriving.get(peer) === socket) arriving.delete(peer);
+    });
+    if (arriving.size <= ARRIVING_COUNT_MAX) return;
+    const [[first, oldest]] = arriving;
+    arriving.delete(first);
+    this.#refusals.add('handshake-limit', { from: oldest.remoteAddress });
+    oldest.destroy();
   }
 
   /** Reads the files again; what can not be used is told, and changes nothing. */
@@ -176,4 +215,8 @@ export class TlsAcceptor {
     else this.#logger.info(fields, 'TLS certificate is in use');
     return options;
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: net.Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

@@ -188,7 +188,7 @@ class Link implements Peer {
 
   destroy(reason: CloseReason): void {
     const { code, text } = closeCodeOf(reason);
-    if (reason === 'not-reading') this.#socket?.close();
+    if (reason === 'not-reading' || reason === 'answer-memory') this.#socket?.close();
     else this.#socket?.end(code, text);
   }
 

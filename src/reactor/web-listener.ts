@@ -58,6 +58,8 @@ export interface WebListenerOptions {
   readonly answer: (request: WebRequest, reply: WebReply) => void;
   /** A page was refused because of its origin. */
   readonly onRefused: (why: string) => void;
+  /** A connection was beyond the limit. */
+  readonly onDropped?: (remoteAddress: string | undefined) => void;
 }
 
 export interface WebListener {
@@ -92,6 +94,8 @@ const closeCodes: Readonly<Record<CloseReason, number>> = {
   idle: 1001,
   'late-frame': 1008,
   'not-reading': 1008,
+  'answer-memory': 1008,
+  'request-memory': 1013,
   'expired-data': 1011,
   'input-overflow': 1013,
   'text-message': 1003,
@@ -104,6 +108,8 @@ const closeTexts: Readonly<Record<CloseReason, string>> = {
   idle: 'nothing was heard for too long',
   'late-frame': 'a frame did not arrive in time',
   'not-reading': 'answers were not read',
+  'answer-memory': 'answers were not read, and others need the memory',
+  'request-memory': 'a frame took too long while others need the memory',
   'expired-data': 'the messages asked for have expired',
   'input-overflow': 'more came than the broker can take now',
   'text-message': 'only binary messages are understood',

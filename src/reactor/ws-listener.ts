@@ -12,6 +12,7 @@ import type { WebSocket, WebSocketServer } from 'ws';
 import { listenFailed } from '../base/errors.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import type { CloseReason, Peer } from './peer.ts';
+import { takenBytes } from './tcp-peer.ts';
 import type { TlsAcceptor } from './tls-acceptor.ts';
 import {
   CLOSE_TIMEOUT_MS,
@@ -58,7 +59,7 @@ class WsPeer implements Peer {
   }
 
   get bytesWritten(): number {
-    return this.#socket.bytesWritten;
+    return takenBytes(this.#socket);
   }
 
   /**
@@ -92,7 +93,7 @@ class WsPeer implements Peer {
 
   destroy(reason: CloseReason): void {
     // A peer that does not read would not read why, either.
-    if (reason === 'not-reading') {
+    if (reason === 'not-reading' || reason === 'answer-memory') {
       this.#webSocket.terminate();
       return;
     }
@@ -194,6 +195,7 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
 
   const { front, servers } = httpServers(options.tls ?? null, onRequest);
   front.maxConnections = options.connectionCountMax;
+  front.on('drop', (dropped) => options.onDropped?.(dropped?.remoteAddress));
   for (const server of servers) {
     server.on('clientError', (_error, socket) => socket.destroy());
     server.on('upgrade', onUpgrade);
@@ -238,7 +240,8 @@ function httpServers(
   const plain = http.createServer(settings, onRequest);
   if (tls === null) return { front: plain, servers: [plain] };
   const secure = https.createServer({ ...settings, ...tls.serverOptions }, onRequest);
-  secure.on('tlsClientError', (_error, socket) => socket.destroy());
+  secure.on('tlsClientError', (error, socket) => tls.onHandshakeError(error, socket));
+  secure.on('secureConnection', (socket) => tls.onArrived(socket));
   tls.follow(secure);
   const front = net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) =>
     tls.sort(

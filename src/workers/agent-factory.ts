@@ -9,12 +9,11 @@ import { accessTables } from '../access/access-tables.ts';
 import { systemMonotonicClock, type WallClock } from '../base/clock.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Logger } from '../base/logging.ts';
+import { Refusals } from '../base/refusals.ts';
 import { BrokerControl } from '../broker/broker-control.ts';
 import { DelayDelivery } from '../broker/delay-delivery.ts';
 import { DelayLevels } from '../broker/delay-level.ts';
 import { SystemTopic } from '../broker/resource-name.ts';
-import { DispatchKernel } from '../kernel/dispatch-kernel.ts';
-import { SendKernel } from '../kernel/send-kernel.ts';
 import { NameServer } from '../nameserver/name-server.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -39,9 +38,9 @@ import { Dispatcher } from './dispatcher.ts';
 import { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { Flusher } from './flusher.ts';
 import { FrameProxy } from './frame-proxy.ts';
+import { dispatchKernelOf, sendKernelOf } from './kernels.ts';
 import { LogRetention } from './log-retention.ts';
 import { Preparer } from './preparer.ts';
-import { specialNames } from './property-copier.ts';
 import { PullService } from './pull-service.ts';
 import { PullCommitReader, PullCommits } from './pull-commits.ts';
 import { QueueOffsets } from './queue-offsets.ts';
@@ -54,7 +53,6 @@ import { ReactorProxy } from './reactor-proxy.ts';
 import { RecordMover } from './record-mover.ts';
 import { RecordDispatcher } from './record-dispatcher.ts';
 import { RequestWorker } from './request-worker.ts';
-import { propertySuffix } from './send-encoder.ts';
 import { storeInfo } from './store-info.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 import { TimerService } from './timer-service.ts';
@@ -91,6 +89,8 @@ export class AgentFactory {
   readonly files: StoreFiles;
   readonly positions: StorePositions;
   readonly directory: StoreDirectory;
+  /** Of all agents of this thread. */
+  readonly refusals: Refusals;
   /** ConsumeQueues and index, to be set on the dispatcher's thread before it is made. */
   derived: DerivedFiles | null = null;
   readonly #context: ThreadContext;
@@ -105,6 +105,8 @@ export class AgentFactory {
     this.files = files;
     this.positions = new StorePositions(context.memory.positions);
     this.directory = new StoreDirectory(files, context.settings.storeRoot);
+    const { logger, memory } = context;
+    this.refusals = new Refusals(logger, systemMonotonicClock.nowMs, memory.refusals);
   }
 
   /** The segments as this thread sees them, shared by its agents. */
@@ -208,7 +210,7 @@ export class AgentFactory {
     const toWriter = this.producer(`${name}→writer`);
     return new RequestWorker({
       requests,
-      kernel: this.#kernelOf(name, requests.bytes, toWriter.bytes),
+      kernel: sendKernelOf(this.#context.memory, settings, name, requests.bytes, toWriter.bytes),
       requestPool: this.pool('reactor'),
       control: this.consumer(`control→${name}`),
       toWriter,
@@ -226,23 +228,8 @@ export class AgentFactory {
       brokerName: settings.control.brokerName,
       rejectTransactionMessage: settings.control.rejectTransactionMessage,
       random: this.#context.random,
+      refusals: this.refusals,
       wallNowMs: () => this.#context.wallClock.nowMs(),
-    });
-  }
-
-  #kernelOf(name: AgentName, source: Buffer, target: Buffer): SendKernel | null {
-    const { memory, settings } = this.#context;
-    if (memory.kernel === null) return null;
-    const { regionId, traceOn, storeHost } = settings;
-    const { clusterName } = settings.control;
-    return new SendKernel({
-      memory: memory.kernel.memory,
-      stateOffset: memory.kernel.states[name],
-      source,
-      target,
-      storeHost,
-      suffix: propertySuffix({ regionId, traceOn, clusterName }),
-      specialNames,
     });
   }
 
@@ -273,6 +260,7 @@ export class AgentFactory {
       flushesSynchronously: settings.flushesSynchronously,
       syncFlushTimeoutMs: settings.syncFlushTimeoutMs,
       appendsPropertyCrc: settings.appendsPropertyCrc,
+      refusals: this.refusals,
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
   }
@@ -364,11 +352,9 @@ export class AgentFactory {
     timers.load(transactions);
     const offsets = readMetadata(this.files, this.directory.configFile('consumerOffset.json'));
     transactions.load(transactionOffsets(offsets), this.derived.commits);
-    const { kernel } = this.#context.memory;
     const records = new RecordDispatcher({
       segments: this.segments,
-      kernel:
-        kernel === null ? null : new DispatchKernel(kernel.memory, kernel.states['dispatcher']),
+      kernel: dispatchKernelOf(this.#context.memory),
       topics,
       index,
       delayLevels,
@@ -410,6 +396,18 @@ export class AgentFactory {
       },
       requestClient: (connectionId, frame) => toReactor.queueBytes(connectionId, frame),
     });
+    const pulls = new PullService({
+      topics,
+      segments: this.segments,
+      positions: this.positions,
+      toReactor,
+      longPollingEnable: settings.longPollingEnable,
+      enablePropertyFilter: settings.control.enablePropertyFilter,
+      heldPullCountMax: settings.heldPullCountMax,
+      refusals: this.refusals,
+      commits,
+      statistics,
+    });
     const metrics = new DispatcherMetrics({
       clusterName: settings.control.clusterName,
       brokerName,
@@ -419,6 +417,7 @@ export class AgentFactory {
       storeTimestampIn: (queue, offset) => queries.storeTimestampIn(queue, offset),
       storeTimestampAt: (physicalOffset) => queries.storeTimestampAt(physicalOffset),
       nextTimerMs: () => timers.nextDueMs(),
+      heldPullCount: () => pulls.heldCount,
       appendLatency: new LatencyHistogram(this.#context.memory.appendLatency),
       wallNowMs: () => this.#context.wallClock.nowMs(),
     });
@@ -451,16 +450,7 @@ export class AgentFactory {
       index,
       topics,
       records,
-      pulls: new PullService({
-        topics,
-        segments: this.segments,
-        positions: this.positions,
-        toReactor,
-        longPollingEnable: settings.longPollingEnable,
-        enablePropertyFilter: settings.control.enablePropertyFilter,
-        commits,
-        statistics,
-      }),
+      pulls,
       queries,
       desk,
       statistics,
@@ -560,6 +550,7 @@ export class AgentFactory {
       },
       registersOutside: settings.registersOutside,
       auditsNameServer: settings.access !== null,
+      refusals: this.refusals,
       logger,
     });
     const read = (name: string): string | undefined =>
@@ -575,6 +566,7 @@ export class AgentFactory {
       random: this.#context.random,
       advanceClock: this.#context.advanceClock,
       logger,
+      refusals: this.refusals,
       effects: control,
       access: settings.access === null ? null : accessTables(settings.access, read, logger),
       stored: {

@@ -20,6 +20,8 @@ export interface AgentSettings {
   longPollingEnable: boolean;
   bodyBytesMax: number;
   queueWaitMsMax: number;
+  /** Pulls that wait at once. */
+  heldPullCountMax: number;
   /** Address and port that go into records and ids: 8 or 20 bytes. */
   storeHost: Uint8Array;
   retention: RetentionPolicy;

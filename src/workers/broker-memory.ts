@@ -7,10 +7,12 @@
  * Sizes are reserved, not used: a page counts once it was touched. A ring holds what its producer
  * makes in one turn, with room to spare; more only makes the caches colder.
  */
+import { ANSWER_STATE_BYTES } from '../kernel/answer-kernel.ts';
 import { DISPATCH_STATE_BYTES } from '../kernel/dispatch-kernel.ts';
 import { allocateKernelMemory, type KernelMemory } from '../kernel/kernel-memory.ts';
 import { KERNEL_STATE_BYTES } from '../kernel/send-kernel.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
+import { Refusals } from '../base/refusals.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
@@ -34,6 +36,8 @@ export interface BrokerMemory {
   positions: SharedArrayBuffer;
   /** How long appends took, counted by the writer. */
   appendLatency: SharedArrayBuffer;
+  /** Counts of what was refused, by cause. */
+  refusals: SharedArrayBuffer;
   /** By "from→to". */
   rings: Record<string, RingMemory>;
   /** What the rings are in, for WebAssembly, and where agents have their states there; null without. */
@@ -90,13 +94,21 @@ function allocateSharedRings(
     let kernel: BrokerMemory['kernel'] = null;
     const rings = allocateRings(sizes, (bytes) => {
       const workersEnd = bytes + workerCount * KERNEL_STATE_BYTES;
-      const memory = allocateKernelMemory(workersEnd + DISPATCH_STATE_BYTES);
+      const dispatcherEnd = workersEnd + DISPATCH_STATE_BYTES;
+      const memory = allocateKernelMemory(dispatcherEnd + ANSWER_STATE_BYTES);
       if (memory === null) return new SharedArrayBuffer(bytes);
       const states = Array.from({ length: workerCount }, (_, index): [string, number] => [
         `worker${index}`,
         bytes + index * KERNEL_STATE_BYTES,
       ]);
-      kernel = { memory, states: { ...Object.fromEntries(states), dispatcher: workersEnd } };
+      kernel = {
+        memory,
+        states: {
+          ...Object.fromEntries(states),
+          dispatcher: workersEnd,
+          reactor: dispatcherEnd,
+        },
+      };
       return memory.buffer;
     });
     return { rings: Object.fromEntries(rings), kernel };
@@ -108,6 +120,7 @@ export function allocateBrokerMemory(
   placement: Placement,
   workerCount: number,
   usesKernel: boolean,
+  refusals = Refusals.allocate(),
 ): BrokerMemory {
   const pool = (slotCount: number): { memory: SharedArrayBuffer; slotBytes: number } => ({
     memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES),
@@ -124,6 +137,7 @@ export function allocateBrokerMemory(
   return {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
+    refusals,
     ...allocateSharedRings(workerCount, usesKernel),
     pools,
     doorbells: Object.fromEntries(threads.map((thread) => [thread, Doorbell.allocate()])),

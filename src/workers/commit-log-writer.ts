@@ -15,6 +15,7 @@
  * ```
  */
 import type { LatencyHistogram } from '../base/latency-histogram.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import {
   BLANK_BYTES,
@@ -75,6 +76,7 @@ export interface CommitLogWriterOptions {
   syncFlushTimeoutMs: number;
   /** Whether each record ends in a checksum of all of it. */
   appendsPropertyCrc: boolean;
+  refusals: Refusals;
   wallNowMs: () => number;
 }
 
@@ -105,7 +107,7 @@ export class CommitLogWriter implements Agent {
 
   constructor(options: CommitLogWriterOptions) {
     this.#options = options;
-    this.#waiting = new WaitingAnswers(options.toReactor, options.latency);
+    this.#waiting = new WaitingAnswers(options);
     this.#appended = options.positions.load(PositionSlot.APPENDED);
     this.#written = this.#appended;
     this.#published = this.#appended;
@@ -334,6 +336,7 @@ export class CommitLogWriter implements Agent {
     if (ring.type === MessageType.APPEND_POOLED) {
       pool.release(ring.int32[(head + appendMessage.totalBytes) >> 2]);
     }
+    this.#options.refusals.addSend(code);
     return true;
   }
 

@@ -11,6 +11,7 @@
 import type { AccessSnapshot } from '../access/access-gate.ts';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { auditRequest } from '../broker/audit-log.ts';
 import type { BrokerControl } from '../broker/broker-control.ts';
 import type {
@@ -83,6 +84,7 @@ export interface ControlOptions {
   registersOutside: boolean;
   /** Logs changes at the name server; the broker does by itself. */
   auditsNameServer?: boolean;
+  refusals: Refusals;
   logger: Logger;
 }
 
@@ -264,10 +266,7 @@ export class Control implements Agent, ControlEffects {
       return decodeFrame(bytes.subarray(start, end));
     } catch (error) {
       if (!BrokerError.is(error)) throw error;
-      this.#options.logger.warn(
-        { connectionId, error: error.message },
-        'closed a connection: bad frame',
-      );
+      this.#options.refusals.add('request-invalid', { connectionId, error: error.message });
       this.closeConnection(connectionId);
       return null;
     }

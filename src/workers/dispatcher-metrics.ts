@@ -30,6 +30,7 @@ export interface DispatcherMetricsOptions {
   /** When the next timed message is due; Infinity for none. */
   nextTimerMs: () => number;
   appendLatency: LatencyHistogram;
+  heldPullCount: () => number;
   wallNowMs: () => number;
 }
 
@@ -153,6 +154,7 @@ export class DispatcherMetrics {
     addLine(lines, 'rocketmq_storage_dispatch_behind_bytes', store, dispatchBehind);
     const lateMs = Math.max(0, wallNowMs() - nextTimerMs());
     addLine(lines, 'rocketmq_timer_dequeue_latency', this.#labels, Math.round(lateMs));
+    addLine(lines, 'millrace_held_pulls', this.#labels, this.#options.heldPullCount());
   }
 
   #distributions(): MetricDistributions {

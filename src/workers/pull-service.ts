@@ -12,6 +12,7 @@
  * ```
  * Source: PullMessageProcessor.java, DefaultMessageStore.java (getMessage), PullRequestHoldService.java.
  */
+import type { Refusals } from '../base/refusals.ts';
 import type { PublishedSettings } from '../broker/control-effects.ts';
 import { HeldPullTable } from '../broker/held-pull-table.ts';
 import {
@@ -56,6 +57,9 @@ export interface PullServiceOptions {
   commits: PullCommits;
   statistics: BrokerStatistics;
   longPollingEnable: boolean;
+  /** Pulls that wait at once; more are answered PULL_NOT_FOUND. */
+  heldPullCountMax: number;
+  refusals: Refusals;
   /** Whether subscriptions may be SQL92 expressions. */
   enablePropertyFilter: boolean;
 }
@@ -76,7 +80,6 @@ const SQL_OPERATION_COUNT_MAX = 16 * SCAN_COUNT;
 /** A pull without long polling is held this long where it may wait (shortPollingTimeMills). */
 const SHORT_POLLING_MS = 1000;
 const SUSPEND_MS_MAX = 60_000;
-const HELD_COUNT_MAX = 200_000;
 /**
  * Compiled expressions that are kept, and characters of them; a compiled one takes some 10 bytes for each.
  * Of those that are refused only short ones are kept: nobody needs them often.
@@ -205,9 +208,11 @@ export class PullService {
     this.#read(topic.queues[queueId], offset, messageCountMax, filter);
     const maySuspend =
       (sysFlag & PullFlag.SUSPEND) !== 0 && this.#code === ResponseCode.PULL_NOT_FOUND;
-    if (!maySuspend || this.#held.count >= HELD_COUNT_MAX) {
+    const isFull = maySuspend && this.#held.count >= this.#options.heldPullCountMax;
+    if (!maySuspend || isFull) {
       if (!this.#answer(frame.connectionId, scanner.opaque, scanner.serializeType)) return false;
       this.#count(group, topic);
+      if (isFull) this.#options.refusals.add('pull-not-held', { group: group.group });
       this.#options.statistics.onPullTime(nowMs - frame.arrivalMs);
     } else {
       const holdMs = this.#longPollingEnable
@@ -512,11 +517,14 @@ export class PullService {
 
   /** Refuses the pull at hand; every answer to a pull carries the four offsets (protocol: 15.3). */
   #refuse(frame: FrameReader, code: number, remark: string): boolean {
-    return this.#options.toReactor.answer(
-      frame.connectionId,
-      { opaque: this.scanner.opaque, serializeType: serializeTypeOf(this.scanner.serializeType) },
-      { code, remark, extFields: noOffsets },
-    );
+    const { connectionId } = frame;
+    const { toReactor, refusals } = this.#options;
+    const { opaque, serializeType } = this.scanner;
+    const request = { opaque, serializeType: serializeTypeOf(serializeType) };
+    if (!toReactor.answer(connectionId, request, { code, remark, extFields: noOffsets }))
+      return false;
+    refusals.addPull(code, { connectionId, code, remark });
+    return true;
   }
 }
 

@@ -11,6 +11,7 @@
  *
  * Source: SendMessageProcessor.java, AbstractSendMessageProcessor.java (msgCheck).
  */
+import type { Refusals } from '../base/refusals.ts';
 import { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { serializeTypeOf } from '../protocol/remoting-command.ts';
@@ -32,6 +33,7 @@ export interface RequestWorkerOptions extends Omit<SendEncoderOptions, 'topics' 
   control: SpscRingConsumer;
   toReactor: ReactorProxy;
   toControl: FrameProxy;
+  refusals: Refusals;
   /** Age at which a send that still waits is answered SYSTEM_BUSY (waitTimeMillsInSendQueue). */
   queueWaitMsMax: number;
 }
@@ -178,12 +180,13 @@ export class RequestWorker implements Agent {
   }
 
   #refuse(code: number, remark: string): boolean {
-    if (this.#scanner.isOneway) return true;
-    return this.#options.toReactor.answer(
-      this.#frame.connectionId,
-      { opaque: this.#scanner.opaque, serializeType: serializeTypeOf(this.#scanner.serializeType) },
-      { code, remark },
-    );
+    const { connectionId } = this.#frame;
+    const { toReactor, refusals } = this.#options;
+    const { opaque, serializeType, isOneway } = this.#scanner;
+    const request = { opaque, serializeType: serializeTypeOf(serializeType) };
+    if (!isOneway && !toReactor.answer(connectionId, request, { code, remark })) return false;
+    refusals.addSend(code, { connectionId, code, remark });
+    return true;
   }
 
   /**

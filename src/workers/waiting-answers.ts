@@ -6,6 +6,7 @@
  */
 import type { LatencyHistogram } from '../base/latency-histogram.ts';
 import { layout } from '../base/layout.ts';
+import type { Refusals } from '../base/refusals.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
@@ -22,13 +23,19 @@ export class WaitingAnswers {
   readonly #consumer: SpscRingConsumer;
   readonly #toReactor: SpscRingProducer;
   readonly #latency: LatencyHistogram;
+  readonly #refusals: Refusals;
 
-  constructor(toReactor: SpscRingProducer, latency: LatencyHistogram) {
-    this.#latency = latency;
+  constructor(options: {
+    toReactor: SpscRingProducer;
+    latency: LatencyHistogram;
+    refusals: Refusals;
+  }) {
+    this.#latency = options.latency;
+    this.#refusals = options.refusals;
     const memory = allocateRing(WAITING_BYTES);
     this.producer = new SpscRingProducer(memory, null);
     this.#consumer = new SpscRingConsumer(memory);
-    this.#toReactor = toReactor;
+    this.#toReactor = options.toReactor;
   }
 
   /** Room for an answer; returns where its APPEND_ANSWER goes in `producer`, or BACK_PRESSURED. */
@@ -72,6 +79,7 @@ export class WaitingAnswers {
       ring.bytes.copy(toReactor.bytes, answer, from, from + answerBytes);
       if (!isFlushed) {
         toReactor.int32[(answer + appendAnswerMessage.code) >> 2] = ResponseCode.FLUSH_DISK_TIMEOUT;
+        this.#refusals.addSend(ResponseCode.FLUSH_DISK_TIMEOUT);
       }
       toReactor.commit(answerBytes);
       this.#latency.record(waitedMs);

@@ -5,6 +5,7 @@
 import type { AccessSnapshot } from '../../src/access/access-gate.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { BrokerControl, type BrokerControlOptions } from '../../src/broker/broker-control.ts';
 import { type BrokerControlConfig, defaultControlConfig } from '../../src/broker/control-config.ts';
 import type {
@@ -118,6 +119,7 @@ export class ControlHarness {
   readonly effects = new RecordedEffects();
   /** Serves as both clocks. */
   readonly clock = new ManualClock(1_700_000_000_000);
+  readonly refusals = new Refusals(silentLogger, () => 0);
   readonly control: BrokerControl;
   #opaque = 100;
 
@@ -133,6 +135,7 @@ export class ControlHarness {
       monotonicClock: this.clock,
       random: () => 0.5,
       logger: silentLogger,
+      refusals: this.refusals,
       effects: this.effects,
       stored: options.stored ?? {},
     });

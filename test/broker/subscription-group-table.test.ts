@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { type BrokerControlConfig, defaultControlConfig } from '../../src/broker/control-config.ts';
 import { defaultGroupConfig } from '../../src/broker/subscription-group-config.ts';
 import { SubscriptionGroupTable } from '../../src/broker/subscription-group-table.ts';
@@ -11,6 +12,7 @@ const open = (config: Partial<BrokerControlConfig> = {}): SubscriptionGroupTable
     config: { ...defaultControlConfig, storeHost, ...config },
     wallClock: new ManualClock(1),
     logger: silentLogger,
+    refusals: new Refusals(silentLogger, () => 0),
     onChanged: () => {},
   });
 

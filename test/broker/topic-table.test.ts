@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { type BrokerControlConfig, defaultControlConfig } from '../../src/broker/control-config.ts';
 import type { TopicEntry } from '../../src/broker/control-effects.ts';
 import { plainTopicConfig, type Refusal, TopicTable } from '../../src/broker/topic-table.ts';
@@ -13,6 +14,7 @@ function open(options: { config?: Partial<BrokerControlConfig>; text?: string } 
     config: { ...defaultControlConfig, storeHost, ...options.config },
     wallClock: new ManualClock(1_000),
     logger: silentLogger,
+    refusals: new Refusals(silentLogger, () => 0),
     onChanged: (entry) => published.push(entry),
     onDeleted: () => {},
   });

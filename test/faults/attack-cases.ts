@@ -142,7 +142,25 @@ const idle = ({ isLong }: CaseContext): Promise<string> =>
     return `${count} idle connections`;
   });
 
-const neverReading = ({ isLong }: CaseContext): Promise<string> =>
+/** Pulls small messages again and again; resolves to the longest time that it waited for an answer. */
+async function goOnPulling(port: number, isAttacked: () => boolean): Promise<number> {
+  const client = await RawClient.connect(port);
+  await client.request(heartbeatRequest('healthy', 'healthy-readers', 'Healthy'));
+  let longestMs = 0;
+  for (let offset = 0; isAttacked();) {
+    const beganMs = performance.now();
+    const answer = await client.request(pullRequest('healthy-readers', 'Healthy', 0, offset));
+    longestMs = Math.max(longestMs, performance.now() - beganMs);
+    if (answer.code !== 0 && answer.code !== 19)
+      throw new Error(`a healthy pull was answered ${answer.code} ${answer.remark}`);
+    offset = Number(answer.extFields.get('nextBeginOffset'));
+    await pause(10);
+  }
+  client.close();
+  return longestMs;
+}
+
+const neverReading = ({ isLong, progress }: CaseContext): Promise<string> =>
   AttackedBroker.attack({ port: 36070, memoryBytesMax: 512 * MIB }, async (broker) => {
     const client = await RawClient.connect(broker.port);
     for (let index = 0; index < 8; index++)
@@ -150,16 +168,34 @@ const neverReading = ({ isLong }: CaseContext): Promise<string> =>
         sendRequest({ topic: 'Big', body: Buffer.alloc(4 * MIB - 1000, index) }),
       );
     await client.request(heartbeatRequest('c', 'readers', 'Big'));
-    const count = isLong ? 1000 : 100;
+    const pulls = Array.from({ length: 32 }, (_, index) =>
+      client.encode(pullRequest('readers', 'Big', 0, index % 8), index),
+    );
+    let isAttacked = true;
+    const healthy = goOnPulling(broker.port, () => isAttacked);
+    const count = isLong ? 1000 : 150;
+    const closedFor = (reason: string): Promise<number> =>
+      broker.counter('millrace_connections_closed_total', `reason="${reason}"`);
     for (let index = 0; index < count; index++) {
       const { socket } = await broker.connect();
       socket.pause();
-      for (let pull = 0; pull < 8; pull++)
-        socket.write(client.encode(pullRequest('readers', 'Big', 0, pull), pull));
+      socket.write(Buffer.concat(pulls));
     }
-    await pause(5000);
+    // What is not closed for its memory is closed after 60 s.
+    for (let seconds = 0; seconds < (isLong ? 75 : 10); seconds++) {
+      progress(`${seconds} s`);
+      await pause(1000);
+    }
+    isAttacked = false;
+    const forMemory = await closedFor('answer-memory');
+    const forTime = await closedFor('not-reading');
+    if (forMemory === 0) throw new Error('no reader that never reads was closed for its memory');
+    if (isLong && forMemory + forTime < count)
+      throw new Error(`${forMemory + forTime} of ${count} readers that never read were closed`);
+    const longestMs = await healthy;
+    if (longestMs > 5000) throw new Error(`a healthy pull waited ${Math.round(longestMs)} ms`);
     client.close();
-    return `${count} readers that never read, 32 MiB asked for by each`;
+    return `${count} readers that never read, 128 MiB asked for by each; the longest healthy pull took ${Math.round(longestMs)} ms, ${forMemory} closed for their memory and ${forTime} after 60 s`;
   });
 
 const filters = (): Promise<string> =>

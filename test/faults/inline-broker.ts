@@ -9,6 +9,7 @@
 import { defaultBrokerConfig } from '../../src/base/broker-config.ts';
 import { ManualClock, systemMonotonicClock } from '../../src/base/clock.ts';
 import { LatencyHistogram } from '../../src/base/latency-histogram.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import type { Logger } from '../../src/base/logging.ts';
 import { defaultControlConfig } from '../../src/broker/control-config.ts';
 import { encodeHost } from '../../src/protocol/record-encoder.ts';
@@ -99,6 +100,7 @@ function takeMemory(): BrokerMemory {
     const views = [
       spare.positions,
       spare.appendLatency,
+      spare.refusals,
       ...Object.values(spare.rings),
       ...Object.values(spare.doorbells),
       ...Object.values(spare.lifecycles),
@@ -114,6 +116,7 @@ function takeMemory(): BrokerMemory {
   return {
     positions: new StorePositions().memory,
     appendLatency: new LatencyHistogram().memory,
+    refusals: Refusals.allocate(),
     rings: Object.fromEntries(allocateRings(ringNames.map((name) => [name, RING_BYTES]))),
     kernel: null,
     pools: { reactor: pool(), control: pool(), dispatcher: pool(), worker0: pool() },
@@ -139,6 +142,7 @@ function settingsOf(options: InlineBrokerOptions): AgentSettings {
     messageIndexEnable: options.messageIndexEnable ?? false,
     longPollingEnable: true,
     bodyBytesMax: config.maxMessageBytes,
+    heldPullCountMax: 100_000,
     queueWaitMsMax: config.waitTimeMillsInSendQueue,
     storeHost,
     retention: {
@@ -251,11 +255,15 @@ export class InlineBroker {
       toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
       segments: factory.segments,
       positions: factory.positions,
+      answerKernel: null,
       encoder: new AnswerEncoder(storeHost, settings.regionId, settings.traceOn),
       logger,
+      refusals: factory.refusals,
       schedule: () => {},
       nowMs: () => this.#monotonic.nowMs(),
       connectionCountMax: 1000,
+      waitingAnswerBytesMax: 256 * 1024 * 1024,
+      waitingRequestBytesMax: 256 * 1024 * 1024,
       idleCloseMs: 120_000,
       onTopicsChanged: () => {},
       gate: null,

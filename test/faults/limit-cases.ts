@@ -58,7 +58,7 @@ function start(
   root: string,
   storeDirectory: string,
   brokerPort: number,
-  options: { flush?: 'sync'; prefix?: string[] } = {},
+  options: { flush?: 'sync'; wrapper?: string[] } = {},
 ): Promise<Millrace> {
   const config = path.join(root, 'broker.conf');
   // A machine that stands still for a moment is no fault of the broker.
@@ -68,7 +68,7 @@ function start(
     brokerPort,
     nameServerPort: brokerPort + 1,
     arguments: ['--config', config, '--flush', options.flush ?? 'async'],
-    ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+    ...(options.wrapper === undefined ? {} : { wrapper: options.wrapper }),
   });
 }
 
@@ -101,8 +101,8 @@ const OPEN_FILES_MAX = 700;
 const openFiles = ({ isLong, progress }: CaseContext): Promise<string> =>
   inFolder(async (root) => {
     const port = 27_310;
-    const prefix = ['prlimit', `--nofile=${OPEN_FILES_MAX}:${OPEN_FILES_MAX}`];
-    const millrace = await start(root, path.join(root, 'store'), port, { prefix });
+    const wrapper = ['prlimit', `--nofile=${OPEN_FILES_MAX}:${OPEN_FILES_MAX}`];
+    const millrace = await start(root, path.join(root, 'store'), port, { wrapper });
     const sockets: net.Socket[] = [];
     try {
       const client = await RawClient.connect(port);

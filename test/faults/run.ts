@@ -10,6 +10,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
+import { accessAttackCases } from './access-attack-cases.ts';
 import { attackCases } from './attack-cases.ts';
 import { clockCases } from './clock-cases.ts';
 import { limitCases } from './limit-cases.ts';
@@ -32,6 +33,7 @@ const cases: readonly FaultCase[] = [
   ...fuzzCases,
   ...limitCases,
   ...attackCases,
+  ...accessAttackCases,
 ];
 
 const { values } = parseArgs({

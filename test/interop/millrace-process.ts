@@ -22,8 +22,8 @@ export interface MillraceOptions {
   brokerPort: number;
   nameServerPort: number;
   arguments?: string[];
-  /** A program, with its arguments, that becomes the broker: `prlimit --nofile=700`. */
-  prefix?: string[];
+  /** A command that runs what it is given, in front of the process, and is replaced by it. */
+  wrapper?: string[];
 }
 
 const main = path.join(import.meta.dirname, '../../src/cli/main.ts');
@@ -35,11 +35,11 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
   const logFile = path.join(options.storeDirectory, '..', `millrace-${options.brokerPort}.log`);
   const log = fs.openSync(logFile, 'a');
   const startedMs = performance.now();
-  const [program = process.execPath, ...before] = [...(options.prefix ?? []), process.execPath];
+  const [command, ...wrapped] = [...(options.wrapper ?? []), process.execPath];
   const child = spawn(
-    program,
+    command,
     [
-      ...before,
+      ...wrapped,
       // As npm start does.
       '--max-semi-space-size=2',
       main,

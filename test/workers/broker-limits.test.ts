@@ -31,6 +31,17 @@ const start = async (overrides: Partial<BrokerConfig> = {}): Promise<BrokerProce
   return broker;
 };
 
+const metrics = async (broker: BrokerProcess): Promise<string> =>
+  (await fetch(`http://127.0.0.1:${broker.ready.webPort}/metrics`)).text();
+
+/** The value of the line of a metric that has these labels; NaN where there is none. */
+const valueOf = (text: string, name: string, labels = ''): number => {
+  const found = text
+    .split('\n')
+    .find((line) => line.startsWith(`${name}{`) && line.includes(labels));
+  return found === undefined ? NaN : Number(found.slice(found.lastIndexOf(' ')));
+};
+
 beforeEach(() => {
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-'));
 });
@@ -85,6 +96,66 @@ describe('a broker under pressure', () => {
     slow.close();
     other.close();
   });
+
+  test('readers that never read are closed where their answers take too much memory; others are served', async () => {
+    const broker = await start({ waitingAnswerBytesMax: 16 * 1024 * 1024, webPort: 0 });
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    await client.request(heartbeatRequest('c', 'group-a', 'Big'));
+    await client.request(heartbeatRequest('c', 'group-b', 'Small'));
+    const body = Buffer.alloc(4 * 1024 * 1024 - 1000, 'x');
+    await client.request(sendRequest({ topic: 'Big', body }));
+    await client.request(sendRequest({ topic: 'Small', body: 'small' }));
+    const readers: RawClient[] = [];
+    // The system takes most of the first answer of each, and what is left of sixty has no room.
+    for (let index = 0; index < 64; index++) {
+      const reader = await RawClient.connect(broker.ready.brokerPort);
+      reader.socket.pause();
+      for (let count = 0; count < 4; count++)
+        void reader.request(pullRequest('group-a', 'Big', 0, 0));
+      readers.push(reader);
+    }
+    const isClosedForMemory = async (): Promise<boolean> => {
+      const answer = await client.request(pullRequest('group-b', 'Small', 0, 0));
+      expect(answer.code).toBe(0);
+      const text = await metrics(broker);
+      const held = valueOf(text, 'millrace_answers_waiting_bytes');
+      expect(held).toBeLessThanOrEqual(16 * 1024 * 1024);
+      return valueOf(text, 'millrace_connections_closed_total', 'reason="answer-memory"') >= 10;
+    };
+    await expect.poll(isClosedForMemory, { timeout: 30_000, interval: 50 }).toBe(true);
+    for (const reader of readers) reader.close();
+    client.close();
+  }, 60_000);
+
+  test('frames that never end are closed where they take too much memory; long ones arrive', async () => {
+    const waitingRequestBytesMax = 16 * 1024 * 1024;
+    const broker = await start({ waitingRequestBytesMax, webPort: 0 });
+    const client = await RawClient.connect(broker.ready.brokerPort);
+    const body = Buffer.alloc(3 * 1024 * 1024, 'x');
+    const whole = client.encode(sendRequest({ topic: 'TopicA', body }), 1);
+    expect((await client.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
+    const drips: RawClient[] = [];
+    for (let index = 0; index < 16; index++) {
+      const drip = await RawClient.connect(broker.ready.brokerPort);
+      drip.socket.write(whole.subarray(0, whole.length - 1));
+      drips.push(drip);
+    }
+    // They hold more than all of it; those that come after them get through, and short ones at once.
+    await expect
+      .poll(async () => valueOf(await metrics(broker), 'millrace_requests_waiting_bytes'))
+      .toBeGreaterThan(waitingRequestBytesMax * 0.75);
+    expect((await client.request(sendRequest({ topic: 'TopicA', body: 'short' }))).code).toBe(0);
+    const long = await RawClient.connect(broker.ready.brokerPort);
+    expect((await long.request(sendRequest({ topic: 'TopicA', body }))).code).toBe(0);
+    const text = await metrics(broker);
+    const closed = 'millrace_connections_closed_total';
+    expect(valueOf(text, closed, 'reason="request-memory"')).toBeGreaterThan(0);
+    // Four frames need buffers of 4 MiB; one more may have its turn.
+    expect(valueOf(text, 'millrace_requests_waiting_bytes')).toBeLessThanOrEqual(
+      waitingRequestBytesMax + 16 * 1024 * 1024,
+    );
+    for (const one of [client, long, ...drips]) one.close();
+  }, 60_000);
 
   test('sends that find no room wait in their connection and are all answered, in order', async () => {
     // On a crowded machine the last of them may wait longer than is usual.

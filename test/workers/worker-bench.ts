@@ -1,6 +1,8 @@
 /**
  * A request worker between rings, without a thread, with the kernel or without.
  */
+import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
 import { allocateKernelMemory, type KernelMemory } from '../../src/kernel/kernel-memory.ts';
 import {
@@ -103,6 +105,7 @@ export class WorkerBench {
       rejectTransactionMessage: false,
       timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
       random: () => 0.5,
+      refusals: new Refusals(silentLogger, () => 0),
       wallNowMs: () => 1_700_000_000_000,
     });
     this.#toControl = consumer('toControl');

@@ -1,0 +1,53 @@
+/**
+ * @agent worker, dispatcher, reactor
+ *
+ * The kernels of a broker's agents: null where it has no memory for them, or names that are too long.
+ */
+import { AnswerKernel } from '../kernel/answer-kernel.ts';
+import { DispatchKernel } from '../kernel/dispatch-kernel.ts';
+import { SendKernel } from '../kernel/send-kernel.ts';
+import type { AgentSettings } from './agent-settings.ts';
+import type { AgentName, BrokerMemory } from './broker-memory.ts';
+import { specialNames } from './property-copier.ts';
+import { propertySuffix } from './send-encoder.ts';
+
+/** That of a request worker, whose requests stand in `source` and whose records go to `target`. */
+export function sendKernelOf(
+  { kernel }: BrokerMemory,
+  settings: AgentSettings,
+  name: AgentName,
+  source: Buffer,
+  target: Buffer,
+): SendKernel | null {
+  if (kernel === null) return null;
+  const { regionId, traceOn, storeHost } = settings;
+  const { clusterName } = settings.control;
+  const { memory, states } = kernel;
+  const suffix = propertySuffix({ regionId, traceOn, clusterName });
+  const stateOffset = states[name];
+  return unlessTooLong(
+    () => new SendKernel({ memory, stateOffset, source, target, storeHost, suffix, specialNames }),
+  );
+}
+
+export function dispatchKernelOf({ kernel }: BrokerMemory): DispatchKernel | null {
+  return kernel === null ? null : new DispatchKernel(kernel.memory, kernel.states['dispatcher']);
+}
+
+/** That of the reactor; `parts` as `AnswerEncoder` has them. */
+export function answerKernelOf(
+  { kernel }: BrokerMemory,
+  parts: readonly Uint8Array[],
+): AnswerKernel | null {
+  if (kernel === null) return null;
+  return unlessTooLong(() => new AnswerKernel(kernel.memory, kernel.states['reactor'], parts));
+}
+
+function unlessTooLong<Kernel>(make: () => Kernel): Kernel | null {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
