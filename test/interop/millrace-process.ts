@@ -35,7 +35,7 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
   const logFile = path.join(options.storeDirectory, '..', `millrace-${options.brokerPort}.log`);
   const log = fs.openSync(logFile, 'a');
   const startedMs = performance.now();
-  const [program = process.execPath, ...before] = [...(options.prefix ?? []), process.execPath];
+  const [program, ...before] = [...(options.prefix ?? []), process.execPath];
   const child = spawn(
     program,
     [
