@@ -10,7 +10,7 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import { silentLogger } from '../base/logging.ts';
 import { isControlled, isLoopback } from './access-settings.ts';
 import { type ClientAddress, parseHostAndPort, resolveClientAddress } from './client-address.ts';
-import { type Access, addressText, identifyPeer, type Peer } from './doctor-peer.ts';
+import { type Access, addressText, identifyPeer, type Peer, unsigned } from './doctor-peer.ts';
 import { messageOf, type Report } from './doctor-report.ts';
 
 /** What clients and other name servers are told; looks at it, too. */
@@ -21,12 +21,18 @@ export async function checkAddresses(
   running: Peer | null,
 ): Promise<ClientAddress> {
   const runningPort = Number(/:(\d+)$/.exec(running?.address ?? '')?.[1] ?? 0);
-  const port = config.brokerPort === 0 ? runningPort : config.brokerPort;
+  // Clients of a running broker are told where it really is.
+  const port = runningPort > 0 ? runningPort : config.brokerPort;
   const given = await resolveClientAddress(config, port, silentLogger);
   checkPublic(report, config);
   const ips = await checkHost(report, config, given);
   checkReach(report, config, given, ips);
-  if (running !== null) await checkConnections(report, config, access, given, running);
+  if (running !== null) {
+    const own = ownAddresses();
+    // What goes elsewhere is not signed: who answers there is what is to be found out.
+    const isHere = ips.length > 0 && ips.every((ip) => own.has(ip));
+    await checkConnections(report, config, isHere ? access : unsigned, given, running);
+  }
   return given;
 }
 
@@ -158,8 +164,11 @@ async function checkConnections(
     );
     return;
   }
-  if (there.kind === 'secured' && running.kind === 'secured')
-    report.ok(check, `${address} answers, and wants signed requests as this broker does`);
+  if (there.kind === 'secured')
+    report.ok(
+      check,
+      `${address} answers, and wants signed requests, so that nobody knows which it is`,
+    );
   else if (there.kind === 'Millrace broker' && isSame(there, running))
     report.ok(check, `${address} leads to this broker`);
   else

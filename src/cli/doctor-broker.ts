@@ -94,9 +94,9 @@ async function checkPages(report: Report, web: NonNullable<RunningPorts['web']>)
 /** Figures of single lines: `name{labels} value`. */
 function sumOf(text: string, name: string, label = ''): number {
   let sum = 0;
-  for (const line of text.split('\n')) {
-    const [, labels = '', value] = new RegExp(`^${name}(\\{[^}]*\\})? (\\S+)$`).exec(line) ?? [];
-    if (value !== undefined && labels.includes(label)) sum += Number(value);
+  for (const line of text.matchAll(new RegExp(`^${name}(\\{[^}]*\\})? (\\S+)$`, 'gm'))) {
+    const [, labels = '', value] = line;
+    if (labels.includes(label)) sum += Number(value);
   }
   return sum;
 }

@@ -87,7 +87,7 @@ async function examine(report: Report, options: Record<string, unknown>): Promis
   const isDiskAnswering = await checkDisk(report, config, holder);
   checkMemory(report, { queueCount: countQueues(path.join(root, 'consumequeue')) }, brokerPid);
   checkSecrets(report, config, sources.file);
-  await checkPorts(report, config, access, brokerPid);
+  await checkPorts(report, config, brokerPid);
   const running =
     holder.kind === 'millrace'
       ? await findRunning(config, access, brokerPid)

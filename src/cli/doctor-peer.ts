@@ -18,6 +18,8 @@ export interface Access {
   readonly credentials: ClientCredentials | null;
 }
 
+export const unsigned: Access = { credentials: null };
+
 export type PeerKind =
   | 'Millrace broker'
   | 'Apache broker'

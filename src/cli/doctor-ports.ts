@@ -6,7 +6,14 @@
 import dns from 'node:dns/promises';
 import net from 'node:net';
 import type { BrokerConfig } from '../base/broker-config.ts';
-import { type Access, addressText, identifyPeer, type Peer, readPage } from './doctor-peer.ts';
+import {
+  type Access,
+  addressText,
+  identifyPeer,
+  type Peer,
+  readPage,
+  unsigned,
+} from './doctor-peer.ts';
 import {
   type ListeningPort,
   listeningPorts,
@@ -59,7 +66,6 @@ export interface RunningPorts {
 export async function checkPorts(
   report: Report,
   config: BrokerConfig,
-  access: Access,
   brokerPid: number | null,
 ): Promise<void> {
   const listeners = listeningPorts();
@@ -76,8 +82,8 @@ export async function checkPorts(
     );
     if (holder !== undefined && holder.pid !== null && holder.pid === brokerPid)
       report.ok(one.check, `${one.name} port ${one.port}: the broker of this store listens`);
-    else if (holder !== undefined) await tellHolder(report, config, access, one, holder);
-    else await tryPort(report, config, access, one, address);
+    else if (holder !== undefined) await tellHolder(report, config, one, holder);
+    else await tryPort(report, config, one, address);
   }
   if (config.brokerPort > 0 && config.brokerPort <= 2)
     report.warning(
@@ -111,7 +117,6 @@ function overlaps(one: string, other: string): boolean {
 async function tryPort(
   report: Report,
   config: BrokerConfig,
-  access: Access,
   wanted: WantedPort,
   address: string,
 ): Promise<void> {
@@ -123,7 +128,7 @@ async function tryPort(
       return;
     case 'EADDRINUSE':
       // Nobody tells who, as in another container with the same network.
-      await tellHolder(report, config, access, wanted, { address, port, pid: null });
+      await tellHolder(report, config, wanted, { address, port, pid: null });
       return;
     case 'EACCES': {
       const start = unprivilegedPortStart();
@@ -162,14 +167,13 @@ function bindError(host: string, port: number): Promise<Error | null> {
 async function tellHolder(
   report: Report,
   config: BrokerConfig,
-  access: Access,
   wanted: WantedPort,
   holder: ListeningPort,
 ): Promise<void> {
   const { check, name, port, flag } = wanted;
   const host = reachable(holder.address);
   const who = holder.pid === null ? '' : `, ${processText(holder.pid)}`;
-  const what = await describe(host, port, access, config.tlsServerMode === 'enforcing');
+  const what = await describe(host, port, config.tlsServerMode === 'enforcing');
   const advice =
     wanted.name === 'VIP'
       ? `the VIP port is always two below the broker port: stop what listens, or choose another broker port with ${flag}`
@@ -177,14 +181,10 @@ async function tellHolder(
   report.problem(check, `${name} port ${port} is held by ${what}${who}`, advice);
 }
 
-async function describe(
-  host: string,
-  port: number,
-  access: Access,
-  speaksTls: boolean,
-): Promise<string> {
+/** Asked without a signature: whoever has taken a port could use one elsewhere. */
+async function describe(host: string, port: number, speaksTls: boolean): Promise<string> {
   const [peer, page] = await Promise.all([
-    identifyPeer(addressText(host, port), access, speaksTls),
+    identifyPeer(addressText(host, port), unsigned, speaksTls),
     readPage({ host, port, isSecure: false }, '/'),
   ]);
   if (peer === null) return 'something that takes no connections';
@@ -201,7 +201,7 @@ async function describe(
     case 'Apache name server':
       return 'a name server of Apache RocketMQ';
     case 'secured':
-      return 'a broker or name server that wants signed requests (--credentials would tell which)';
+      return 'a broker or name server that wants signed requests';
     default: {
       if (page === null) return 'something that does not speak remoting';
       return page.text.startsWith('Millrace ')
@@ -239,7 +239,10 @@ export async function findRunning(
   );
   const isSecure = config.tlsServerCertPath !== null && config.tlsServerMode !== 'disabled';
   const host = reachable(config.listenAddress);
-  const candidates = own.map(({ address, port }) => ({ host: reachable(address), port }));
+  const candidates = own
+    // A VIP port, which answers as a broker does.
+    .filter(({ port }) => !own.some((other) => other.port === port + 2))
+    .map(({ address, port }) => ({ host: reachable(address), port }));
   // The wanted port first; a running one with other ports by what it listens on.
   candidates.sort((one, other) => rank(one.port, config) - rank(other.port, config));
   if (candidates.length === 0 && config.brokerPort > 0)

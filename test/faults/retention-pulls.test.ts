@@ -115,7 +115,7 @@ describe('a pull below a minimum that has just been raised', () => {
       }
       if (load(PositionSlot.MINIMUM) > 0) expect(pull(setting, 2)?.code).toBe(OFFSET_MOVED);
     }
-    expect([...codes].toSorted((a, b) => a - b)).toEqual([0, RETRY_IMMEDIATELY, OFFSET_MOVED]);
+    expect(codes).toEqual(new Set([0, RETRY_IMMEDIATELY, OFFSET_MOVED]));
   });
 
   test('that begins where something is left gets it', () => {
