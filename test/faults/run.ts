@@ -15,6 +15,7 @@ import { attackCases } from './attack-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
+import { limitAttackCases } from './limit-attack-cases.ts';
 import { tornCases } from './torn-cases.ts';
 
 const cases: readonly FaultCase[] = [
@@ -24,6 +25,7 @@ const cases: readonly FaultCase[] = [
   ...fuzzCases,
   ...attackCases,
   ...accessAttackCases,
+  ...limitAttackCases,
 ];
 
 const { values } = parseArgs({
