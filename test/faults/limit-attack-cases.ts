@@ -81,7 +81,9 @@ const many = ({ isLong, progress }: CaseContext): Promise<string> => {
       const held = await broker.counter('millrace_held_pulls');
       const notHeld = await broker.counter('millrace_refusals_total', 'cause="pull-not-held"');
       if (held !== pulls || notHeld !== asked - pulls || atOnce !== notHeld)
-        throw new Error(`${held} pulls are held, ${notHeld} counted and ${atOnce} answered at once`);
+        throw new Error(
+          `${held} pulls are held, ${notHeld} counted and ${atOnce} answered at once`,
+        );
       said.push(`${held} pulls held and ${atOnce} answered at once`);
       progress('groups');
       let tooMany = 0;

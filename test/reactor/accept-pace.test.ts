@@ -44,7 +44,7 @@ describe('the pace at which connections come in', () => {
   });
 
   it('gives no turn to those that have gone', async () => {
-    const { pace, entered, sockets, take, at } = open(10);
+    const { entered, sockets, take, at } = open(10);
     take(0, 30);
     for (let index = 10; index < 20; index++) sockets.get(index)?.destroy();
     expect(await at(1000)).toBe(20);
