@@ -198,7 +198,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     topicCountMax: 100_000,
     queueCountMax: 1_000_000,
     subscriptionGroupCountMax: 50_000,
-    clientCountMax: 100_000,
+    clientCountMax: 200_000,
     membershipCountMax: 1000,
     subscriptionCountMax: 1000,
     subscriptionBytesMax: 64 * 1024 * 1024,

@@ -101,7 +101,7 @@ export const defaultControlConfig: Omit<BrokerControlConfig, 'storeHost'> = {
   queueCountMax: 1_000_000,
   subscriptionGroupCountMax: 50_000,
   membershipCountMax: 1_000,
-  clientCountMax: 100_000,
+  clientCountMax: 200_000,
   subscriptionCountMax: 1_000,
   subscriptionBytesMax: 64 * 1024 * 1024,
   maxMessageSize: 4 * 1024 * 1024,

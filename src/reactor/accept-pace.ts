@@ -17,6 +17,7 @@ export interface AcceptPaceOptions {
 /** What comes in: a socket, or whatever carries a connection. */
 interface Coming {
   readonly destroyed: boolean;
+  destroy(): void;
 }
 
 export class AcceptPace {
@@ -49,9 +50,10 @@ export class AcceptPace {
     this.#timer ??= setTimeout(this.#onTurn, TURN_MS);
   }
 
-  /** Nobody comes in any more. */
+  /** Nobody comes in any more: who waits is sent away. */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const { socket } of this.#waiting.splice(this.#next)) socket.destroy();
   }
 
   readonly #onTurn = (): void => {

@@ -80,6 +80,8 @@ export class TlsAcceptor {
   close(): void {
     for (const file of this.#files) fs.unwatchFile(file, this.#onChange);
     if (this.#settling !== null) clearTimeout(this.#settling);
+    // Else a port would wait for them until their time is over.
+    for (const socket of this.#arriving.values()) socket.destroy();
   }
 
   /** Options of a server of its own kind, node:https; it is told of new certificates. */

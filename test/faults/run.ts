@@ -20,6 +20,7 @@ import { transactionCases } from './transaction-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
+import { limitAttackCases } from './limit-attack-cases.ts';
 import { tornCases } from './torn-cases.ts';
 
 const cases: readonly FaultCase[] = [
@@ -34,6 +35,7 @@ const cases: readonly FaultCase[] = [
   ...limitCases,
   ...attackCases,
   ...accessAttackCases,
+  ...limitAttackCases,
 ];
 
 const { values } = parseArgs({

@@ -8,10 +8,15 @@ describe('the pace at which connections come in', () => {
     let waited = 0;
     const entered: number[] = [];
     const pace = new AcceptPace({ perSecond, nowMs: () => nowMs, onWait: () => waited++ });
-    const sockets = new Map<number, { destroyed: boolean }>();
+    const sockets = new Map<number, { destroyed: boolean; destroy: () => void }>();
     const take = (from: number, to: number): void => {
       for (let index = from; index < to; index++) {
-        const socket = { destroyed: false };
+        const socket = {
+          destroyed: false,
+          destroy: () => {
+            socket.destroyed = true;
+          },
+        };
         sockets.set(index, socket);
         pace.take(socket, () => entered.push(index));
       }
@@ -39,12 +44,23 @@ describe('the pace at which connections come in', () => {
   });
 
   it('gives no turn to those that have gone', async () => {
-    const { pace, entered, sockets, take, at } = open(10);
+    const { entered, sockets, take, at } = open(10);
     take(0, 30);
-    for (let index = 10; index < 20; index++)
-      Object.assign(sockets.get(index) as { destroyed: boolean }, { destroyed: true });
+    for (let index = 10; index < 20; index++) sockets.get(index)?.destroy();
     expect(await at(1000)).toBe(20);
     expect(entered.slice(10)).toEqual(Array.from({ length: 10 }, (_, index) => index + 20));
+  });
+
+  it('sends away who waits when it ends', () => {
+    const { pace, entered, sockets, take } = open(2);
+    take(0, 4);
     pace.close();
+    expect([...sockets.values()].map(({ destroyed }) => destroyed)).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect(entered).toEqual([0, 1]);
   });
 });

@@ -1,0 +1,164 @@
+/** Attacks that make a broker keep more and more: topics, groups, waiting pulls, unfinished frames, connections. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import {
+  heartbeatRequest,
+  pullRequest,
+  RawClient,
+  type RawRequest,
+  sendRequest,
+} from '../workers/raw-client.ts';
+import { AttackedBroker } from './attacked-broker.ts';
+import type { CaseContext, FaultCase } from './case.ts';
+
+const MIB = 1024 * 1024;
+/** Requests that are on their way at once. */
+const WINDOW = 64;
+
+/** Sends `count` requests, some at once; returns how many were refused. */
+async function flood(
+  client: RawClient,
+  count: number,
+  request: (index: number) => RawRequest,
+  onRefused: (answer: RemotingCommand) => void,
+): Promise<number> {
+  let refused = 0;
+  for (let start = 0; start < count; start += WINDOW) {
+    const some = Array.from({ length: Math.min(WINDOW, count - start) }, (_, index) =>
+      client.request(request(start + index)),
+    );
+    for (const answer of await Promise.all(some)) {
+      if (answer.code === 0) continue;
+      refused++;
+      onRefused(answer);
+    }
+  }
+  return refused;
+}
+
+function names(key: string): (answer: RemotingCommand) => void {
+  return ({ code, remark }) => {
+    if (remark?.includes(key) !== true)
+      throw new Error(`the answer ${code} ${remark} does not name ${key}`);
+  };
+}
+
+/** 17: topics by sends, groups by heartbeats, pulls that wait; a third more of each than is allowed. */
+const many = ({ isLong, progress }: CaseContext): Promise<string> => {
+  const [topics, groups, pulls] = isLong ? [100_000, 10_000, 50_000] : [3000, 1000, 2000];
+  return AttackedBroker.attack(
+    {
+      port: 36200,
+      memoryBytesMax: isLong ? 768 * MIB : 192 * MIB,
+      settings: [
+        `topicCountMax=${topics}`,
+        `subscriptionGroupCountMax=${groups}`,
+        `heldPullCountMax=${pulls}`,
+      ],
+    },
+    async (broker) => {
+      const said: string[] = [];
+      const client = await RawClient.connect(broker.port);
+      const group = async (index: number): Promise<RawClient> => {
+        const member = await RawClient.connect(broker.port);
+        await member.request(heartbeatRequest(`c${index}`, 'pullers', 'Healthy'));
+        return member;
+      };
+      progress('pulls');
+      const asked = Math.round(pulls * 1.3);
+      const members: RawClient[] = [];
+      let atOnce = 0;
+      for (let index = 0; index < 10; index++) members.push(await group(index));
+      for (let index = 0; index < asked; index++) {
+        const member = members[index % members.length];
+        // A queue without messages.
+        void member
+          .request(pullRequest('pullers', 'Healthy', 3, 0, 60_000))
+          .then(({ code }) => (atOnce += code === 19 ? 1 : 0));
+        if (index % 500 === 499) await pause(5);
+      }
+      await pause(1000);
+      const held = await broker.counter('millrace_held_pulls');
+      const notHeld = await broker.counter('millrace_refusals_total', 'cause="pull-not-held"');
+      if (held !== pulls || notHeld !== asked - pulls || atOnce !== notHeld)
+        throw new Error(
+          `${held} pulls are held, ${notHeld} counted and ${atOnce} answered at once`,
+        );
+      said.push(`${held} pulls held and ${atOnce} answered at once`);
+      progress('groups');
+      let tooMany = 0;
+      for (let index = 0; index < groups * 1.3; index++) {
+        const answer = await client.request(heartbeatRequest('c', `g${index}`, 'Healthy'));
+        if (answer.remark?.includes('subscriptionGroupCountMax') === true) tooMany++;
+        await client.request({ code: 35, fields: { clientID: 'c', consumerGroup: `g${index}` } });
+      }
+      const groupLimit = await broker.counter('millrace_refusals_total', 'cause="group-limit"');
+      if (tooMany < groups * 0.25 || groupLimit < tooMany)
+        throw new Error(`${tooMany} groups too many were refused, ${groupLimit} were counted`);
+      said.push(`${tooMany} groups refused`);
+      progress('topics');
+      const refusedTopics = await flood(
+        client,
+        Math.round(topics * 1.1),
+        (index) => sendRequest({ topic: `topic-${index}`, body: 'x' }),
+        names('topicCountMax'),
+      );
+      const topicLimit = await broker.counter('millrace_refusals_total', 'cause="topic-limit"');
+      if (refusedTopics < topics * 0.1 || topicLimit < refusedTopics)
+        throw new Error(`${refusedTopics} topics refused, ${topicLimit} counted`);
+      said.push(`${refusedTopics} topics refused`);
+      client.close();
+      for (const member of members) member.close();
+      return said.join(', ');
+    },
+  );
+};
+
+/** 2: frames that come nearly whole, and then not. */
+const unfinished = ({ isLong }: CaseContext): Promise<string> =>
+  AttackedBroker.attack({ port: 36210, memoryBytesMax: 512 * MIB }, async (broker) => {
+    const count = isLong ? 1000 : 100;
+    const head = Buffer.alloc(4);
+    head.writeInt32BE(16 * MIB - 1000);
+    const part = Buffer.alloc(8 * MIB);
+    for (let index = 0; index < count; index++) {
+      const { socket } = await broker.connect();
+      socket.write(head);
+      socket.write(part);
+      // Not at the full speed of loopback: that alone takes the healthy client's time, whatever is kept.
+      await pause(50);
+    }
+    await pause(isLong ? 40_000 : 10_000);
+    const closed = await broker.counter('millrace_connections_closed_total', '"request-memory"');
+    if (closed === 0) throw new Error('no unfinished frame was closed for its memory');
+    return `${count} frames of which 8 MiB came, ${closed} closed for their memory`;
+  });
+
+/** 15: connections faster than they are let in; they wait, and all are served. */
+const connects = ({ isLong }: CaseContext): Promise<string> => {
+  const rate = 200;
+  const options = { port: 36220, memoryBytesMax: 128 * MIB, settings: [`acceptRateMax=${rate}`] };
+  return AttackedBroker.attack(options, async (broker) => {
+    const count = isLong ? 6000 : 1000;
+    const beganMs = performance.now();
+    const answers = await Promise.all(
+      Array.from({ length: count }, async () => {
+        const client = await RawClient.connect(broker.port);
+        const { code } = await client.request({ code: 9999 });
+        client.close();
+        return code;
+      }),
+    );
+    if (answers.some((code) => code !== 3)) throw new Error('a connection was not served');
+    const seconds = (performance.now() - beganMs) / 1000;
+    const waited = await broker.counter('millrace_refusals_total', 'cause="connection-rate"');
+    if (waited < count / 2) throw new Error(`only ${waited} had to wait`);
+    return `${count} connections at once, at ${rate} a second: all served in ${seconds.toFixed(1)} s, ${waited} had to wait`;
+  });
+};
+
+export const limitAttackCases: readonly FaultCase[] = [
+  { name: 'attack-many', covers: '17', run: many },
+  { name: 'attack-unfinished', covers: '2', run: unfinished },
+  { name: 'attack-connects', covers: '15', run: connects },
+];
