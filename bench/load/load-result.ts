@@ -103,6 +103,8 @@ export interface LoadResult {
   readonly memory: MemoryGrowth | null;
   /** Highest latency in ms of a send, by TIMELINE_STEP_MS; empty unless asked for. */
   readonly timeline: readonly number[];
+  /** What the hypervisor gave to others in each of these steps, ms. */
+  readonly stolenTimeline: readonly number[];
   readonly marks: readonly Mark[];
 }
 
@@ -179,6 +181,7 @@ export function toResult(
     transactions,
     memory: facts.memory ?? null,
     timeline: stage.timeline,
+    stolenTimeline: stage.stolenTimeline,
     marks: marks.flatMap(([mark, applies]) => (applies ? [mark] : [])),
   };
 }

@@ -16,6 +16,7 @@ import {
   type ThreadPlan,
   type ThreadResult,
   type Window,
+  TIMELINE_STEP_MS,
 } from './load-options.ts';
 import {
   type ProcessUsage,
@@ -79,6 +80,8 @@ export interface StageResult {
   readonly lateness: LatencySummary | null;
   /** Highest latency in ms of a send, by TIMELINE_STEP_MS of the window; empty unless asked for. */
   readonly timeline: readonly number[];
+  /** What the hypervisor gave to others in each of these steps, ms of all cores; it is read every WATCH_INTERVAL_MS. */
+  readonly stolenTimeline: readonly number[];
   /** CPU between the snapshots at the window's ends, and what was done between them. */
   readonly between: {
     readonly answeredCount: number;
@@ -129,11 +132,13 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
       stopPacer = startPacer({ tickFlags, ports, startMs: window.startMs });
     }
     for (const thread of threads) post(thread.worker, { kind: 'begin', window });
-    const snapshots = await Promise.race([failed, watch(options, window, counters)]);
+    const stolen = new StolenTimeline(window.measureFromMs);
+    const snapshots = await Promise.race([failed, watch(options, window, counters, stolen)]);
     stopPacer();
     for (const thread of threads) post(thread.worker, { kind: 'finish' });
     const results = await Promise.race([failed, Promise.all(threads.map((thread) => thread.done))]);
-    return addUp(window, snapshots, results, readTotals(counters));
+    const stage = addUp(window, snapshots, results, readTotals(counters));
+    return { ...stage, stolenTimeline: stage.timeline.map((_, step) => stolen.steps[step] ?? 0) };
   } finally {
     stopPacer();
     await Promise.all(threads.map((thread) => thread.worker.terminate()));
@@ -202,11 +207,31 @@ function startPacer(options: {
   };
 }
 
+/** What the hypervisor gave to others, by TIMELINE_STEP_MS. */
+class StolenTimeline {
+  readonly steps: number[] = [];
+  readonly #fromMs: number;
+  #lastUs = readStolenUs();
+
+  constructor(fromMs: number) {
+    this.#fromMs = fromMs;
+  }
+
+  /** Books what was taken since the last call on the step that is now. */
+  note(nowMs: number): void {
+    const nowUs = readStolenUs();
+    const step = Math.floor((nowMs - this.#fromMs) / TIMELINE_STEP_MS);
+    if (step >= 0) this.steps[step] = (this.steps[step] ?? 0) + (nowUs - this.#lastUs) / 1000;
+    this.#lastUs = nowUs;
+  }
+}
+
 /** Waits until the stage is over; snapshots at the ends of the window. */
 async function watch(
   options: StageOptions,
   window: Window,
   counters: readonly SharedArrayBuffer[],
+  stolen: StolenTimeline,
 ): Promise<[from: Snapshot, to: Snapshot]> {
   const drainMs = options.drainMs ?? DRAIN_MS;
   const endByMs = options.endByMs ?? Infinity;
@@ -220,6 +245,7 @@ async function watch(
   let progress = { count: -1, atMs: steadyNowMs() };
   for (;;) {
     const nowMs = steadyNowMs();
+    stolen.note(nowMs);
     if (to === null && nowMs >= window.measureToMs) to = snapshot();
     const totals = readTotals(counters);
     if (nowMs - shownMs >= 1000) {
@@ -282,7 +308,7 @@ function addUp(
   [from, to]: [Snapshot, Snapshot],
   results: readonly ThreadResult[],
   totals: Readonly<Record<CounterName, number>>,
-): StageResult {
+): Omit<StageResult, 'stolenTimeline'> {
   const sum = (value: (result: ThreadResult) => number): number =>
     results.reduce((total, result) => total + value(result), 0);
   const lastEventMs = Math.max(...results.map((result) => result.lastEventMs));

@@ -26,7 +26,11 @@ export interface SoakResult {
     readonly seconds: number;
     /** Highest latency of each step. */
     readonly timelineMs: readonly number[];
+    /** What the host took of the machine's cores in each step. */
+    readonly stolenMs: readonly number[];
     readonly stallCount: number;
+    /** Of these, those that began where the host took much. */
+    readonly stolenStallCount: number;
     readonly latency: LatencySummary | null;
     /** Of the generator, behind its own schedule. */
     readonly lateness: LatencySummary | null;
@@ -52,11 +56,19 @@ export function soakPage({ machine, paced, full, costs }: SoakResult): string {
     );
   const parts: [string, string][] = [
     [
-      `Highest latency of each ${TIMELINE_STEP_MS} ms at ${Math.round(paced.ratePerSecond)} msg/s: ${paced.stallCount} stalls above 50 ms`,
+      `Highest latency of each ${TIMELINE_STEP_MS} ms at ${Math.round(paced.ratePerSecond)} msg/s: ${paced.stallCount} stalls above 50 ms, ${paced.stolenStallCount} of them where the host took time`,
       chart(
         paced.timelineMs.map((ms, step) => [(step * TIMELINE_STEP_MS) / 1000, ms] as const),
         secondsAxis(paced.seconds),
         { isLog: true, label: 'ms' },
+      ),
+    ],
+    [
+      `What the host took of the cores in each ${TIMELINE_STEP_MS} ms`,
+      chart(
+        paced.stolenMs.map((ms, step) => [(step * TIMELINE_STEP_MS) / 1000, ms] as const),
+        secondsAxis(paced.seconds),
+        { isLog: false, label: 'ms' },
       ),
     ],
     ['Memory meanwhile', memoryLine(paced.memory)],

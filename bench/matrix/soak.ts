@@ -28,6 +28,8 @@ const PACE_SHARE = 0.7;
 const PROBE_SECONDS = 10;
 const HEAT_SECONDS = 10;
 const STALL_MS = 50;
+/** In the steps around the beginning of a stall: what it may be due to. */
+const STOLEN_STALL_MS = 40;
 const MEMORY_BYTES_MAX = 250e6;
 /** Memory of the last fifth of the time against that of the second. */
 const GROWTH_MAX = 1.1;
@@ -126,7 +128,9 @@ async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['p
     ratePerSecond,
     seconds,
     timelineMs: paced.timeline,
+    stolenMs: paced.stolenTimeline,
     stallCount: stallsOf(paced.timeline),
+    stolenStallCount: stolenStallsOf(paced.timeline, paced.stolenTimeline),
     latency: paced.sendLatency,
     lateness: paced.scheduleLateness,
     marks: paced.marks,
@@ -183,11 +187,23 @@ class MemorySeries {
   }
 }
 
-/** Times that latencies above STALL_MS began to come, whether they went on for one step or many. */
+/** Steps in which latencies above STALL_MS began to come, whether they went on for one step or many. */
+function stallStartsOf(timelineMs: readonly number[]): number[] {
+  return timelineMs.flatMap((latencyMs, step) =>
+    latencyMs > STALL_MS && !((timelineMs[step - 1] ?? 0) > STALL_MS) ? [step] : [],
+  );
+}
+
 export function stallsOf(timelineMs: readonly number[]): number {
-  return timelineMs.filter(
-    (latencyMs, step) => latencyMs > STALL_MS && !((timelineMs[step - 1] ?? 0) > STALL_MS),
-  ).length;
+  return stallStartsOf(timelineMs).length;
+}
+
+/** Those of them that began while, or just after, the hypervisor gave STOLEN_STALL_MS to others. */
+export function stolenStallsOf(timelineMs: readonly number[], stolenMs: readonly number[]): number {
+  return stallStartsOf(timelineMs).filter((step) => {
+    const nearby = stolenMs.slice(Math.max(0, step - 2), step + 2);
+    return nearby.reduce((sum, ms) => sum + ms, 0) >= STOLEN_STALL_MS;
+  }).length;
 }
 
 /** Mean of the last fifth against that of the second; 1 of too little. */
@@ -206,7 +222,7 @@ function report({ paced, full, costs }: SoakResult): number {
   const lines = [
     `highest rate ${count(paced.maxRatePerSecond)} msg/s; paced at ${count(paced.ratePerSecond)} msg/s for ${paced.seconds} s:`,
     `  p50 ${milliseconds(paced.latency?.p50Ms ?? 0)}  p99 ${milliseconds(paced.latency?.p99Ms ?? 0)}  p99.99 ${milliseconds(paced.latency?.p9999Ms ?? 0)}  max ${milliseconds(paced.latency?.maxMs ?? 0)} ms${paced.marks.map((mark) => ` [${mark}]`).join('')}`,
-    `  ${paced.stallCount} stalls above ${STALL_MS} ms in ${count(paced.timelineMs.length)} steps of ${TIMELINE_STEP_MS} ms; the generator itself was up to ${milliseconds(paced.lateness?.maxMs ?? 0)} ms late`,
+    `  ${paced.stallCount} stalls above ${STALL_MS} ms in ${count(paced.timelineMs.length)} steps of ${TIMELINE_STEP_MS} ms, ${paced.stolenStallCount} of them where the host had taken ${STOLEN_STALL_MS} ms or more; the generator itself was up to ${milliseconds(paced.lateness?.maxMs ?? 0)} ms late`,
     `full load, ${count(full.ratePerSecond)} msg/s for ${full.seconds} s:`,
     `  memory at the end ${count(last / 1e6)} MB (bar: ${MEMORY_BYTES_MAX / 1e6}), ${growth.toFixed(2)} x that of the second fifth of the time (bar: ${GROWTH_MAX})`,
     'broker CPU for a message, on the way to so many stored:',

@@ -5,48 +5,13 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { compare, type ComparisonOptions, type Sitting } from '../../../bench/load/comparison.ts';
 import { formatTable, tableOf } from '../../../bench/load/comparison-table.ts';
 import { commandContender } from '../../../bench/load/contenders.ts';
-import { defaultOptions } from '../../../bench/load/load-options.ts';
 import type { LoadResult, Mark } from '../../../bench/load/load-result.ts';
 import { quickDurations, workloads } from '../../../bench/load/workloads.ts';
+import { latencyOf, resultOf } from './made-up-result.ts';
 
 function result(ratePerSecond: number, p99Ms: number, marks: Mark[] = []): LoadResult {
-  const latency = {
-    count: 1,
-    meanMs: 1,
-    p50Ms: 1,
-    p90Ms: 1,
-    p99Ms,
-    p999Ms: p99Ms,
-    p9999Ms: p99Ms,
-    maxMs: p99Ms,
-    curveMs: [],
-  };
-  return {
-    mode: 'send',
-    options: defaultOptions,
-    seconds: 1,
-    messageCount: ratePerSecond,
-    ratePerSecond,
-    sendLatency: latency,
-    endToEndLatency: null,
-    scheduleLateness: null,
-    brokerCpuUsPerMessage: 10,
-    brokerCores: 1,
-    brokerRssAnonBytes: 1024 * 1024,
-    generatorCpuUsPerMessage: 1,
-    generatorThreadShares: [0.5],
-    otherCores: 0,
-    stolenShare: 0,
-    errors: [],
-    unansweredCount: 0,
-    lostCount: 0,
-    backlog: null,
-    timed: null,
-    transactions: null,
-    memory: null,
-    timeline: [],
-    marks,
-  };
+  const sendLatency = { ...latencyOf(1), p99Ms, p999Ms: p99Ms, p9999Ms: p99Ms, maxMs: p99Ms };
+  return resultOf(ratePerSecond, 1, { sendLatency, marks });
 }
 
 function sitting(contender: string, pair: number, send: LoadResult | null): Sitting {

@@ -3,10 +3,6 @@
  * told by heart.
  */
 import { describe, expect, it } from 'vitest';
-import { defaultOptions } from '../../../bench/load/load-options.ts';
-import type { LatencySummary } from '../../../bench/load/latency.ts';
-import { curvePercentiles } from '../../../bench/load/latency.ts';
-import type { LoadResult } from '../../../bench/load/load-result.ts';
 import { bars, formatVerdicts, judge } from '../../../bench/matrix/bars.ts';
 import { FigureTable, rate, ratiosOf, spreadOf } from '../../../bench/matrix/figures.ts';
 import { matrixOf, quickDurations, standardDurations } from '../../../bench/matrix/matrix.ts';
@@ -14,54 +10,16 @@ import { pageOf } from '../../../bench/matrix/page.ts';
 import type { Rounds, Run, Start } from '../../../bench/matrix/rounds.ts';
 import type { SystemKey } from '../../../bench/matrix/systems.ts';
 import { formatTable, tableOf } from '../../../bench/matrix/table.ts';
-
-function latencyOf(ms: number): LatencySummary {
-  return {
-    count: 1,
-    meanMs: ms,
-    p50Ms: ms,
-    p90Ms: ms,
-    p99Ms: ms,
-    p999Ms: ms,
-    p9999Ms: ms,
-    maxMs: ms,
-    curveMs: curvePercentiles.map(() => ms),
-  };
-}
-
-function resultOf(ratePerSecond: number, ms: number): LoadResult {
-  return {
-    mode: 'send',
-    options: defaultOptions,
-    seconds: 1,
-    messageCount: ratePerSecond,
-    ratePerSecond,
-    sendLatency: latencyOf(ms),
-    endToEndLatency: null,
-    scheduleLateness: null,
-    brokerCpuUsPerMessage: 1e5 / ratePerSecond,
-    brokerCores: 1,
-    brokerRssAnonBytes: 2 ** 20,
-    generatorCpuUsPerMessage: 1,
-    generatorThreadShares: [0.5],
-    otherCores: 0,
-    stolenShare: 0,
-    errors: [],
-    unansweredCount: 0,
-    lostCount: 0,
-    backlog: null,
-    timed: null,
-    transactions: null,
-    memory: null,
-    timeline: [],
-    marks: ratePerSecond === 900 ? ['disturbed'] : [],
-  };
-}
+import { resultOf } from '../load/made-up-result.ts';
 
 const workload = 'send 8x16';
 
 function run(system: SystemKey, round: number, ratePerSecond: number, ms = 1): Run {
-  return { round, system, workload, result: resultOf(ratePerSecond, ms), failure: null };
+  const result = resultOf(ratePerSecond, ms, {
+    brokerCpuUsPerMessage: 1e5 / ratePerSecond,
+    marks: ratePerSecond === 900 ? ['disturbed'] : [],
+  });
+  return { round, system, workload, result, failure: null };
 }
 
 function start(round: number, firstSendMs: number): Start {

@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { growthOf, stallsOf } from '../../../bench/matrix/soak.ts';
+import { growthOf, stallsOf, stolenStallsOf } from '../../../bench/matrix/soak.ts';
 
 describe('soak', () => {
   it('counts a stall once, however long it is', () => {
     expect(stallsOf([1, 60, 70, 2, 50, 51])).toBe(2);
     expect(stallsOf([])).toBe(0);
+  });
+
+  it('tells stalls where the host took time from others', () => {
+    expect(stolenStallsOf([1, 60, 1, 1, 1, 1, 60], [0, 30, 20, 0, 0, 0, 10])).toBe(1);
+    expect(stolenStallsOf([60, 70], [0, 40])).toBe(1);
+    expect(stolenStallsOf([60], [])).toBe(0);
   });
 
   it('compares memory at the end with memory when it had settled', () => {
