@@ -11,10 +11,10 @@ import { processText } from './doctor-processes.ts';
 import { codeOf, messageOf, Report } from './doctor-report.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import { segmentName } from '../store/commit-log-segments.ts';
+import { isParsable } from '../store/metadata-file.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import { holderOf } from '../store/pid-file.ts';
 import { posix } from '../store/posix.ts';
-import { parseFastjson } from '../protocol/fastjson.ts';
 
 export type StoreHolder =
   | { readonly kind: 'nobody' }
@@ -318,21 +318,11 @@ function checkMetadata(report: Report, directory: string): void {
 
 /** Null where there is no such file. */
 function parsable(file: string): boolean | null {
-  let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    return isParsable(fs.readFileSync(file, 'utf8'));
   } catch (error) {
     return codeOf(error) === 'ENOENT' ? null : false;
   }
-  for (const parse of [JSON.parse, parseFastjson]) {
-    try {
-      parse(text);
-      return true;
-    } catch {
-      continue;
-    }
-  }
-  return false;
 }
 
 function checkTimers(report: Report, directory: string): void {

@@ -17,7 +17,8 @@ export function readMetadata(files: StoreFiles, path: string): string | undefine
   return undefined;
 }
 
-function isParsable(text: string): boolean {
+/** Whether it is JSON, as it should be or as RocketMQ writes it. */
+export function isParsable(text: string): boolean {
   for (const parse of [JSON.parse, parseFastjson]) {
     try {
       parse(text);
