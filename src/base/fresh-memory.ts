@@ -12,3 +12,8 @@ export const FRESH_BYTES_MIN = 33 * 1024 * 1024;
 export function freshBuffer(bytes: number): Buffer {
   return Buffer.from(new ArrayBuffer(Math.max(bytes, FRESH_BYTES_MIN)), 0, bytes);
 }
+
+/** The same, shared between threads. At least so many bytes. */
+export function freshSharedMemory(bytes: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(Math.max(bytes, FRESH_BYTES_MIN));
+}

@@ -213,6 +213,7 @@ export class Reactor implements Agent {
     return work;
   }
 
+  /** One write for each connection, however many turns have made its answers. */
   endTurns(): void {
     if (this.#dirty.length > 0) this.#flush();
   }

@@ -20,7 +20,7 @@
  * Payloads start at multiples of 8, so fixed fields are read and written through `int32` and
  * `float64` (native byte order) and bytes through `bytes`.
  */
-import { FRESH_BYTES_MIN } from '../base/fresh-memory.ts';
+import { freshSharedMemory } from '../base/fresh-memory.ts';
 import { layout } from '../base/layout.ts';
 import { BACK_PRESSURED } from './agent.ts';
 import type { Doorbell } from './doorbell.ts';
@@ -59,7 +59,7 @@ export function allocateRing(capacityBytes: number): SharedArrayBuffer {
  */
 export function allocateRings(
   capacities: readonly (readonly [name: string, capacityBytes: number])[],
-  allocate = (bytes: number) => new SharedArrayBuffer(Math.max(bytes, FRESH_BYTES_MIN)),
+  allocate = freshSharedMemory,
 ): [name: string, memory: Uint8Array<SharedArrayBuffer>][] {
   let totalBytes = 0;
   const places = capacities.map(([name, capacityBytes]) => {

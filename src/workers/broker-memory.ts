@@ -11,6 +11,7 @@ import { ANSWER_STATE_BYTES } from '../kernel/answer-kernel.ts';
 import { DISPATCH_STATE_BYTES } from '../kernel/dispatch-kernel.ts';
 import { allocateKernelMemory, type KernelMemory } from '../kernel/kernel-memory.ts';
 import { KERNEL_STATE_BYTES } from '../kernel/send-kernel.ts';
+import { freshSharedMemory } from '../base/fresh-memory.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Refusals } from '../base/refusals.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -89,31 +90,19 @@ function allocateSharedRings(
   workerCount: number,
   usesKernel: boolean,
 ): Pick<BrokerMemory, 'rings' | 'kernel'> {
-  const sizes = ringSizes(workerCount);
-  if (usesKernel) {
-    let kernel: BrokerMemory['kernel'] = null;
-    const rings = allocateRings(sizes, (bytes) => {
-      const workersEnd = bytes + workerCount * KERNEL_STATE_BYTES;
-      const dispatcherEnd = workersEnd + DISPATCH_STATE_BYTES;
-      const memory = allocateKernelMemory(dispatcherEnd + ANSWER_STATE_BYTES);
-      if (memory === null) return new SharedArrayBuffer(bytes);
-      const states = Array.from({ length: workerCount }, (_, index): [string, number] => [
-        `worker${index}`,
-        bytes + index * KERNEL_STATE_BYTES,
-      ]);
-      kernel = {
-        memory,
-        states: {
-          ...Object.fromEntries(states),
-          dispatcher: workersEnd,
-          reactor: dispatcherEnd,
-        },
-      };
-      return memory.buffer;
-    });
-    return { rings: Object.fromEntries(rings), kernel };
-  }
-  return { rings: Object.fromEntries(allocateRings(sizes)), kernel: null };
+  let kernel: BrokerMemory['kernel'] = null;
+  const rings = allocateRings(ringSizes(workerCount), (bytes) => {
+    const workersEnd = bytes + workerCount * KERNEL_STATE_BYTES;
+    const dispatcherEnd = workersEnd + DISPATCH_STATE_BYTES;
+    const memory = usesKernel ? allocateKernelMemory(dispatcherEnd + ANSWER_STATE_BYTES) : null;
+    if (memory === null) return freshSharedMemory(bytes);
+    const states: Record<string, number> = { dispatcher: workersEnd, reactor: dispatcherEnd };
+    for (let index = 0; index < workerCount; index++)
+      states[`worker${index}`] = bytes + index * KERNEL_STATE_BYTES;
+    kernel = { memory, states };
+    return memory.buffer;
+  });
+  return { rings: Object.fromEntries(rings), kernel };
 }
 
 export function allocateBrokerMemory(
