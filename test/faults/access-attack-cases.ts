@@ -91,7 +91,7 @@ function* everyCode(): Generator<RawRequest> {
 
 /** 8: whoever does not sign is refused everything, by broker and name server. */
 const outsiders = ({ progress }: CaseContext): Promise<string> =>
-  AttackedBroker.attack(secured(36100, 128 * MIB), async (broker) => {
+  AttackedBroker.attack(secured(26100, 128 * MIB), async (broker) => {
     let count = 0;
     for (const port of [broker.port, broker.port - 2, broker.port + 1]) {
       progress(`port ${port}`);
@@ -111,7 +111,7 @@ const silentCodes = [37];
 
 /** 7: no answer to a user without rights, or to an administrator, holds a secret. */
 const canary = ({ progress }: CaseContext): Promise<string> =>
-  AttackedBroker.attack(secured(36110, 192 * MIB), async (broker) => {
+  AttackedBroker.attack(secured(26110, 192 * MIB), async (broker) => {
     const client = await RawClient.connect(broker.port);
     await makePlainUser(client);
     let allowed = 0;
@@ -178,7 +178,7 @@ const settings = (): Promise<string> => {
   let traceFile = '';
   return AttackedBroker.attack(
     {
-      ...secured(36120, 256 * MIB),
+      ...secured(26120, 256 * MIB),
       isTraced,
       wrapper: (directory) => {
         traceFile = path.join(directory, 'trace.log');
@@ -268,7 +268,7 @@ const registration = (brokerName: string): RawRequest => ({
 
 /** 10: an outsider, or a user, registers as a broker, also under a name that is taken, and changes the name server. */
 const registrations = (): Promise<string> =>
-  AttackedBroker.attack(secured(36130, 64 * MIB), async (broker) => {
+  AttackedBroker.attack(secured(26130, 64 * MIB), async (broker) => {
     const names = await RawClient.connect(broker.port + 1);
     const clusterOf = async (): Promise<string> =>
       (await names.request(signed({ code: 106 }, admin))).body.toString();
@@ -314,7 +314,7 @@ const registrations = (): Promise<string> =>
 
 /** 9: guesses from one address, and from many. */
 const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
-  AttackedBroker.attack(secured(36140, 192 * MIB), async (broker) => {
+  AttackedBroker.attack(secured(26140, 192 * MIB), async (broker) => {
     const rounds = isLong
       ? [
           { addresses: 1, each: 100_000 },

@@ -2,24 +2,26 @@
  * A broker process that is attacked while a healthy client goes on: what the client waits for its answers,
  * and what memory the process takes, before and during.
  */
+import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { type Millrace, startMillrace } from '../interop/millrace-process.ts';
-import { signed, type TestCredentials } from '../access/signed-raw.ts';
-import { RawClient, sendRequest } from '../workers/raw-client.ts';
+import type { TestCredentials } from '../access/signed-raw.ts';
+import type { HealthyClientData, HealthyClientSaw } from './healthy-client-thread.ts';
+import { anonymousBytesOf } from './process-memory.ts';
 
 /** Of /proc, a second: the same on every Linux of today. */
 const CLOCK_TICKS = 100;
 const BASE_MS = 2000;
-const SEND_INTERVAL_MS = 5;
 /** Below, twice of nothing is still nothing that anybody would notice. */
 const P99_FLOOR_MS = 50;
 
 export interface AttackOptions {
-  /** The first that is tried; the name server is one above, the port for browsers two. */
+  /** The name server is one above, the port for browsers two; below those that outgoing connections get. */
   port: number;
   memoryBytesMax: number;
   /** Lines of its configuration. */
@@ -37,20 +39,8 @@ export class AttackedBroker {
   readonly process: Millrace;
   readonly directory: string;
   readonly #sockets: net.Socket[] = [];
-  readonly #latencies: number[] = [];
-  #isAsking = true;
-  #refused = '';
-  #memoryBytesPeak = 0;
 
-  readonly #healthyUser: TestCredentials | null;
-
-  private constructor(
-    port: number,
-    process: Millrace,
-    directory: string,
-    healthyUser: TestCredentials | null,
-  ) {
-    this.#healthyUser = healthyUser;
+  private constructor(port: number, process: Millrace, directory: string) {
     this.port = port;
     this.process = process;
     this.directory = directory;
@@ -62,50 +52,37 @@ export class AttackedBroker {
     run: (broker: AttackedBroker) => Promise<string>,
   ): Promise<string> {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-attack-'));
-    const { port, millrace } = await startOnFreePort(options, directory);
-    const broker = new AttackedBroker(port, millrace, directory, options.healthyUser ?? null);
+    const millrace = await startBroker(options, directory);
+    const broker = new AttackedBroker(options.port, millrace, directory);
+    const healthy = new HealthyClient({
+      port: options.port,
+      pid: millrace.pid,
+      user: options.healthyUser ?? null,
+    });
     try {
-      const client = await RawClient.connect(port);
-      const asking = broker.#ask(client);
       await pause(BASE_MS);
-      const baseP99 = p99(broker.#latencies.splice(0));
+      const { p99Ms: baseP99 } = await healthy.saw();
       const baseBytes = broker.anonymousBytes();
-      broker.#memoryBytesPeak = 0;
       const beganMs = performance.now();
       const said = await run(broker);
       // As long as what it is compared with, at least.
       await pause(Math.max(0, BASE_MS - (performance.now() - beganMs)));
-      const attackP99 = p99(broker.#latencies.splice(0));
-      const growth = broker.#memoryBytesPeak - baseBytes;
-      broker.#isAsking = false;
-      await asking;
-      client.close();
-      if (broker.#refused !== '') throw new Error(`a healthy send was ${broker.#refused}`);
+      const { p99Ms: attackP99, memoryBytesPeak, refused } = await healthy.saw();
+      const growth = memoryBytesPeak - baseBytes;
+      await healthy.end();
+      if (refused !== '') throw new Error(`a healthy send was ${refused}`);
       const saw = `${said}; healthy p99 ${attackP99.toFixed(1)} ms (${baseP99.toFixed(1)} before), memory + ${Math.round(growth / 1048576)} MiB`;
       if (options.isTraced !== true && attackP99 > Math.max(P99_FLOOR_MS, 2 * baseP99))
         throw new Error(`a healthy client waited too long: ${saw}`);
       if (growth > options.memoryBytesMax) throw new Error(`too much memory: ${saw}`);
       return saw;
     } finally {
-      broker.#isAsking = false;
+      await healthy.end();
       for (const socket of broker.#sockets) socket.destroy();
       await millrace.stop().catch((error: unknown) => {
         throw new Error('the broker did not stop in order', { cause: error });
       });
       fs.rmSync(directory, { recursive: true, force: true });
-    }
-  }
-
-  async #ask(client: RawClient): Promise<void> {
-    while (this.#isAsking) {
-      this.#memoryBytesPeak = Math.max(this.#memoryBytesPeak, this.anonymousBytes());
-      const beganMs = performance.now();
-      const send = sendRequest({ topic: 'Healthy', body: 'x' });
-      const user = this.#healthyUser;
-      const answer = await client.request(user === null ? send : signed(send, user));
-      this.#latencies.push(performance.now() - beganMs);
-      if (answer.code !== 0) this.#refused = `answered ${answer.code} ${answer.remark}`;
-      await pause(SEND_INTERVAL_MS);
     }
   }
 
@@ -142,8 +119,7 @@ export class AttackedBroker {
 
   /** Memory of the process that no file stands behind, in bytes. */
   anonymousBytes(): number {
-    const status = fs.readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
-    return Number(/RssAnon:\s+(\d+)/.exec(status)?.[1]) * 1024;
+    return anonymousBytesOf(this.process.pid);
   }
 
   /** Files that lie under the directory of the test, but not in the store. */
@@ -154,11 +130,35 @@ export class AttackedBroker {
   }
 }
 
-/** Outgoing connections of the attack before may have taken a port. */
-async function startOnFreePort(
-  { port: firstPort, settings = [], wrapper = () => [] }: AttackOptions,
+/** Sends on a thread of its own, so that the attack's work is not taken for the broker's. */
+class HealthyClient {
+  readonly #thread: Worker;
+  #failure: Error | null = null;
+
+  constructor(workerData: HealthyClientData) {
+    this.#thread = new Worker(new URL('./healthy-client-thread.ts', import.meta.url), {
+      workerData,
+    });
+    this.#thread.on('error', (error: Error) => (this.#failure = error));
+  }
+
+  /** What it saw since it was asked the last time. */
+  async saw(): Promise<HealthyClientSaw> {
+    if (this.#failure !== null) throw this.#failure;
+    const answer = once(this.#thread, 'message') as Promise<[HealthyClientSaw]>;
+    this.#thread.postMessage('saw');
+    return (await answer)[0];
+  }
+
+  async end(): Promise<void> {
+    await this.#thread.terminate();
+  }
+}
+
+async function startBroker(
+  { port, settings = [], wrapper = () => [] }: AttackOptions,
   directory: string,
-): Promise<{ port: number; millrace: Millrace }> {
+): Promise<Millrace> {
   const config = path.join(directory, 'broker.conf');
   const lines = [
     'mappedFileSizeCommitLog=67108864',
@@ -167,24 +167,11 @@ async function startOnFreePort(
     ...settings,
   ];
   fs.writeFileSync(config, `${lines.join('\n')}\n`, { mode: 0o600 });
-  for (let tries = 0; ; tries++) {
-    const port = firstPort + tries * 100;
-    try {
-      const millrace = await startMillrace({
-        storeDirectory: path.join(directory, 'store'),
-        brokerPort: port,
-        nameServerPort: port + 1,
-        wrapper: wrapper(directory),
-        arguments: ['--config', config, '--web-port', String(port + 2)],
-      });
-      return { port, millrace };
-    } catch (error) {
-      if (tries === 5 || !String(error).includes('is taken')) throw error;
-    }
-  }
-}
-
-function p99(latencies: number[]): number {
-  latencies.sort((one, other) => one - other);
-  return latencies[Math.floor(latencies.length * 0.99)] ?? 0;
+  return startMillrace({
+    storeDirectory: path.join(directory, 'store'),
+    brokerPort: port,
+    nameServerPort: port + 1,
+    wrapper: wrapper(directory),
+    arguments: ['--config', config, '--web-port', String(port + 2)],
+  });
 }

@@ -48,7 +48,7 @@ const many = ({ isLong, progress }: CaseContext): Promise<string> => {
   const [topics, groups, pulls] = isLong ? [100_000, 10_000, 50_000] : [3000, 1000, 2000];
   return AttackedBroker.attack(
     {
-      port: 36200,
+      port: 26200,
       memoryBytesMax: isLong ? 768 * MIB : 192 * MIB,
       settings: [
         `topicCountMax=${topics}`,
@@ -116,7 +116,7 @@ const many = ({ isLong, progress }: CaseContext): Promise<string> => {
 
 /** 2: frames that come nearly whole, and then not. */
 const unfinished = ({ isLong }: CaseContext): Promise<string> =>
-  AttackedBroker.attack({ port: 36210, memoryBytesMax: 512 * MIB }, async (broker) => {
+  AttackedBroker.attack({ port: 26210, memoryBytesMax: 512 * MIB }, async (broker) => {
     const count = isLong ? 1000 : 100;
     const head = Buffer.alloc(4);
     head.writeInt32BE(16 * MIB - 1000);
@@ -137,7 +137,7 @@ const unfinished = ({ isLong }: CaseContext): Promise<string> =>
 /** 15: connections faster than they are let in; they wait, and all are served. */
 const connects = ({ isLong }: CaseContext): Promise<string> => {
   const rate = 200;
-  const options = { port: 36220, memoryBytesMax: 128 * MIB, settings: [`acceptRateMax=${rate}`] };
+  const options = { port: 26220, memoryBytesMax: 128 * MIB, settings: [`acceptRateMax=${rate}`] };
   return AttackedBroker.attack(options, async (broker) => {
     const count = isLong ? 6000 : 1000;
     const beganMs = performance.now();
