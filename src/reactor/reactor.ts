@@ -213,6 +213,10 @@ export class Reactor implements Agent {
     return work;
   }
 
+  beginTurns(): void {
+    this.#publish();
+  }
+
   endTurns(): void {
     if (this.#dirty.length > 0) this.#flush();
   }
