@@ -213,6 +213,11 @@ export class Reactor implements Agent {
     return work;
   }
 
+  /** What sockets have brought since: other agents see it in this turn, not in the next. */
+  beginTurns(): void {
+    this.#publish();
+  }
+
   /** One write for each connection, however many turns have made its answers. */
   endTurns(): void {
     if (this.#dirty.length > 0) this.#flush();

@@ -170,6 +170,7 @@ export class EventLoopRunner {
     this.#isIdle = false;
     try {
       this.#doorbell.stayAwake();
+      for (let index = 0; index < this.#agents.length; index++) this.#agents[index].beginTurns?.();
       let cycle = 0;
       while (cycle < CYCLES_PER_TURN && runAll(this.#agents, this.#nowMs()) > 0) cycle++;
       for (let index = 0; index < this.#agents.length; index++) this.#agents[index].endTurns?.();

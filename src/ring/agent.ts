@@ -11,6 +11,8 @@ export interface Agent {
    * items it handled; 0 means that it may sleep. `nowMs` is monotonic time.
    */
   doWork(nowMs: number): number;
+  /** Once before them: shows other agents what events have brought. */
+  beginTurns?(): void;
   /** Once after the turns that an event loop gives its agents in a row: what is better done for all of them at once. */
   endTurns?(): void;
   /** Monotonic time at which the agent wants to run even if nobody wakes it; Infinity for never. */

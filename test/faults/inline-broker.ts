@@ -294,6 +294,7 @@ export class InlineBroker {
       this.#lagTurns = 1 + Math.floor(this.#random() * LAG_TURNS_MAX);
       this.#lagging = Math.floor(this.#random() * this.#agents.length);
     }
+    for (const agent of this.#agents) agent.beginTurns?.();
     for (const [index, agent] of this.#agents.entries()) {
       if (this.#lagTurns > 0 && index === this.#lagging) work++;
       else work += agent.doWork(monotonic.nowMs());
