@@ -60,7 +60,7 @@ function start(): Setting {
 const field = (answer: RemotingCommand | null, name: string): number =>
   Number(answer?.extFields.get(name));
 
-/** The answer to a pull during which something happens. */
+/** The answer to a pull; something happens when the reactor has it, and the dispatcher has not. */
 function pull(
   { broker, client }: Setting,
   queueOffset: number,
@@ -68,7 +68,6 @@ function pull(
 ): RemotingCommand | null {
   let answer: RemotingCommand | null = null;
   client.request(pullRequest('g', 'T', 0, queueOffset), (got) => (answer = got));
-  broker.turn();
   meanwhile();
   broker.settle();
   return answer;
