@@ -12,8 +12,8 @@
  *  other answers     written ───────────────────────────────────────▶│ who took none for longest is closed
  * ```
  * A pull answer that waits is a descriptor of some 300 bytes. While one waits for room, peers that took
- * nothing for `STILL_MS` are closed, the longest first, until a quarter is left. Whether anything waits
- * or not, who takes nothing for `STALLED_CLOSE_MS` is closed.
+ * nothing for `STILL_MS` are closed, the longest first, until a quarter is left and the first one fits.
+ * Whether anything waits or not, who takes nothing for `STALLED_CLOSE_MS` is closed.
  */
 import type { Connection } from './connection.ts';
 import type { CloseReason } from './peer.ts';
@@ -123,9 +123,16 @@ export class AnswerBacklog {
     this.#nextCheckMs = nowMs + CHECK_INTERVAL_MS;
     this.#look(nowMs);
     for (const connection of this.#longestStill(nowMs - STILL_MS)) {
-      if (this.#bytes <= this.#bytesMax / 4) return;
+      if (this.#bytes <= this.#bytesMax / 4 && this.#isFirstServed()) return;
       this.#end(connection, 'answer-memory');
     }
+  }
+
+  /** Whether there is room for whoever waits longest. */
+  #isFirstServed(): boolean {
+    for (const waiting of [this.#waitingTakers, this.#waitingOthers])
+      for (const connection of waiting) return this.hasRoom(connection, connection.firstPullBytes);
+    return true;
   }
 
   /** Closes peers that do not read, and looks who does. */

@@ -161,10 +161,10 @@ async function goOnPulling(port: number, isAttacked: () => boolean): Promise<num
 }
 
 const neverReading = ({ isLong, progress }: CaseContext): Promise<string> => {
-  // The kernel takes most of a first answer: 150 connections alone may not hold enough of 256 MiB.
+  // The kernel may take most of what 150 connections are sent: what is left must be more than is allowed.
   const options: AttackOptions = isLong
     ? { port: 26070, memoryBytesMax: 512 * MIB }
-    : { port: 26070, memoryBytesMax: 320 * MIB, settings: ['waitingAnswerBytesMax=67108864'] };
+    : { port: 26070, memoryBytesMax: 192 * MIB, settings: ['waitingAnswerBytesMax=4194304'] };
   return AttackedBroker.attack(options, async (broker) => {
     const client = await RawClient.connect(broker.port);
     for (let index = 0; index < 8; index++)

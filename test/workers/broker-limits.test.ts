@@ -98,7 +98,7 @@ describe('a broker under pressure', () => {
   });
 
   test('readers that never read are closed where their answers take too much memory; others are served', async () => {
-    const broker = await start({ waitingAnswerBytesMax: 16 * 1024 * 1024, webPort: 0 });
+    const broker = await start({ waitingAnswerBytesMax: 1024 * 1024, webPort: 0 });
     const client = await RawClient.connect(broker.ready.brokerPort);
     await client.request(heartbeatRequest('c', 'group-a', 'Big'));
     await client.request(heartbeatRequest('c', 'group-b', 'Small'));
@@ -106,7 +106,7 @@ describe('a broker under pressure', () => {
     await client.request(sendRequest({ topic: 'Big', body }));
     await client.request(sendRequest({ topic: 'Small', body: 'small' }));
     const readers: RawClient[] = [];
-    // The system takes most of the first answer of each, and what is left of sixty has no room.
+    // The system takes most of the first answer of each, how much is up to it; what is left of sixty has no room.
     for (let index = 0; index < 64; index++) {
       const reader = await RawClient.connect(broker.ready.brokerPort);
       reader.socket.pause();
@@ -119,7 +119,8 @@ describe('a broker under pressure', () => {
       expect(answer.code).toBe(0);
       const text = await metrics(broker);
       const held = valueOf(text, 'millrace_answers_waiting_bytes');
-      expect(held).toBeLessThanOrEqual(16 * 1024 * 1024);
+      // One answer may go that is longer than all that is allowed.
+      expect(held).toBeLessThanOrEqual(1024 * 1024 + body.length);
       return valueOf(text, 'millrace_connections_closed_total', 'reason="answer-memory"') >= 10;
     };
     await expect.poll(isClosedForMemory, { timeout: 30_000, interval: 50 }).toBe(true);
