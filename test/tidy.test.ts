@@ -60,7 +60,7 @@ const importsKeepTheirColumn: Rule = (file, text) => {
 };
 
 const headerNamesItsAgent: Rule = (file, text) =>
-  /^(#!.*\n)?\/\*\*\n \* @agent (any|reactor|worker|control|writer|flusher|preparer|dispatcher)\b/.test(
+  /^(#!.*\n)?\/\*\*\n \* @agent (any|reactor|worker|control|writer|flusher|preparer|queueWriter|dispatcher)\b/.test(
     text,
   )
     ? []

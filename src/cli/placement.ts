@@ -12,7 +12,19 @@ export function placementFor(threads: ThreadsOption, workerCount: number): Place
   const workers = Array.from({ length: workerCount }, (_, index): AgentName => `worker${index}`);
   if (threads === 'inline') {
     return new Map([
-      ['main', ['control', ...workers, 'writer', 'dispatcher', 'flusher', 'preparer', 'reactor']],
+      [
+        'main',
+        [
+          'control',
+          ...workers,
+          'writer',
+          'dispatcher',
+          'queueWriter',
+          'flusher',
+          'preparer',
+          'reactor',
+        ],
+      ],
     ]);
   }
   if (threads === 'pipelined') {
@@ -22,13 +34,13 @@ export function placementFor(threads: ThreadsOption, workerCount: number): Place
       ['control', ['control']],
       ['dispatcher', ['dispatcher']],
       ['writer', ['writer']],
-      ['preparer', ['preparer']],
+      ['preparer', ['preparer', 'queueWriter']],
       ['flusher', ['flusher']],
     ]);
   }
   return new Map<string, readonly AgentName[]>([
     ['main', ['control', ...workers, 'writer', 'dispatcher', 'reactor']],
-    ['preparer', ['preparer']],
+    ['preparer', ['preparer', 'queueWriter']],
     ['flusher', ['flusher']],
   ]);
 }

@@ -5,27 +5,30 @@
  * they start. Positions are bytes from the beginning of the queue. Files are sparse at their full
  * size, since RocketMQ opens no others, and follow each other without a gap.
  */
-import path from 'node:path';
+import { dirname } from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { binarySearch } from './binary-search.ts';
+import { UNIT_BYTES, unitLayout } from './consume-queue-units.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
 import { QueueField } from './queue-table.ts';
-import type { StoreFiles } from './segment.ts';
+import {
+  isMissingFile,
+  makeQueueFile,
+  queueDirectory,
+  queueFile,
+  type QueueFilesPlace,
+  type QueueWrites,
+} from './queue-writes.ts';
 
-export interface ConsumeQueueFilesContext {
-  readonly files: StoreFiles;
-  /** `consumequeue/` */
-  readonly directory: string;
+export interface ConsumeQueueFilesContext extends QueueFilesPlace {
   readonly descriptors: DescriptorCache;
-  readonly fileBytes: number;
   /** Files and directories (with a closing "/") written since the last sync. */
   readonly unsynced: Set<string>;
   readonly logger: Logger;
   /** The path that was made last. */
   readonly lastFile: { topic: string; queueId: number; start: number; path: string };
 }
-
-const NAME_DIGITS = 20;
 
 export class ConsumeQueueFiles {
   readonly #topic: string;
@@ -83,7 +86,7 @@ export class ConsumeQueueFiles {
     }
     let expected = -1;
     for (const name of files.list(this.#directory)) {
-      const file = path.join(this.#directory, name);
+      const file = `${this.#directory}/${name}`;
       const fileStart = Number(name);
       if (!/^\d{20}$/.test(name) || fileStart % fileBytes !== 0) {
         logger.warn({ file }, 'ignored a file that is no part of this queue');
@@ -119,7 +122,7 @@ export class ConsumeQueueFiles {
       // Its size says that it is there, too: of 80,000 queues each question less is half a second.
       return files.sizeOf(this.#fileAt(0)) === fileBytes;
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isMissingFile(error)) throw error;
       return false;
     }
   }
@@ -134,7 +137,7 @@ export class ConsumeQueueFiles {
       const descriptor = descriptors.get(this.#fileAt(fileStart));
       readBytes = files.readAt(descriptor, target, 0, bytes, position - fileStart);
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isMissingFile(error)) throw error;
     }
     if (readBytes < bytes) target.fill(0, readBytes, bytes);
     return bytes;
@@ -146,10 +149,10 @@ export class ConsumeQueueFiles {
     const fileStart = position - (position % fileBytes);
     const bytes = Math.min(to - from, fileStart + fileBytes - position);
     const file = this.#fileAt(fileStart);
-    const isKnown = fileStart >= this.start && fileStart < this.end;
-    let descriptor = isKnown ? this.#descriptorOf(file) : -1;
+    let descriptor = this.#has(fileStart) ? this.#descriptorOf(file) : -1;
     if (descriptor < 0) {
-      this.#create(fileStart, file);
+      files.closeDescriptor(makeQueueFile(this.#context, this.#directory, file));
+      this.#count(fileStart);
       descriptor = descriptors.get(file);
     }
     files.writeAt(descriptor, source, from, from + bytes, position - fileStart);
@@ -157,14 +160,56 @@ export class ConsumeQueueFiles {
     return bytes;
   }
 
+  /** The same for whoever gets the batch; the file counts as made. */
+  handOver(
+    writes: QueueWrites,
+    source: Buffer,
+    from: number,
+    to: number,
+    position: number,
+  ): number {
+    const { fileBytes, unsynced } = this.#context;
+    const start = position - (position % fileBytes);
+    const bytes = Math.min(to - from, start + fileBytes - position);
+    const isNew = !this.#has(start);
+    if (isNew) this.#count(start);
+    const queue = { topic: this.#topic, queueId: this.#queueId };
+    writes.add(queue, { start, isNew }, source, from, from + bytes, position - start);
+    unsynced.add(this.#fileAt(start));
+    return bytes;
+  }
+
+  #has(fileStart: number): boolean {
+    return fileStart >= this.start && fileStart < this.end;
+  }
+
   /** -1 where the file is not there. */
   #descriptorOf(file: string): number {
     try {
       return this.#context.descriptors.get(file);
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (!isMissingFile(error)) throw error;
       return -1;
     }
+  }
+
+  /** Offset behind the written units in the last file. Most queues are short: one read into `scratch` finds it. */
+  findEnd(scratch: Buffer): number {
+    const { fileBytes } = this.#context;
+    const start = this.end - fileBytes;
+    const unitsPerFile = fileBytes / UNIT_BYTES;
+    const isWritten = (at: number): boolean =>
+      scratch.readInt32BE(at) >= 0 && scratch.readInt32BE(at + unitLayout.recordBytes) > 0;
+    const headCount = Math.min(Math.floor(scratch.length / UNIT_BYTES), unitsPerFile);
+    this.read(scratch, headCount * UNIT_BYTES, start);
+    for (let index = 0; index < headCount; index++) {
+      if (!isWritten(index * UNIT_BYTES)) return start / UNIT_BYTES + index;
+    }
+    const rest = binarySearch(unitsPerFile - headCount, (index) => {
+      this.read(scratch, UNIT_BYTES, start + (headCount + index) * UNIT_BYTES);
+      return !isWritten(0);
+    });
+    return start / UNIT_BYTES + headCount + rest;
   }
 
   /** Removes files behind `position` and clears the rest of the one that holds it; the first file stays. */
@@ -202,19 +247,13 @@ export class ConsumeQueueFiles {
     for (let at = this.start; at < this.end; at += fileBytes) descriptors.close(this.#fileAt(at));
   }
 
-  #create(fileStart: number, file: string): void {
-    const { files, fileBytes, unsynced } = this.#context;
-    files.makeDirectory(this.#directory);
+  /** Notes a new file. */
+  #count(fileStart: number): void {
+    const { fileBytes, unsynced } = this.#context;
     if (this.isEmpty) {
       this.#addDirectories();
       this.start = fileStart;
       this.end = fileStart;
-    }
-    const descriptor = files.open(file, true);
-    try {
-      files.truncate(descriptor, fileBytes);
-    } finally {
-      files.closeDescriptor(descriptor);
     }
     unsynced.add(`${this.#directory}/`);
     this.end = Math.max(this.end, fileStart + fileBytes);
@@ -222,15 +261,15 @@ export class ConsumeQueueFiles {
 
   /** Where the names of its files stand, for the next sync. */
   #addDirectories(): void {
-    const topicDirectory = path.dirname(this.#directory);
+    const topicDirectory = dirname(this.#directory);
     this.#context.unsynced
-      .add(`${path.dirname(topicDirectory)}/`)
+      .add(`${dirname(topicDirectory)}/`)
       .add(`${topicDirectory}/`)
       .add(`${this.#directory}/`);
   }
 
   get #directory(): string {
-    return path.join(this.#context.directory, this.#topic, String(this.#queueId));
+    return queueDirectory(this.#context.directory, this.#topic, this.#queueId);
   }
 
   /** Often the file of the time before, of whichever queue; a path is a microsecond and garbage. */
@@ -244,14 +283,8 @@ export class ConsumeQueueFiles {
       lastFile.topic = this.#topic;
       lastFile.queueId = this.#queueId;
       lastFile.start = fileStart;
-      lastFile.path = path.join(this.#directory, String(fileStart).padStart(NAME_DIGITS, '0'));
+      lastFile.path = queueFile(this.#directory, fileStart);
     }
     return lastFile.path;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  if (!BrokerError.is(error)) return false;
-  const { cause } = error;
-  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT';
 }

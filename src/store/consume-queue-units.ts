@@ -48,3 +48,45 @@ export class ConsumeQueueUnits {
     }
   }
 }
+
+/** A queue, or what looks like one. */
+interface UnitSource {
+  readonly minOffset: number;
+  readonly maxOffset: number;
+  read(fromOffset: number, countMax: number, into: ConsumeQueueUnits): number;
+}
+
+/**
+ * The first offset whose record is not `isBefore` any more, given that records ascend; the end where all
+ * are. Units that say nothing go with the next one that does. `into` is what it reads with.
+ */
+export function searchUnits(
+  queue: UnitSource,
+  into: ConsumeQueueUnits,
+  isBefore: (physicalOffset: number) => boolean,
+): number {
+  let low = queue.minOffset;
+  let high = queue.maxOffset;
+  while (low < high) {
+    const middle = low + Math.floor((high - low) / 2);
+    let at = middle;
+    let physicalOffset = 0;
+    while (at < high && physicalOffset === 0) {
+      const count = queue.read(at, Math.min(high - at, at === middle ? 1 : into.capacity), into);
+      let index = 0;
+      while (index < count && isNothing(into, index)) index++;
+      at += index;
+      if (index < count) {
+        physicalOffset = into.physicalOffset[index];
+        break;
+      }
+    }
+    if (at < high && isBefore(physicalOffset)) low = at + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function isNothing(units: ConsumeQueueUnits, index: number): boolean {
+  return units.bytes[index] === 0 && units.physicalOffset[index] === 0;
+}

@@ -23,10 +23,12 @@ import { ConsumeQueueFiles, type ConsumeQueueFilesContext } from './consume-queu
 import {
   ConsumeQueueUnits,
   GAP_RECORD_BYTES,
+  searchUnits,
   UNIT_BYTES,
   unitLayout,
 } from './consume-queue-units.ts';
 import type { QueueNumbers } from './queue-snapshot.ts';
+import type { QueueWrites } from './queue-writes.ts';
 import {
   QueueField,
   type QueueList,
@@ -50,6 +52,11 @@ const KEPT_COUNT_MAX = 819;
 const PROBE_COUNT = 200;
 const NO_BUFFER = Buffer.alloc(0);
 
+/** Units up to `end` that another writes, with physical offsets of the first and the last (-1: not known). */
+export type HandedOver = Readonly<
+  Record<'end' | 'firstPending' | 'lastPhysical', number> & { queue: ConsumeQueue }
+>;
+
 /** What all queues of a store share. */
 export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
   readonly logger: Logger;
@@ -61,6 +68,8 @@ export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
   readonly buffered: QueueList;
   /** Queues of which it is not known what stands behind their end on file. */
   readonly unsettled: QueueList;
+  /** Topics whose files are still to be removed: nothing is written for new ones of that name before. */
+  readonly deletedTopics: Set<string>;
   /** A record does not follow what a queue holds. */
   readonly onMismatch: () => void;
 }
@@ -119,7 +128,7 @@ export class ConsumeQueue {
     return this.#row[this.#at + MAX_OFFSET];
   }
 
-  /** Place in the log of the first record whose unit is not written, where one is not. */
+  /** Place in the log of the first record whose unit nobody is writing, where the queue is pending. */
   get firstPendingOffset(): number {
     return this.#row[this.#at + FIRST_PENDING];
   }
@@ -148,7 +157,7 @@ export class ConsumeQueue {
     stored.load(wasClean);
     if (stored.isEmpty) return;
     this.minOffset = stored.start / UNIT_BYTES;
-    this.#setEnd(this.#findEnd());
+    this.#setEnd(stored.findEnd(probe.scratch));
     const count = this.maxOffset - this.minOffset;
     if (count === 0) return;
     // Recovery asks for the first and the last unit, and must not have to open each file again for that.
@@ -268,8 +277,16 @@ export class ConsumeQueue {
     storeTimestampOf: (physicalOffset: number) => number,
   ): number {
     if (boundary === 'LOWER')
-      return this.#search((physicalOffset) => storeTimestampOf(physicalOffset) < timestampMs);
-    const after = this.#search((physicalOffset) => storeTimestampOf(physicalOffset) <= timestampMs);
+      return searchUnits(
+        this,
+        probe,
+        (physicalOffset) => storeTimestampOf(physicalOffset) < timestampMs,
+      );
+    const after = searchUnits(
+      this,
+      probe,
+      (physicalOffset) => storeTimestampOf(physicalOffset) <= timestampMs,
+    );
     return Math.max(this.minOffset, after - 1);
   }
 
@@ -293,6 +310,38 @@ export class ConsumeQueue {
     row[this.#at + LAST_WRITTEN] = row[this.#at + LAST_PHYSICAL];
     this.#context.pending.delete(this.place);
     return written;
+  }
+
+  /** Puts buffered units into a batch that another writes; they stay until `confirm`, or go back with `giveBack`. */
+  handOver(writes: QueueWrites): HandedOver {
+    const row = this.#row;
+    const at = this.#at;
+    if (row[at + IS_TAIL_UNKNOWN] === 1) this.settle();
+    const { maxOffset } = this;
+    for (let offset = this.#writtenTo; offset < maxOffset;) {
+      const from = this.#positionOf(offset);
+      const to = this.#positionOf(maxOffset);
+      const bytes = this.#stored.handOver(writes, this.#buffer, from, to, offset * UNIT_BYTES);
+      offset += bytes / UNIT_BYTES;
+    }
+    this.#context.pending.delete(this.place);
+    const { [at + FIRST_PENDING]: firstPending, [at + LAST_PHYSICAL]: lastPhysical } = row;
+    return { queue: this, end: maxOffset, firstPending, lastPhysical };
+  }
+
+  /** What was handed over is on file. */
+  confirm(handed: HandedOver): void {
+    // A full buffer was written without waiting, or the topic is deleted.
+    if (this.#writtenTo >= handed.end) return;
+    this.#row[this.#at + WRITTEN_TO] = handed.end;
+    this.#row[this.#at + LAST_WRITTEN] = handed.lastPhysical;
+  }
+
+  /** What was handed over is not on file; to be called for all queues of a batch, the last one first. */
+  giveBack(handed: HandedOver): void {
+    if (this.#writtenTo >= handed.end) return;
+    this.#row[this.#at + FIRST_PENDING] = handed.firstPending;
+    this.#context.pending.addFirst(this.place);
   }
 
   /**
@@ -329,7 +378,7 @@ export class ConsumeQueue {
 
   /** The first offset whose record is not below a place in the log. */
   offsetAbove(minimum: number): number {
-    return this.#search((physicalOffset) => physicalOffset < minimum);
+    return searchUnits(this, probe, (physicalOffset) => physicalOffset < minimum);
   }
 
   /** Raises `minOffset` past records that retention took, and deletes files wholly below; the last file stays. */
@@ -380,8 +429,9 @@ export class ConsumeQueue {
     writeInt32(buffer, recordBytes, at + unitLayout.recordBytes);
     writeInt32(buffer, tagsHigh, at + unitLayout.tagsHigh);
     writeInt32(buffer, tagsLow, at + unitLayout.tagsLow);
-    if (row[rowAt + WRITTEN_TO] === maxOffset) {
-      this.#context.pending.add(this.place);
+    const { pending } = this.#context;
+    if (!pending.has(this.place)) {
+      pending.add(this.place);
       row[rowAt + FIRST_PENDING] = physicalOffset;
     }
     row[rowAt + LAST_PHYSICAL] = physicalOffset;
@@ -431,7 +481,8 @@ export class ConsumeQueue {
     const row = this.#row;
     const at = this.#at;
     const bufferBytes = row[at + BUFFER_BYTES];
-    if (bufferBytes >= BUFFER_COUNT_WRITE * UNIT_BYTES) {
+    const isFull = bufferBytes >= BUFFER_COUNT_WRITE * UNIT_BYTES;
+    if (isFull && !this.#context.deletedTopics.has(this.topic)) {
       try {
         this.writePending();
       } catch (error) {
@@ -509,54 +560,6 @@ export class ConsumeQueue {
     );
   }
 
-  /** The end of the written units in the last file. Most queues are short: one read finds it. */
-  #findEnd(): number {
-    const { fileBytes } = this.#context;
-    const stored = this.#stored;
-    const start = stored.end - fileBytes;
-    const unitsPerFile = fileBytes / UNIT_BYTES;
-    const { scratch } = probe;
-    const isWritten = (at: number): boolean =>
-      scratch.readInt32BE(at) >= 0 && scratch.readInt32BE(at + unitLayout.recordBytes) > 0;
-    const headCount = Math.min(PROBE_COUNT, unitsPerFile);
-    stored.read(scratch, headCount * UNIT_BYTES, start);
-    for (let index = 0; index < headCount; index++) {
-      if (!isWritten(index * UNIT_BYTES)) return start / UNIT_BYTES + index;
-    }
-    const rest = binarySearch(unitsPerFile - headCount, (index) => {
-      stored.read(scratch, UNIT_BYTES, start + (headCount + index) * UNIT_BYTES);
-      return !isWritten(0);
-    });
-    return start / UNIT_BYTES + headCount + rest;
-  }
-
-  /**
-   * The first offset whose record is not `isBefore` any more, given that records ascend; the end where all
-   * are. Units that say nothing go with the next one that does.
-   */
-  #search(isBefore: (physicalOffset: number) => boolean): number {
-    let low = this.minOffset;
-    let high = this.maxOffset;
-    while (low < high) {
-      const middle = low + Math.floor((high - low) / 2);
-      let at = middle;
-      let physicalOffset = 0;
-      while (at < high && physicalOffset === 0) {
-        const count = this.read(at, Math.min(high - at, at === middle ? 1 : PROBE_COUNT), probe);
-        let index = 0;
-        while (index < count && isNothing(probe, index)) index++;
-        at += index;
-        if (index < count) {
-          physicalOffset = probe.physicalOffset[index];
-          break;
-        }
-      }
-      if (at < high && isBefore(physicalOffset)) low = at + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
   #firstPhysical(): number {
     const row = this.#row;
     const at = this.#at + FIRST_PHYSICAL;
@@ -593,7 +596,3 @@ export class ConsumeQueue {
 
 /** For reads of the queues' own; an agent does one at a time. */
 const probe = new ConsumeQueueUnits(PROBE_COUNT);
-
-function isNothing(units: ConsumeQueueUnits, index: number): boolean {
-  return units.bytes[index] === 0 && units.physicalOffset[index] === 0;
-}

@@ -26,7 +26,7 @@ export const QueueField = {
   /** Physical offsets of the first and the last unit; -1 where not known. */
   FIRST_PHYSICAL: 5,
   LAST_PHYSICAL: 6,
-  /** Place in the log of the first record whose unit is not written, where one is not. */
+  /** Place in the log of the first record whose unit nobody is writing, where the queue is pending. */
   FIRST_PENDING: 7,
   /** Bytes at which the first file starts and the last one ends; equal where there is none. */
   FILES_START: 8,
@@ -121,15 +121,13 @@ export class QueueList {
 
   /** Adds a place at the end, unless it is there. */
   add(place: number): void {
-    if (place + 1 >= this.#next.length) this.#grow(place + 2);
-    else if (this.#next[place + 1] !== ABSENT) return;
-    const at = place + 1;
-    const last = this.#previous[0];
-    this.#next[last] = at;
-    this.#previous[at] = last;
-    this.#next[at] = 0;
-    this.#previous[0] = at;
-    this.#size++;
+    if (!this.has(place)) this.#insert(place, 0);
+  }
+
+  /** Makes a place the first, wherever it was. */
+  addFirst(place: number): void {
+    this.delete(place);
+    this.#insert(place, this.#next[0]);
   }
 
   delete(place: number): void {
@@ -142,6 +140,18 @@ export class QueueList {
     this.#previous[next] = previous;
     this.#next[at] = ABSENT;
     this.#size--;
+  }
+
+  /** In front of the entry `next`. */
+  #insert(place: number, next: number): void {
+    const at = place + 1;
+    if (at >= this.#next.length) this.#grow(at + 1);
+    const previous = this.#previous[next];
+    this.#next[previous] = at;
+    this.#previous[at] = previous;
+    this.#next[at] = next;
+    this.#previous[next] = at;
+    this.#size++;
   }
 
   #grow(countMin: number): void {

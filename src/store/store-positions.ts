@@ -47,6 +47,10 @@ export const PositionSlot = {
   DERIVED_CLOSING: 15,
   /** flusher: 1 once it has closed with everything on disk that it was given. */
   FILES_CLOSED: 16,
+  /** queueWriter: batches of units that it has done with. */
+  QUEUE_BATCHES_DONE: 17,
+  /** queueWriter: the last of them, counted from 1, for which there was no space. */
+  QUEUE_BATCH_REFUSED: 18,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 
@@ -59,7 +63,7 @@ export const ClosingState = {
   PARTIAL: 2,
 } as const;
 
-const SLOT_COUNT = 17;
+const SLOT_COUNT = 19;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 

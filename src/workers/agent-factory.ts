@@ -37,6 +37,7 @@ import { Control } from './control.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { Flusher } from './flusher.ts';
+import { QueueWriter } from './queue-writer.ts';
 import { FrameProxy } from './frame-proxy.ts';
 import { dispatchKernelOf, sendKernelOf } from './kernels.ts';
 import { LogRetention } from './log-retention.ts';
@@ -136,6 +137,14 @@ export class AgentFactory {
           positions: this.positions,
           flushesSynchronously: this.#context.settings.flushesSynchronously,
           logger: this.#context.logger,
+        });
+      case 'queueWriter':
+        return new QueueWriter({
+          inbound: this.consumer('dispatcher→queueWriter'),
+          files: this.files,
+          directory: this.directory.consumeQueue,
+          positions: this.positions,
+          dispatcherDoorbell: this.doorbellOf('dispatcher'),
         });
       default:
         throw new Error(`the ${name} is made by the main thread itself`);
@@ -444,6 +453,7 @@ export class AgentFactory {
       commits,
       toWriter,
       toFlusher,
+      toQueueWriter: new QueuedProducer(this.producer('dispatcher→queueWriter')),
       positions: this.positions,
       readableSlot: settings.flushesSynchronously ? PositionSlot.FLUSHED : PositionSlot.APPENDED,
       consumeQueues,

@@ -28,6 +28,7 @@ export type AgentName =
   | 'dispatcher'
   | 'flusher'
   | 'preparer'
+  | 'queueWriter'
   | `worker${number}`;
 
 /** Which thread runs which agents, in the order of a turn. `main` has the reactor. */
@@ -64,6 +65,7 @@ function ringSizes(workerCount: number): [string, number][] {
     ['dispatcher→control', 256 * KIB],
     ['dispatcher→writer', 512 * KIB],
     ['dispatcher→flusher', 128 * KIB],
+    ['dispatcher→queueWriter', 256 * KIB],
     ['writer→reactor', 512 * KIB],
   ];
   for (let index = 0; index < workerCount; index++) {

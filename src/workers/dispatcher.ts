@@ -53,6 +53,8 @@ export interface DispatcherOptions {
   commits: PullCommits;
   toWriter: AppendProxy;
   toFlusher: QueuedProducer;
+  /** Units of queues, for their files. */
+  toQueueWriter: QueuedProducer;
   positions: StorePositions;
   /** What consumers may see: APPENDED, or FLUSHED where the broker flushes synchronously. */
   readableSlot: typeof PositionSlot.APPENDED | typeof PositionSlot.FLUSHED;
@@ -81,11 +83,6 @@ export interface DispatcherOptions {
 /** Records dispatched in one turn, before requests are looked at again. */
 const RECORDS_PER_TURN = 2000;
 const WRITE_INTERVAL_MS = 1000;
-/**
- * Queues whose file is written in one turn: some 0.03 ms each where they have one, 0.12 ms where it is
- * made. All at once, ten thousand of them would hold up every send for a second.
- */
-const QUEUE_WRITES_PER_TURN = 1;
 /** Files named to the flusher at once: 10,000 of them in one message would be a pause of their own. */
 const PATHS_PER_TASK = 512;
 /** Every so many writes, files are synced and the checkpoint moves. */
@@ -94,10 +91,8 @@ const WRITES_PER_SYNC = 2;
 const PARTIAL_WRITES_PER_SYNC = 10;
 /** Time without a new record after which all queues are written, however many. */
 const IDLE_MS = 10_000;
-/** What a round of many queues may take of the time until the next, and the pauses in it. */
-const ROUND_MS = 800;
-const QUEUE_PAUSE_MS_MAX = 5;
-const QUEUE_PAUSE_MS_MIN = 1;
+/** Looks for queues that give their memory back, in one turn, see RESTS_PER_WRITE of the store. */
+const RESTS_PER_TURN = 1;
 /** A start with so few queues finds their ends at their files, 0.05 ms each. */
 const SNAPSHOT_QUEUE_COUNT_MIN = 1000;
 /** Log that a start looks through again because queues were stored no later: 0.1 s. */
@@ -133,8 +128,8 @@ export class Dispatcher implements Agent {
   /** Where the log ended when the last round began, and when it last went on. */
   #lastEnd = -1;
   #busyMs = 0;
-  /** When the next queue of the round is written; 0: with the next turn. */
-  #nextQueueMs = 0;
+  /** Batches that the queue writer was given. */
+  #batchCount = 0;
   #isClosing = false;
   #closingEndMs = Infinity;
   /** What the flusher was told last that the files hold once they are synced; null before the first time. */
@@ -174,6 +169,7 @@ export class Dispatcher implements Agent {
       commits,
       toWriter,
       toFlusher,
+      toQueueWriter,
       readableSlot,
       statistics,
     } = this.#options;
@@ -205,12 +201,13 @@ export class Dispatcher implements Agent {
     if (nowMs >= this.#nextWriteMs) statistics.sample(nowMs);
     if (this.#options.wallNowMs() >= statistics.nextDayMs) statistics.beginDay();
     // Not in the middle of a round: it writes the queues that it began with.
-    if (this.#round === null) this.#followMinimum();
+    if (this.#round === null && !this.#options.consumeQueues.isHandedOver) this.#followMinimum();
     if (this.#round !== null || nowMs >= this.#nextWriteMs) work += this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
     if (nowMs >= this.#nextSettleMs) this.#settle(nowMs);
     work += commits.flush();
     toFlusher.flush();
+    toQueueWriter.flush();
     if (this.#isClosing) work += this.#finish(nowMs);
     toWriter.publish();
     toReactor.publish();
@@ -218,7 +215,9 @@ export class Dispatcher implements Agent {
   }
 
   nextDeadlineMs(): number {
-    const nextWriteMs = this.#round === null ? this.#nextWriteMs : this.#nextQueueMs;
+    // The queue writer rings when it is done.
+    const { isHandedOver } = this.#options.consumeQueues;
+    const nextWriteMs = isHandedOver ? Infinity : this.#round === null ? this.#nextWriteMs : 0;
     return Math.min(
       this.#options.pulls.nextDeadlineMs(),
       nextWriteMs,
@@ -352,7 +351,8 @@ export class Dispatcher implements Agent {
    * and move the checkpoint. Returns 1 while there is more to write.
    */
   #write(nowMs: number): number {
-    const { consumeQueues, index, records } = this.#options;
+    const { consumeQueues, index, records, toQueueWriter } = this.#options;
+    if (consumeQueues.isHandedOver && !this.#takeOutcome(nowMs)) return 0;
     if (this.#round === null) {
       this.#nextWriteMs = nowMs + WRITE_INTERVAL_MS;
       if (!this.#isStale) return 0;
@@ -368,19 +368,16 @@ export class Dispatcher implements Agent {
       this.#round = this.#holdsAfter(Math.min(consumeQueues.startRound(end), records.position));
     }
     const { position, timestampMs, isAll } = this.#round;
-    if (nowMs < this.#nextQueueMs && !this.#isClosing) return 0;
-    // Spread over the time that a round has: one after the other they would be what a send waits for.
-    const { toWriteCount } = consumeQueues;
-    const pauseMs = toWriteCount === 0 ? 0 : Math.min(QUEUE_PAUSE_MS_MAX, ROUND_MS / toWriteCount);
-    this.#nextQueueMs = pauseMs < QUEUE_PAUSE_MS_MIN ? 0 : nowMs + pauseMs;
     try {
-      const countMax = this.#isClosing ? CLOSING_QUEUES_PER_TURN : QUEUE_WRITES_PER_TURN;
-      if (!consumeQueues.continueRound(countMax)) {
-        // The last sync is one for all: each may write everything that the file system has not written.
-        if (!this.#isClosing && consumeQueues.unsyncedCount >= PATHS_PER_TASK)
-          this.#syncUnsynced(this.#synced);
-        return this.#nextQueueMs === 0 ? 1 : 0;
+      // While the broker stops nobody waits for this thread.
+      const batch = this.#isClosing ? null : consumeQueues.handOver();
+      if (batch !== null) {
+        this.#batchCount++;
+        toQueueWriter.offer(MessageType.QUEUE_WRITES, batch);
+        return 1;
       }
+      if (!consumeQueues.continueRound(this.#isClosing ? CLOSING_QUEUES_PER_TURN : RESTS_PER_TURN))
+        return 1;
       this.#round = null;
       index?.writePending();
     } catch (error) {
@@ -403,6 +400,27 @@ export class Dispatcher implements Agent {
     this.#syncUnsynced(this.#synced);
     this.#storeQueues(position);
     return 0;
+  }
+
+  /** What the queue writer has made of its batch; false while it has not, or had no space for it. */
+  #takeOutcome(nowMs: number): boolean {
+    const { consumeQueues, positions } = this.#options;
+    if (positions.load(PositionSlot.QUEUE_BATCHES_DONE) < this.#batchCount) return false;
+    if (positions.load(PositionSlot.QUEUE_BATCH_REFUSED) === this.#batchCount) {
+      consumeQueues.giveBack();
+      this.#round = null;
+      this.#nextWriteMs = nowMs + WRITE_INTERVAL_MS;
+      this.#onNoSpace(
+        new BrokerError('STORE_NO_SPACE', 'no space left on the disk'),
+        'consume queues',
+      );
+      return false;
+    }
+    consumeQueues.confirm();
+    // The last sync is one for all: each may write everything that the file system has not written.
+    if (!this.#isClosing && consumeQueues.unsyncedCount >= PATHS_PER_TASK)
+      this.#syncUnsynced(this.#synced);
+    return true;
   }
 
   /** Now and then stores where all queues stand, once they are many. */

@@ -56,6 +56,8 @@ export const MessageType = {
   METRICS_ASKED: 21,
   /** control → reactor: JSON of an AccessSnapshot: users and policies that hold from now on. */
   ACCESS_CHANGED: 22,
+  /** dispatcher → queueWriter: units of queues, see queue-writes.ts. */
+  QUEUE_WRITES: 23,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */

@@ -65,7 +65,10 @@ export interface InlineBrokerOptions {
 }
 
 const placement: Placement = new Map([
-  ['main', ['control', 'worker0', 'writer', 'dispatcher', 'flusher', 'preparer', 'reactor']],
+  [
+    'main',
+    ['control', 'worker0', 'writer', 'dispatcher', 'queueWriter', 'flusher', 'preparer', 'reactor'],
+  ],
 ]);
 
 const RING_BYTES = 64 * 1024;
@@ -83,6 +86,7 @@ const ringNames = [
   'dispatcher→control',
   'dispatcher→writer',
   'dispatcher→flusher',
+  'dispatcher→queueWriter',
   'writer→reactor',
   'reactor→worker0',
   'worker0→writer',

@@ -149,7 +149,7 @@ describe('consume queue store', () => {
     expect([isWritten(0), isWritten(127), isWritten(128)]).toEqual([true, true, false]);
     // What comes now is behind those that wait.
     append(0, place(1502));
-    const far = 256 * 1024 * 1024 + place(1300);
+    const far = 512 * 1024 * 1024 + place(1300);
     expect(store.startRound(far)).toBe(place(1300));
     while (!store.continueRound(100));
     expect([isWritten(1299), isWritten(1300)]).toEqual([true, false]);
