@@ -15,6 +15,7 @@ const ZERO = 0x30;
 const QUEUE_DIGITS_MAX = 9;
 
 const nameOf = (name: string): Buffer => Buffer.from(name);
+const idName = nameOf(PropertyName.TRANSACTION_ID);
 const groupName = nameOf(PropertyName.PRODUCER_GROUP);
 const topicName = nameOf(PropertyName.REAL_TOPIC);
 const queueName = nameOf(PropertyName.REAL_QUEUE_ID);
@@ -29,6 +30,9 @@ const laterNames = [
 ].map(nameOf);
 
 export class HalfProperties {
+  /** What the answer to the half called its transaction. */
+  idStart = -1;
+  idEnd = -1;
   groupStart = -1;
   groupEnd = -1;
   topicStart = -1;
@@ -47,7 +51,7 @@ export class HalfProperties {
     const { buffer, propertiesStart } = view;
     const end = propertiesStart + view.propertiesBytes;
     this.groupStart = this.topicStart = this.immunityStart = this.movedFromStart = -1;
-    this.queueId = -1;
+    this.idStart = this.queueId = -1;
     this.isForLater = false;
     let at = propertiesStart;
     while (at < end) {
@@ -78,6 +82,9 @@ export class HalfProperties {
       this.topicEnd = valueEnd;
     } else if (this.queueId < 0 && keyIs(queueName, bytes, nameStart, nameEnd)) {
       this.queueId = queueIdOf(bytes, valueStart, valueEnd);
+    } else if (this.idStart < 0 && keyIs(idName, bytes, nameStart, nameEnd)) {
+      this.idStart = valueStart;
+      this.idEnd = valueEnd;
     } else if (this.immunityStart < 0 && keyIs(immunityName, bytes, nameStart, nameEnd)) {
       this.immunityStart = valueStart;
       this.immunityEnd = valueEnd;

@@ -10,6 +10,9 @@ import { PropertyName } from '../protocol/message-properties.ts';
 import type { Destination } from './delay-level.ts';
 import { SystemTopic } from './resource-name.ts';
 
+/** Of a UNIQ_KEY so much is what the answer to a half calls its transaction. */
+export const TRANSACTION_ID_LENGTH_MAX = 255;
+
 export function isTransactional(properties: ReadonlyMap<string, string>): boolean {
   return properties.get(PropertyName.TRANSACTION_PREPARED)?.toLowerCase() === 'true';
 }

@@ -10,6 +10,7 @@
 import { KERNEL_WAIT_FALSE, type SendKernel } from '../kernel/send-kernel.ts';
 import type { DelayLevels } from '../broker/delay-level.ts';
 import type { TimerSettings } from '../broker/timer-message.ts';
+import { TRANSACTION_ID_LENGTH_MAX } from '../broker/transaction-message.ts';
 import { EXTRA_BYTES_MAX, extraFieldNames, writeExtra } from '../protocol/answer-extra.ts';
 import type { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
@@ -41,12 +42,7 @@ import {
   pooledTail,
   type TopicSnapshot,
 } from './ring-messages.ts';
-import {
-  type RewrittenSend,
-  rewriteSend,
-  type SendRefusal,
-  TRANSACTION_ID_LENGTH_MAX,
-} from './send-rewrite.ts';
+import { type RewrittenSend, rewriteSend, type SendRefusal } from './send-rewrite.ts';
 
 /** What an encoder needs besides the scanner and the frame that it reads. */
 export interface SendEncoderOptions {

@@ -19,13 +19,14 @@ import {
   type TimerSettings,
   wantedDeliverMs,
 } from '../broker/timer-message.ts';
-import { interceptTransaction, isTransactional } from '../broker/transaction-message.ts';
+import {
+  interceptTransaction,
+  isTransactional,
+  TRANSACTION_ID_LENGTH_MAX,
+} from '../broker/transaction-message.ts';
 import type { AnswerExtra } from '../protocol/answer-extra.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import { encodeProperties, PropertyName } from '../protocol/message-properties.ts';
-
-/** Of a UNIQ_KEY so much is the transaction's id. */
-export const TRANSACTION_ID_LENGTH_MAX = 255;
 
 export interface RewriteSettings {
   brokerName: string;

@@ -28,6 +28,7 @@ import {
   type TimerSettings,
   wantedDeliverMs,
 } from '../broker/timer-message.ts';
+import { TRANSACTION_ID_LENGTH_MAX } from '../broker/transaction-message.ts';
 import { TransactionTable } from '../broker/transaction-table.ts';
 import { keyIs } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
@@ -101,8 +102,16 @@ const endNames = [
   'commitLogOffset',
   'producerGroup',
   'fromTransactionCheck',
+  'transactionId',
 ].map((name) => Buffer.from(name));
-const EndField = { decision: 0, halfOffset: 1, physicalOffset: 2, group: 3, fromCheck: 4 } as const;
+const EndField = {
+  decision: 0,
+  halfOffset: 1,
+  physicalOffset: 2,
+  group: 3,
+  fromCheck: 4,
+  id: 5,
+} as const;
 
 const halfTopic = Buffer.from(SystemTopic.HALF);
 const opProperties = Buffer.from('TAGS\x01d\x02');
@@ -237,6 +246,9 @@ export class TransactionService implements HalfTimers {
       return answer(ResponseCode.SYSTEM_ERROR, 'The producer group wrong');
     if (half.queueOffset !== scanner.integer(fields[EndField.halfOffset], -1))
       return answer(ResponseCode.SYSTEM_ERROR, 'The transaction state table offset wrong');
+    // A loss of power may have given the place of a half that it took to another one.
+    if (!this.#isNamed(half, scanner, fields[EndField.id]))
+      return answer(ResponseCode.SYSTEM_ERROR, 'The transaction id wrong');
     if (this.#half.immunityStart >= 0 && !scanner.isTrue(fields[EndField.fromCheck])) {
       const ageMs = this.#options.wallClock.nowMs() - half.storeTimestampMs;
       if (ageMs > this.#immunityMs(half))
@@ -358,15 +370,16 @@ export class TransactionService implements HalfTimers {
   #isOf(half: RecordView, scanner: RequestScanner, field: number): boolean {
     const { groupStart, groupEnd } = this.#half;
     if (field < 0 || groupStart < 0) return false;
-    const group = half.buffer;
-    if (scanner.valueEscaped[field] === 1)
-      return group.toString('utf8', groupStart, groupEnd) === scanner.text(field);
-    const start = scanner.valueStart[field];
-    const bytes = groupEnd - groupStart;
-    if (scanner.valueEnd[field] - start !== bytes) return false;
-    for (let index = 0; index < bytes; index++)
-      if (group[groupStart + index] !== scanner.bytes[start + index]) return false;
-    return true;
+    return fieldIs(scanner, field, half.buffer, groupStart, groupEnd);
+  }
+
+  /** Whether a field names the transaction of the half at hand, or one of both does not say it. */
+  #isNamed(half: RecordView, scanner: RequestScanner, field: number): boolean {
+    const { idStart, idEnd } = this.#half;
+    if (field < 0 || scanner.valueEnd[field] === scanner.valueStart[field]) return true;
+    // The answer cut a longer one off.
+    if (idStart < 0 || idEnd - idStart > TRANSACTION_ID_LENGTH_MAX) return true;
+    return fieldIs(scanner, field, half.buffer, idStart, idEnd);
   }
 
   /** Time in which nobody is asked about the half at hand. */
@@ -509,6 +522,24 @@ export class TransactionService implements HalfTimers {
     this.#mark = { half, op, ringPosition, appended: Infinity };
     this.#wantsMark = false;
   }
+}
+
+/** Whether a field's text is `bytes[start, end)`. */
+function fieldIs(
+  scanner: RequestScanner,
+  field: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): boolean {
+  if (scanner.valueEscaped[field] === 1)
+    return bytes.toString('utf8', start, end) === scanner.text(field);
+  const valueStart = scanner.valueStart[field];
+  const count = end - start;
+  if (scanner.valueEnd[field] - valueStart !== count) return false;
+  for (let index = 0; index < count; index++)
+    if (bytes[start + index] !== scanner.bytes[valueStart + index]) return false;
+  return true;
 }
 
 /** How far a stored `consumerOffset.json` says that the group was. */

@@ -21,14 +21,16 @@ import { Workload } from './workload.ts';
 
 const START_MS = Date.UTC(2024, 0, 1);
 
-function start(files: FaultyFiles, nowMs: number): InlineBroker {
+function start(files: FaultyFiles, nowMs: number, flush: 'sync' | 'async' = 'sync'): InlineBroker {
   return new InlineBroker({
     files,
     wallClock: new ManualClock(nowMs),
     random: seededRandom(1),
     logger: silentLogger,
-    flush: 'sync',
+    flush,
     segmentBytes: 64 * 1024,
+    // Under asynchronous flush it matters when what is synced.
+    isLagging: flush === 'sync',
   });
 }
 
@@ -42,6 +44,30 @@ function ask(broker: InlineBroker, client: InlineClient, request: RawRequest): R
 const createTopic = (topic: string): RawRequest => ({
   code: 17,
   fields: { topic, readQueueNums: 1, writeQueueNums: 1, perm: 6, topicFilterType: 'SINGLE_TAG' },
+});
+
+const sendHalf = (id: string): RawRequest =>
+  sendRequest({
+    topic: 'Orders',
+    body: id,
+    properties: { TRAN_MSG: 'true', PGROUP: 'producers', UNIQ_KEY: `key-${id}` },
+  });
+
+const placeOf = (half: RemotingCommand): Record<string, string> => ({
+  tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
+  commitLogOffset: String(Number(`0x${half.extFields.get('msgId')?.slice(-16)}`)),
+});
+
+const end = (half: RemotingCommand, commitOrRollback: 8 | 12): RawRequest => ({
+  code: 37,
+  fields: {
+    ...placeOf(half),
+    producerGroup: 'producers',
+    commitOrRollback,
+    fromTransactionCheck: 'false',
+    msgId: half.extFields.get('transactionId') ?? '',
+    transactionId: half.extFields.get('transactionId') ?? '',
+  },
 });
 
 describe('after a crash', () => {
@@ -70,6 +96,38 @@ describe('after a crash', () => {
     ask(again, reader, heartbeatRequest('c', 'readers', 'Second'));
     const pulled = ask(again, reader, pullRequest('readers', 'Second', 0, 0));
     expect(readRecords(pulled.body).map(({ body }) => body)).toEqual(['late']);
+    again.kill();
+  });
+
+  test.each([
+    ['commit', 8],
+    ['rollback', 12],
+  ] as const)('the %s of a half that is lost does not decide the one at its place', (_, gone) => {
+    const files = new FaultyFiles();
+    const broker = start(files, START_MS, 'async');
+    const client = broker.connect();
+    ask(broker, client, createTopic('Orders'));
+    ask(broker, client, sendRequest({ topic: 'Orders', body: 'first' }));
+    // The round of timers that it begins has the log synced; what comes right after it waits for the interval.
+    ask(broker, client, sendHalf('other'));
+    const lost = ask(broker, client, sendHalf('lost'));
+    expect(lost.code).toBe(0);
+    const next = files.losePower({ unitBytes: 4096, isKept: () => false });
+    broker.kill();
+    const again = start(next, START_MS + 3000, 'async');
+    const producer = again.connect();
+    const half = ask(again, producer, sendHalf('next'));
+    expect(half.code).toBe(0);
+    expect(placeOf(half)).toEqual(placeOf(lost));
+    ask(again, producer, heartbeatRequest('c', 'readers', 'Orders'));
+    const bodies = (): string[] =>
+      readRecords(ask(again, producer, pullRequest('readers', 'Orders', 0, 0)).body).map(
+        ({ body }) => body,
+      );
+    expect(ask(again, producer, end(lost, gone)).code).toBe(1);
+    expect(bodies()).toEqual(['first']);
+    expect(ask(again, producer, end(half, 8)).code).toBe(0);
+    expect(bodies()).toEqual(['first', 'next']);
     again.kill();
   });
 

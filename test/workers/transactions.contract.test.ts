@@ -154,11 +154,30 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
       end(half, COMMIT, { tranStateTableOffset: '1' }),
       end(half, COMMIT, { commitLogOffset: '1' }),
       end(half, COMMIT, { commitLogOffset: '99999999' }),
+      // Of a half that stood at this place before a loss of power.
+      end(half, COMMIT, { transactionId: 'key-gone' }),
+      end(half, ROLLBACK, { transactionId: 'key-mine ' }),
     ];
     for (const request of refused) expect((await client.request(request)).code).toBe(1);
     expect(await messages()).toEqual([]);
     expect((await client.request(end(half, COMMIT))).code).toBe(0);
     expect(await messages()).toHaveLength(1);
+  });
+
+  test('the id of a transaction is left out, escaped or as long as one likes', async () => {
+    const [plain, quoted, long] = [
+      await sendHalf('plain'),
+      await sendHalf('quoted', { UNIQ_KEY: 'a"b' }),
+      await sendHalf('long', { UNIQ_KEY: 'k'.repeat(300) }),
+    ];
+    expect(long.extFields.get('transactionId')).toBe('k'.repeat(255));
+    const ends = [
+      end(plain, COMMIT, { transactionId: '' }),
+      end(quoted, COMMIT),
+      end(long, COMMIT),
+    ];
+    for (const request of ends) expect((await client.request(request)).code).toBe(0);
+    expect((await messages()).map(({ body }) => body)).toEqual(['plain', 'quoted', 'long']);
   });
 
   test('what was decided stays decided over a restart', async () => {
