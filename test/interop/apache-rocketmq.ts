@@ -81,6 +81,8 @@ export function startJava(options: {
   jvmArguments?: readonly string[];
   /** Of another version than the servers'. */
   classPath?: string;
+  /** Besides that of this process. */
+  environment?: Record<string, string>;
   name: string;
 }): JavaProcess {
   fs.mkdirSync(options.directory, { recursive: true });
@@ -112,7 +114,7 @@ export function startJava(options: {
       // Tools write files where they run.
       cwd: options.directory,
       stdio: ['ignore', log, log],
-      env: { ...process.env, ROCKETMQ_HOME: options.directory },
+      env: { ...process.env, ROCKETMQ_HOME: options.directory, ...options.environment },
     },
   );
   fs.closeSync(log);

@@ -24,11 +24,12 @@ export const java49Client: ClientProgram = {
     'transaction-rollback',
     'transaction-check',
   ],
-  run: async ({ nameServer, scenarios, directory }) => {
+  run: async ({ nameServer, scenarios, directory, environment }) => {
     const client = startJava({
       main: 'millrace.Scenarios',
       arguments: [nameServer, ...scenarios],
       classPath: prepareJava49(),
+      ...(environment === undefined ? {} : { environment }),
       directory,
       heapMb: 256,
       name: 'client',

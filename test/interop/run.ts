@@ -14,6 +14,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { accessScenarios, checkLog, foreignCertificate, makeHome, trusting } from './access.ts';
 import { aliOnsClient } from './ali-ons-client.ts';
+import { accessSetups, clientAccess } from './client-access.ts';
 import {
   type JavaProcess,
   prepareJava,
@@ -622,6 +623,30 @@ async function main(): Promise<void> {
       console.log(`        ${checkLog(server.logFile, home)}`);
     });
   }
+
+  for (const setup of accessSetups)
+    for (const client of setup.clients)
+      await scenario(`access: ${client.name}, ${setup.name}`, async (directory) => {
+        const broker = setup.make(directory);
+        const config = ['--config', broker.config];
+        let nameServer = NAME_SERVER;
+        if (setup.hasOpenNameServer) {
+          const port = OTHER_NAME_SERVER_PORT;
+          nameServer = `127.0.0.1:${port}`;
+          own(await startApacheNameServer({ port, directory: path.join(directory, 'ns') }));
+          config.push('--name-servers', nameServer, '--no-name-server');
+        }
+        const { logFile } = await startServer(directory, config);
+        for (const line of await clientAccess({
+          client,
+          setup,
+          broker,
+          nameServer,
+          directory,
+          logFile,
+        }))
+          console.log(`        ${line}`);
+      });
 
   await scenario(
     'access: an Apache broker registers with the secret of the cluster',

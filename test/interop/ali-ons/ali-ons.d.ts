@@ -9,6 +9,8 @@ declare module 'ali-ons' {
     instanceName: string;
     pollNameServerInteval?: number;
     rebalanceInterval?: number;
+    accessKey?: string;
+    secretKey?: string;
   }
 
   export class Message {

@@ -74,8 +74,14 @@ function printError(error: Error): void {
   console.log(`client: ${error.message}`);
 }
 
-export async function startProducer(): Promise<Producer> {
-  const producer = new Producer(options());
+export interface Signer {
+  accessKey: string;
+  secretKey: string;
+}
+
+/** One that signs, where there is a signer. */
+export async function startProducer(signer?: Signer): Promise<Producer> {
+  const producer = new Producer({ ...options(), ...signer });
   producer.on('error', printError);
   await producer.ready();
   return producer;

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
 import { Consumer, Message } from 'ali-ons';
+import { accessScenarios } from './access.ts';
 import {
   bodyOf,
   consume,
@@ -25,6 +26,8 @@ import {
 const LIMIT_MS = 100_000;
 
 const scenarios: Partial<Record<string, () => Promise<void>>> = {
+  ...accessScenarios,
+
   async send() {
     const producer = await startProducer();
     const topic = await newTopic('Send');

@@ -36,6 +36,11 @@ var scenarios = map[string]func(){
 	"pull":            pull,
 	"poll":            poll,
 	"admin":           administer,
+
+	// At a broker with users alone.
+	"access-right":        accessRight,
+	"access-wrong-secret": accessWrongSecret,
+	"access-no-rights":    accessNoRights,
 }
 
 func main() {

@@ -68,6 +68,9 @@ public class Scenarios {
         ALL.put("throw-first", BrokerScenarios::throwFirst);
         ALL.put("receive-retried", BrokerScenarios::receiveRetried);
         ALL.put("ride-over", BrokerScenarios::rideOver);
+        ALL.put("access-right", p -> CredentialScenarios.right());
+        ALL.put("access-wrong-secret", p -> CredentialScenarios.wrongSecret());
+        ALL.put("access-no-rights", p -> CredentialScenarios.noRights());
         ClientVersion.addScenarios(ALL);
     }
 
