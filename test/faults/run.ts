@@ -48,14 +48,17 @@ const { values } = parseArgs({
 });
 
 const PROGRESS_INTERVAL_MS = 1000;
+/** The same where lines are kept. */
+const LINES_INTERVAL_MS = 60_000;
 
 function progressLine(name: string): (text: string) => void {
-  let shownMs = 0;
+  const isTty = process.stdout.isTTY;
+  let shownMs = performance.now();
   return (text) => {
     const nowMs = performance.now();
-    if (!process.stdout.isTTY || nowMs - shownMs < PROGRESS_INTERVAL_MS) return;
+    if (nowMs - shownMs < (isTty ? PROGRESS_INTERVAL_MS : LINES_INTERVAL_MS)) return;
     shownMs = nowMs;
-    process.stdout.write(`\r\u001b[K${name}: ${text}`);
+    process.stdout.write(isTty ? `\r\u001b[K${name}: ${text}` : `        ${name}: ${text}\n`);
   };
 }
 
