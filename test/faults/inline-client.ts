@@ -70,6 +70,8 @@ export class InlineClient implements Peer {
   /** Hands on the answers that were written; returns how many. */
   deliver(): number {
     for (const onWritten of this.#written.splice(0)) onWritten();
+    // As a socket that has got the end of the other side closes.
+    if (this.closed === 'ended') this.#reactor.onClosed(this.#connection);
     if (this.#input.length === 0) return 0;
     let input = this.#input.length === 1 ? this.#input[0] : Buffer.concat(this.#input);
     this.#input = [];
