@@ -204,12 +204,14 @@ export async function checkNameServers(
 ): Promise<void> {
   const others = config.nameServerAddresses;
   const { innerClientAuthenticationCredentials: credentials } = config;
-  for (const address of others)
-    await checkNameServer(report, config, given, running !== null, {
-      address,
-      credentials: credentials ?? access.credentials,
-      tls: outgoingTls(config),
-    });
+  const tls = others.length === 0 ? null : tlsTowards(config);
+  if (tls !== 'unusable')
+    for (const address of others)
+      await checkNameServer(report, config, given, running !== null, {
+        address,
+        credentials: credentials ?? access.credentials,
+        tls,
+      });
   const embedded =
     running !== null && running.kind !== 'secured' ? embeddedOf(config, running) : null;
   if (others.length === 0 && embedded !== null && running !== null)
@@ -218,6 +220,15 @@ export async function checkNameServers(
       credentials: access.credentials,
       tls: running.tls,
     });
+}
+
+/** What is wrong with the certificates that are trusted is told where certificates are looked at. */
+function tlsTowards(config: BrokerConfig): ReturnType<typeof outgoingTls> | 'unusable' {
+  try {
+    return outgoingTls(config);
+  } catch {
+    return 'unusable';
+  }
 }
 
 function embeddedOf(config: BrokerConfig, running: Peer): string | null {

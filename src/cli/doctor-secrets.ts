@@ -10,6 +10,7 @@ import net from 'node:net';
 import path from 'node:path';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { accessSettingsOf, hasSecrets, isLoopback } from './access-settings.ts';
+import { readTrusted } from '../reactor/trusted-certificates.ts';
 import type { ClientAddress } from './client-address.ts';
 import { messageOf, type Report, spanText } from './doctor-report.ts';
 
@@ -158,12 +159,13 @@ function checkTrusted(report: Report, config: BrokerConfig): void {
   for (const [name, file] of files) {
     if (file === null) continue;
     try {
-      const certificate = new X509Certificate(fs.readFileSync(file));
-      report.ok('tls.trusted', `${name} trusts ${certificate.subject.replaceAll('\n', ', ')}`);
+      const { certificates } = readTrusted(file);
+      const subjects = certificates.map(({ subject }) => subject.replaceAll('\n', ', '));
+      report.ok('tls.trusted', `${name} trusts ${subjects.join('; ')}`);
     } catch (error) {
       report.problem(
         'tls.trusted',
-        `${name} ${file} can not be used: ${messageOf(error)}`,
+        `${name} can not be used: ${messageOf(error)}`,
         'give certificates in PEM that the user of the broker may read',
       );
     }

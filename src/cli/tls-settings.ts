@@ -3,7 +3,6 @@
  *
  * TLS as a configuration asks for it: at our ports, and towards other name servers.
  */
-import fs from 'node:fs';
 import type net from 'node:net';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { BrokerError } from '../base/errors.ts';
@@ -11,6 +10,7 @@ import type { Logger } from '../base/logging.ts';
 import type { Refusals } from '../base/refusals.ts';
 import type { TlsClientOptions } from '../client/platform.ts';
 import { TlsAcceptor } from '../reactor/tls-acceptor.ts';
+import { readTrusted } from '../reactor/trusted-certificates.ts';
 
 export type TlsConfig = Pick<
   BrokerConfig,
@@ -61,15 +61,12 @@ export function outgoingTls(config: BrokerConfig): TlsClientOptions | null {
   try {
     return {
       rejectUnauthorized: tlsClientAuthServer,
-      ...(file === null ? {} : { ca: fs.readFileSync(file) }),
+      ...(file === null ? {} : { ca: readTrusted(file).pem }),
     };
   } catch (cause) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `tls.client.trustCertPath ${file ?? ''} can not be read`,
-      {
-        cause,
-      },
-    );
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new BrokerError('CONFIG_INVALID', `tls.client.trustCertPath can not be used: ${why}`, {
+      cause,
+    });
   }
 }

@@ -18,6 +18,7 @@ import tls from 'node:tls';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Refusals } from '../base/refusals.ts';
+import { readTrusted } from './trusted-certificates.ts';
 
 export interface TlsSettings {
   readonly mode: 'permissive' | 'enforcing';
@@ -206,7 +207,7 @@ export class TlsAcceptor {
       key: fs.readFileSync(keyPath),
       minVersion: 'TLSv1.2',
       ...(keyPassword === null ? {} : { passphrase: keyPassword }),
-      ...(authClient && trustCertPath !== null ? { ca: fs.readFileSync(trustCertPath) } : {}),
+      ...(authClient && trustCertPath !== null ? { ca: readTrusted(trustCertPath).pem } : {}),
     };
     tls.createSecureContext(options);
     const { subject, validTo } = new X509Certificate(cert);

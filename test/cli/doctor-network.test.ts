@@ -255,6 +255,25 @@ describe('secrets and certificates', () => {
     fs.rmSync(at('certificate.pem'));
     (await surgery.doctor(flags)).find('tls.certificate', 'problem');
   });
+
+  test('trusted certificates: all of a file, and one that is broken among them', async () => {
+    const flags = tls(days(-1), 30, ['localhost']);
+    const trusted = at('trusted.pem');
+    const one = fs.readFileSync(at('certificate.pem'), 'utf8');
+    fs.writeFileSync(trusted, `${one}${one.replace(/^/, '# again\n')}`);
+    fs.appendFileSync(
+      at('broker.conf'),
+      `tls.server.authClient=true\ntls.server.trustCertPath=${trusted}\n` +
+        `tls.enable=true\ntls.client.trustCertPath=${trusted}\nnamesrvAddr=127.0.0.1:9\n`,
+    );
+    const whole = await surgery.doctor(flags);
+    expect(whole.find('tls.trusted', 'ok').text).toContain('trusts CN=millrace; CN=millrace');
+    fs.appendFileSync(trusted, one.slice(0, 200));
+    const broken = await surgery.doctor(flags);
+    expect(broken.find('tls.trusted', 'problem').text).toContain(
+      `certificate 3 of ${trusted} can not be read`,
+    );
+  });
 });
 
 describe('a running broker', () => {
