@@ -1,13 +1,13 @@
 /**
  * `millrace doctor` on disks and stores with real faults: what it says of each, and that it changes nothing.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { startMillrace } from '../interop/millrace-process.ts';
-import { NO_PORTS, Surgery } from './doctor-harness.ts';
+import { type Diagnosis, NO_PORTS, Surgery } from './doctor-harness.ts';
 
 // Each finding is a process or two.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -34,6 +34,15 @@ function canMount(): boolean {
     return false;
   }
 }
+
+/** Whether syncs of a process can be made slow: needs strace, and the right to trace. */
+function canDelaySyncs(): boolean {
+  return spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0;
+}
+
+/** Runs the rest of a command with syncs that take so much longer. */
+const withSlowSyncs = (delay: string): string =>
+  `exec strace -f -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:delay_exit=${delay} "$0" "$@";`;
 
 function mountTmpfs(options: string): void {
   fs.mkdirSync(surgery.store, { recursive: true });
@@ -219,10 +228,59 @@ describe('a disk', () => {
     expect(found.find('disk.inodes', 'problem').text).toMatch(/^\d+ of 200 inodes are free/);
   });
 
+  test.skipIf(!canDelaySyncs())('that is slow to sync: whose sends wait for it', async () => {
+    const slow = { prefix: withSlowSyncs('30ms') };
+    const waited = await surgery.doctor(`${NO_PORTS} --flush sync`, slow);
+    const { text, advice } = waited.find('disk.sync', 'warning');
+    expect(text).toMatch(/takes \d{2,}\.\d+ ms \(median of 16; .* which is slow$/);
+    expect(advice).toContain('each send waits for one');
+    expect(waited.exitCode).toBe(0);
+    const background = await surgery.doctor(`${NO_PORTS} --flush async`, slow);
+    expect(background.find('disk.sync', 'warning').advice).toContain('sends do not wait for it');
+  });
+
+  test.skipIf(!canDelaySyncs())('that does not answer at all', async () => {
+    const found = await surgery.doctor(NO_PORTS, { prefix: withSlowSyncs('20s') });
+    expect(found.find('disk.sync', 'problem').text).toContain('has not come back within 15 s');
+    expect(found.exitCode).toBe(1);
+    // What it has written to find out does not stay.
+    expect(fs.readdirSync(surgery.directory)).toEqual([]);
+  });
+
   test('with few open files allowed', async () => {
     const few = await surgery.doctor(NO_PORTS, { prefix: 'ulimit -n 300;' });
     expect(few.find('machine.open-files', 'problem').text).toContain('300');
     const some = await surgery.doctor(NO_PORTS, { prefix: 'ulimit -n 2000;' });
     expect(some.find('machine.open-files', 'warning').text).toContain('about 1488 clients');
+  });
+});
+
+describe('memory', () => {
+  /**
+   * To push a broker into swap would take swap from a machine on which others work, and many have none. So what
+   * Linux tells of a running broker is replaced for the doctor alone, in a mount namespace of its own.
+   */
+  test.skipIf(!canMount())('of a running broker that is in swap', async () => {
+    const broker = await startMillrace({
+      storeDirectory: surgery.store,
+      brokerPort: 27_140,
+      nameServerPort: 27_141,
+    });
+    surgery.after(() => broker.kill());
+    const ports = '--broker-port 27140 --name-server-port 27141 --web-port off';
+    const status = path.join(surgery.directory, 'status');
+    const real = fs.readFileSync(`/proc/${broker.pid}/status`, 'utf8');
+    const asked = (swapKib: number): Promise<Diagnosis> => {
+      fs.writeFileSync(status, real.replace(/^VmSwap:.*$/m, `VmSwap:\t${swapKib} kB`));
+      const mount = `mount --bind ${status} /proc/${broker.pid}/status && exec "$0" "$@"`;
+      const prefix = `exec unshare --mount sh -c '${mount}' "$0" "$@";`;
+      return surgery.doctor(ports, { prefix });
+    };
+    expect((await surgery.doctor(ports)).find('memory.broker', 'ok').text).toContain('takes');
+    // Pages that were never used again are no reason to worry.
+    (await asked(1024)).find('memory.broker', 'ok');
+    const { text, advice } = (await asked(65_536)).find('memory.swap', 'warning');
+    expect(text).toContain('64 MiB of it are in swap');
+    expect(advice).toContain('vm.swappiness');
   });
 });
