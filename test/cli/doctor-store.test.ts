@@ -270,11 +270,11 @@ describe('memory', () => {
     const ports = '--broker-port 27140 --name-server-port 27141 --web-port off';
     const status = path.join(surgery.directory, 'status');
     const real = fs.readFileSync(`/proc/${broker.pid}/status`, 'utf8');
-    const asked = async (swapKib: number): Promise<Diagnosis> => {
+    const asked = (swapKib: number): Promise<Diagnosis> => {
       fs.writeFileSync(status, real.replace(/^VmSwap:.*$/m, `VmSwap:\t${swapKib} kB`));
       const mount = `mount --bind ${status} /proc/${broker.pid}/status && exec "$0" "$@"`;
       const prefix = `exec unshare --mount sh -c '${mount}' "$0" "$@";`;
-      return await surgery.doctor(ports, { prefix });
+      return surgery.doctor(ports, { prefix });
     };
     expect((await surgery.doctor(ports)).find('memory.broker', 'ok').text).toContain('takes');
     // Pages that were never used again are no reason to worry.
