@@ -185,6 +185,8 @@ const TURNS_MAX = 10_000;
 const STEP_MS_MIN = 20;
 const LAG_CHANCE = 0.1;
 const LAG_TURNS_MAX = 10;
+/** In each turn, of the flusher alone: it waits for a disk where others do not. */
+const SYNC_LAG_CHANCE = 0.2;
 
 export class InlineBroker {
   readonly positions: StorePositions;
@@ -202,6 +204,7 @@ export class InlineBroker {
   readonly #isLagging: boolean;
   #lagging = 0;
   #lagTurns = 0;
+  #syncLagTurns = 0;
 
   /** Recovers the store and starts; throws what a real start would end with. */
   constructor(options: InlineBrokerOptions) {
@@ -298,9 +301,14 @@ export class InlineBroker {
       this.#lagTurns = 1 + Math.floor(this.#random() * LAG_TURNS_MAX);
       this.#lagging = Math.floor(this.#random() * this.#agents.length);
     }
+    if (this.#syncLagTurns > 0) this.#syncLagTurns--;
+    else if (this.#isLagging && this.#random() < SYNC_LAG_CHANCE)
+      this.#syncLagTurns = 1 + Math.floor(this.#random() * LAG_TURNS_MAX);
     for (const agent of this.#agents) agent.beginTurns?.();
     for (const [index, agent] of this.#agents.entries()) {
-      if (this.#lagTurns > 0 && index === this.#lagging) work++;
+      const isLagging = this.#lagTurns > 0 && index === this.#lagging;
+      const isSyncing = this.#syncLagTurns > 0 && agent.name === 'flusher';
+      if (isLagging || isSyncing) work++;
       else work += agent.doWork(monotonic.nowMs());
     }
     for (const agent of this.#agents) agent.endTurns?.();
