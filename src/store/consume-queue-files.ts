@@ -11,9 +11,9 @@ import type { Logger } from '../base/logging.ts';
 import { binarySearch } from './binary-search.ts';
 import { UNIT_BYTES, unitLayout } from './consume-queue-units.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
+import { failedWith } from './file-calls.ts';
 import { QueueField } from './queue-table.ts';
 import {
-  isMissingFile,
   makeQueueFile,
   queueDirectory,
   queueFile,
@@ -122,7 +122,7 @@ export class ConsumeQueueFiles {
       // Its size says that it is there, too: of 80,000 queues each question less is half a second.
       return files.sizeOf(this.#fileAt(0)) === fileBytes;
     } catch (error) {
-      if (!isMissingFile(error)) throw error;
+      if (!failedWith(error, 'ENOENT')) throw error;
       return false;
     }
   }
@@ -137,7 +137,7 @@ export class ConsumeQueueFiles {
       const descriptor = descriptors.get(this.#fileAt(fileStart));
       readBytes = files.readAt(descriptor, target, 0, bytes, position - fileStart);
     } catch (error) {
-      if (!isMissingFile(error)) throw error;
+      if (!failedWith(error, 'ENOENT')) throw error;
     }
     if (readBytes < bytes) target.fill(0, readBytes, bytes);
     return bytes;
@@ -188,7 +188,7 @@ export class ConsumeQueueFiles {
     try {
       return this.#context.descriptors.get(file);
     } catch (error) {
-      if (!isMissingFile(error)) throw error;
+      if (!failedWith(error, 'ENOENT')) throw error;
       return -1;
     }
   }

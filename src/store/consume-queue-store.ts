@@ -14,6 +14,7 @@ import {
 } from './consume-queue.ts';
 import { UNIT_BYTES } from './consume-queue-units.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
+import { failedWith } from './file-calls.ts';
 import { type QueueNumbers, type QueueSnapshot, QueueSnapshotEncoder } from './queue-snapshot.ts';
 import { QueueList, QueueTable, UnitSlots } from './queue-table.ts';
 import { QueueWrites } from './queue-writes.ts';
@@ -381,7 +382,7 @@ export class ConsumeQueueStore {
     try {
       return files.list(directory);
     } catch (error) {
-      if (!BrokerError.is(error) || !isNoDirectory(error.cause)) throw error;
+      if (!failedWith(error, 'ENOTDIR')) throw error;
       logger.warn({ file: directory }, 'ignored a foreign file among the consume queues');
       return [];
     }
@@ -391,7 +392,3 @@ export class ConsumeQueueStore {
 /** Without the holes, of which there are a billion where a foreign directory has such a number. */
 const present = (queues: (ConsumeQueue | undefined)[]): ConsumeQueue[] =>
   Object.values(queues) as ConsumeQueue[];
-
-function isNoDirectory(cause: unknown): boolean {
-  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOTDIR';
-}

@@ -4,7 +4,7 @@
  * Open files of one agent, the least recently used closed first: tens of thousands of queues must
  * not need as many descriptors.
  */
-import { BrokerError } from '../base/errors.ts';
+import { failedWith } from './file-calls.ts';
 import type { StoreFiles } from './segment.ts';
 
 export class DescriptorCache {
@@ -55,13 +55,5 @@ export class DescriptorCache {
   }
 }
 
-function isOutOfDescriptors(error: unknown): boolean {
-  if (!BrokerError.is(error)) return false;
-  const { cause } = error;
-  return (
-    typeof cause === 'object' &&
-    cause !== null &&
-    'code' in cause &&
-    (cause.code === 'EMFILE' || cause.code === 'ENFILE')
-  );
-}
+const isOutOfDescriptors = (error: unknown): boolean =>
+  failedWith(error, 'EMFILE') || failedWith(error, 'ENFILE');

@@ -13,10 +13,7 @@ export type FileCalls = Omit<StoreFiles, 'kind' | 'createSegment' | 'openSegment
 
 /** The store's error for a failed call: STORE_NO_SPACE for a full disk or quota, else STORE_IO. */
 export function storeError(cause: unknown, what: string): BrokerError {
-  const code =
-    typeof cause === 'object' && cause !== null && 'code' in cause
-      ? String(cause.code)
-      : String(cause);
+  const code = codeOf(cause) || String(cause);
   const isFull = code === 'ENOSPC' || code === 'EDQUOT';
   const advice = isFull
     ? 'free space on the file system of the store'
@@ -34,8 +31,15 @@ function attempt<Result>(what: string, call: () => Result): Result {
   }
 }
 
-const isMissing = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
+/** What the system said of a failed call, as ENOENT; empty where it said nothing. */
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+}
+
+/** Whether the store's error is of a call that failed so. */
+export function failedWith(error: unknown, code: string): boolean {
+  return BrokerError.is(error) && codeOf(error.cause) === code;
+}
 
 export const fileCalls: FileCalls = {
   list(directory) {
@@ -43,7 +47,7 @@ export const fileCalls: FileCalls = {
       try {
         return fs.readdirSync(directory).sort();
       } catch (error) {
-        if (isMissing(error)) return [];
+        if (codeOf(error) === 'ENOENT') return [];
         throw error;
       }
     });
@@ -62,7 +66,7 @@ export const fileCalls: FileCalls = {
       try {
         return fs.readFileSync(file);
       } catch (error) {
-        if (isMissing(error)) return undefined;
+        if (codeOf(error) === 'ENOENT') return undefined;
         throw error;
       }
     });

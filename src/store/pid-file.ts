@@ -11,7 +11,7 @@
  */
 import fs from 'node:fs';
 import { threadId } from 'node:worker_threads';
-import { storeError } from './file-calls.ts';
+import { codeOf, storeError } from './file-calls.ts';
 
 /** Takes the file, or takes it over from a process that has ended; false while its owner lives. */
 export function takePidFile(file: string): boolean {
@@ -108,8 +108,4 @@ function identityOf(pid: number): string {
   } catch {
     return `${pid} - -`;
   }
-}
-
-function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 }

@@ -8,8 +8,8 @@
  * ```
  */
 import { layout } from '../base/layout.ts';
-import { BrokerError } from '../base/errors.ts';
 import { readLong, writeLong } from '../protocol/message-record.ts';
+import { failedWith } from './file-calls.ts';
 import type { StoreFiles } from './segment.ts';
 
 const entryLayout = layout({
@@ -139,13 +139,7 @@ function openThere(files: StoreFiles, file: string): number {
   try {
     return files.open(file, false);
   } catch (error) {
-    if (!isMissingFile(error)) throw error;
+    if (!failedWith(error, 'ENOENT')) throw error;
     return -1;
   }
-}
-
-export function isMissingFile(error: unknown): boolean {
-  if (!BrokerError.is(error)) return false;
-  const { cause } = error;
-  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'ENOENT';
 }
