@@ -23,6 +23,19 @@ export function storeError(cause: unknown, what: string): BrokerError {
   });
 }
 
+/**
+ * STORE_IO for a failed sync, whatever the system said: pages that it could not write may be gone, and a
+ * second sync would report success.
+ */
+export function syncError(cause: unknown, what: string): BrokerError {
+  const code = codeOf(cause) || String(cause);
+  return new BrokerError(
+    'STORE_IO',
+    `${what}: ${code}; what was written may be lost: check the device, its space and quota, then start again`,
+    { cause },
+  );
+}
+
 function attempt<Result>(what: string, call: () => Result): Result {
   try {
     return call();
@@ -103,13 +116,21 @@ export const fileCalls: FileCalls = {
     attempt('write', () => writeAll(descriptor, source, from, to, position));
   },
   syncDescriptor(descriptor) {
-    attempt('fsync', () => fs.fdatasyncSync(descriptor));
+    try {
+      fs.fdatasyncSync(descriptor);
+    } catch (cause) {
+      throw syncError(cause, 'fsync');
+    }
   },
   syncFileSystem() {
     return false;
   },
   syncDirectory(directory) {
-    attempt(`fsync ${directory}`, () => syncDirectory(directory));
+    try {
+      syncDirectory(directory);
+    } catch (cause) {
+      throw syncError(cause, `fsync ${directory}`);
+    }
   },
   space(file) {
     return attempt(`statfs ${file}`, () => {

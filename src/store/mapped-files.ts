@@ -13,7 +13,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
-import { fileCalls, storeError } from './file-calls.ts';
+import { fileCalls, storeError, syncError } from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -27,7 +27,7 @@ export function createMappedFiles(): StoreFiles {
         const errno = posix().syncFileSystem(descriptor);
         const name = errno === 0 ? '' : posix().errorName(errno);
         if (errno === 0 || name === 'ENOSYS') return errno === 0;
-        throw storeError({ code: name }, `sync the file system of ${directory}`);
+        throw syncError({ code: name }, `sync the file system of ${directory}`);
       } finally {
         fs.closeSync(descriptor);
       }
@@ -111,7 +111,7 @@ class MappedSegment implements Segment {
 
   sync(from: number, to: number): void {
     const errno = posix().sync(this.#address, from, to);
-    if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `sync ${this.#file}`);
+    if (errno !== 0) throw syncError({ code: posix().errorName(errno) }, `sync ${this.#file}`);
   }
 
   prepare(from: number, to: number): void {

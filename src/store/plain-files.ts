@@ -13,7 +13,7 @@ import { dirname } from 'node:path';
 import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import { freshBuffer } from '../base/fresh-memory.ts';
-import { fileCalls, openTemporary, storeError } from './file-calls.ts';
+import { fileCalls, openTemporary, storeError, syncError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 /** Open files of this thread by path: its agents must see each other's appends. */
@@ -187,7 +187,7 @@ class PlainSegment implements Segment {
     try {
       fs.fdatasyncSync(this.#file.descriptor);
     } catch (cause) {
-      throw storeError(cause, `sync ${this.#file.path}`);
+      throw syncError(cause, `sync ${this.#file.path}`);
     }
   }
 

@@ -14,7 +14,7 @@
  */
 import path from 'node:path';
 import { BrokerError } from '../../src/base/errors.ts';
-import { storeError } from '../../src/store/file-calls.ts';
+import { storeError, syncError } from '../../src/store/file-calls.ts';
 import type { DiskSpace, Segment, StoreFiles } from '../../src/store/segment.ts';
 import { type CrashOptions, FaultyInode, PAGE_BYTES } from './faulty-inode.ts';
 
@@ -284,7 +284,11 @@ export class FaultyFiles implements StoreFiles {
   }
 
   syncDirectory(directory: string): void {
-    this.#count(`sync ${directory}`);
+    try {
+      this.#count(`sync ${directory}`);
+    } catch (error) {
+      throw asSyncError(error, `sync ${directory}`);
+    }
     for (const name of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
       if (path.dirname(name) !== withoutSlash(directory)) continue;
       const inode = this.#names.get(name);
@@ -304,9 +308,9 @@ export class FaultyFiles implements StoreFiles {
     } catch (error) {
       if (this.forgetsFailedSyncs) inode.failSync(from, to);
       else this.#poisoned.add(inode);
-      throw error;
+      throw asSyncError(error, `sync ${file}`);
     }
-    if (this.#poisoned.has(inode)) throw storeError({ code: 'EIO' }, `sync ${file}`);
+    if (this.#poisoned.has(inode)) throw syncError({ code: 'EIO' }, `sync ${file}`);
     inode.sync(from, to);
   }
 
@@ -337,6 +341,11 @@ export class FaultyFiles implements StoreFiles {
     if (entry === undefined) throw storeError({ code: 'EBADF' }, 'descriptor');
     return entry;
   }
+}
+
+/** The failure of a call as the real file layer says it of a sync. */
+function asSyncError(error: unknown, what: string): unknown {
+  return BrokerError.is(error) ? syncError(error.cause, what) : error;
 }
 
 /** A directory may be named with a closing "/". */

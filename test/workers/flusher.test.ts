@@ -2,13 +2,15 @@
  * The flusher between a ring and a disk that only counts: who comes first when files wait to be synced
  * and senders wait for the log.
  */
-import { expect, test } from 'vitest';
+import fs from 'node:fs';
+import { expect, test, vi } from 'vitest';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Doorbell } from '../../src/ring/doorbell.ts';
 import { QueuedProducer } from '../../src/ring/queued-producer.ts';
 import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../../src/ring/spsc-ring.ts';
 import { Checkpoint } from '../../src/store/checkpoint.ts';
 import type { CommitLogSegments } from '../../src/store/commit-log-segments.ts';
+import { fileCalls } from '../../src/store/file-calls.ts';
 import type { StoreFiles } from '../../src/store/segment.ts';
 import { PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
 import { Flusher } from '../../src/workers/flusher.ts';
@@ -27,7 +29,7 @@ class Bench {
   readonly flusher: Flusher;
   readonly #tasks: QueuedProducer;
 
-  constructor() {
+  constructor(calls: Partial<StoreFiles> = {}) {
     const ring = allocateRing(64 * 1024);
     this.#tasks = new QueuedProducer(new SpscRingProducer(ring, null));
     const opened: string[] = [];
@@ -39,6 +41,7 @@ class Bench {
       readFile: () => undefined,
       replaceFile: (path: string, content: Uint8Array) =>
         this.done.push(`${path} ${Buffer.from(content).toString()}`),
+      ...calls,
     } as unknown as StoreFiles;
     const segment = { sync: () => this.done.push('log') };
     this.flusher = new Flusher({
@@ -125,4 +128,16 @@ test('a file gets the text that it was given, and only the newest', () => {
   bench.give({ kind: 'replace', path: 'config', text });
   for (let nowMs = 1; nowMs < 10; nowMs++) bench.flusher.doWork(nowMs);
   expect(bench.done).toEqual([`config ${text}`]);
+});
+
+test('ENOSPC at a sync ends the flusher: the checkpoint never says that the file is on the disk', () => {
+  const full = Object.assign(new Error('full'), { code: 'ENOSPC' });
+  const fsync = vi.spyOn(fs, 'fdatasyncSync').mockImplementationOnce(() => {
+    throw full;
+  });
+  const bench = new Bench({ syncDescriptor: fileCalls.syncDescriptor });
+  bench.give(syncOf(1, 700));
+  expect(() => bench.flusher.doWork(1)).toThrow(expect.objectContaining({ code: 'STORE_IO' }));
+  expect(bench.checkpoint.dispatchedPosition).toBe(0);
+  fsync.mockRestore();
 });
