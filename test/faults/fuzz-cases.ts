@@ -17,6 +17,7 @@ import { sendRequest } from '../workers/raw-client.ts';
 import type { CaseContext, FaultCase } from './case.ts';
 import { FuzzInput } from './fuzz-input.ts';
 import { InlineBroker, storeRoot } from './inline-broker.ts';
+import { collectGarbage } from './process-memory.ts';
 import { Workload } from './workload.ts';
 
 const FRAMES_SHORT = 100_000;
@@ -105,7 +106,7 @@ function fuzzFrames({ seed, isLong, progress }: CaseContext): string {
     if (outside.length + odd.length > 0)
       throw new Error(`files outside of the store: ${[...outside, ...odd].join(', ')}`);
     broker.kill();
-    globalThis.gc?.();
+    collectGarbage();
     const { heapUsed, external, arrayBuffers } = process.memoryUsage();
     const bytes = heapUsed + external + arrayBuffers;
     if (life === 0) baseBytes = bytes;

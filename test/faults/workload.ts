@@ -37,6 +37,12 @@ function outcomeOf(code: number): Outcome {
   return code === 13 || code === 14 || code === 16 ? 'fail' : 'info';
 }
 
+/** The same of the end of a transaction: 2 and 10 say that it waited too long, before or after it counted. */
+function endOutcomeOf(code: number): Outcome {
+  if (code === 0) return 'ok';
+  return code === 2 || code === 10 ? 'info' : 'fail';
+}
+
 interface Half {
   id: string;
   queueOffset: string;
@@ -270,7 +276,7 @@ export class Workload {
     };
     const client = this.#clients[this.#pick(this.#clients.length)];
     client.request(request, (answer) => {
-      this.events.push({ type: 'ended', id: half.id, outcome: answer.code === 0 ? 'ok' : 'fail' });
+      this.events.push({ type: 'ended', id: half.id, outcome: endOutcomeOf(answer.code) });
     });
     // Said twice, the second time perhaps otherwise: nothing changes.
     if (this.#random() > 0.2) return;

@@ -8,20 +8,16 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import v8 from 'node:v8';
-import vm from 'node:vm';
 import { expect, test } from 'vitest';
 import { Producer } from '../../src/client/index.ts';
 import { type EmbeddedBroker, startBroker } from '../../src/testing/index.ts';
+import { collectGarbage } from '../faults/process-memory.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
 import { readRecords } from '../workers/test-broker.ts';
 
 const run = promisify(execFile);
 const portOf = (address: string): number => Number(address.split(':')[1]);
 const nextTurns = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
-
-v8.setFlagsFromString('--expose-gc');
-const collectGarbage = vm.runInNewContext('gc') as () => void;
 
 /** Starts, sends, closes; the time until the send was acknowledged. */
 async function use(): Promise<number> {
