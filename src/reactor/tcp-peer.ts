@@ -36,6 +36,11 @@ class TcpPeer implements Peer {
   /** -1 where there is none to write to. */
   readonly #descriptor: number;
   #directBytes = 0;
+  /**
+   * The other side has closed it and takes no more. What it sent before that is still to be read, commits of
+   * a consumer that ends for one; after it the reading side finds the end.
+   */
+  #isBroken = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -55,6 +60,7 @@ class TcpPeer implements Peer {
   }
 
   write(bytes: Buffer, onWritten: () => void): boolean {
+    if (this.#isBroken) return true;
     const taken = this.#writeDirectly(bytes);
     if (taken === bytes.length) return true;
     // A copy of the rest: the socket would keep all of the bytes for it.
@@ -72,9 +78,11 @@ class TcpPeer implements Peer {
       const taken = fs.writeSync(this.#descriptor, bytes, 0, bytes.length);
       this.#directBytes += taken;
       return taken;
-    } catch {
-      // Full, or broken: the socket itself finds out, and says so.
-      return 0;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      this.#isBroken = code === 'EPIPE' || code === 'ECONNRESET';
+      // Full: the socket waits for room.
+      return this.#isBroken ? bytes.length : 0;
     }
   }
 

@@ -110,6 +110,8 @@ async function scenario(name: string, body: (directory: string) => Promise<void>
     failure ??= error instanceof Error ? error : new Error('not stopped', { cause: error });
   }
   record(name, failure, performance.now() - startedMs);
+  // All stores together fill a disk so far that brokers refuse messages.
+  if (failure === undefined) fs.rmSync(directory, { recursive: true, force: true });
 }
 
 async function stopAll(): Promise<void> {

@@ -175,3 +175,16 @@ test('what was read before the reactor had the socket comes first', async () => 
   await until(() => Buffer.concat(accepted[0]?.received ?? []).length === 13);
   expect(String(Buffer.concat(accepted[0].received))).toBe('before, after');
 });
+
+test('what a client sent before it was gone is read, although an answer to it fails', async () => {
+  const { port, accepted } = await listen((one, bytes) => one.received.push(Buffer.from(bytes)));
+  const socket = await connect(port);
+  await until(() => accepted.length === 1);
+  const [one] = accepted;
+  // All in one turn: nothing is read before the second answer finds the connection closed.
+  socket.write('commit');
+  socket.resetAndDestroy();
+  for (let answer = 0; answer < 3; answer++) one.peer.write(Buffer.from('answer'), () => {});
+  await until(() => one.isClosed);
+  expect(Buffer.concat(one.received).toString()).toBe('commit');
+});
