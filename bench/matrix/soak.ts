@@ -7,8 +7,8 @@
  * full    as fast as it goes           memory each second
  * stored  10^4, 10^5, … messages       broker CPU for a message, of each step to the next
  * ```
- * Each part has a broker of its own on an empty store, and writes no more than a half of what is free on
- * the disk.
+ * Each part has a broker of its own on an empty store, and leaves a fifth of the disk free: beyond 85 % the
+ * broker deletes the oldest messages.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -33,9 +33,11 @@ const STOLEN_STALL_MS = 40;
 const MEMORY_BYTES_MAX = 250e6;
 /** Memory of the last fifth of the time against that of the second. */
 const GROWTH_MAX = 1.1;
-/** A stored message of the base point, record, ConsumeQueue and index: 128 B of body in about 400 B. */
-const STORED_BYTES = 400;
-const DISK_SHARE = 0.5;
+/** What a message of the base point takes beside its body: record, ConsumeQueue and index. */
+const STORED_BYTES = 272;
+/** Short, so that many of them fit on the disk of a small machine. */
+const COUNTED_BODY_BYTES = 16;
+const DISK_USED_MAX = 0.8;
 
 export interface SoakOptions {
   readonly millrace: string;
@@ -69,7 +71,7 @@ type Load = (load: Partial<LoadOptions>, what: string) => Promise<LoadResult>;
 
 async function withBroker<Result>(
   options: SoakOptions,
-  use: (broker: { load: Load; running: RunningBroker; messageRoom: number }) => Promise<Result>,
+  use: (broker: { load: Load; running: RunningBroker; roomBytes: number }) => Promise<Result>,
 ): Promise<Result> {
   const directory = fs.mkdtempSync(path.join(options.directory, 'soak-'));
   const removeDirectory = (): void => fs.rmSync(directory, { recursive: true, force: true });
@@ -98,9 +100,10 @@ async function withBroker<Result>(
         () => bar.show(performance.now() - startedMs, 1000 * (options.seconds + 25), what),
       );
     try {
-      const { bavail, bsize } = fs.statfsSync(directory);
-      const messageRoom = Math.floor((DISK_SHARE * bavail * bsize) / STORED_BYTES);
-      return await use({ load, running, messageRoom });
+      const { bavail, bfree, blocks, bsize } = fs.statfsSync(directory);
+      const usedBytes = (blocks - bfree) * bsize;
+      const roomBytes = DISK_USED_MAX * (usedBytes + bavail * bsize) - usedBytes;
+      return await use({ load, running, roomBytes });
     } finally {
       await running.stop();
     }
@@ -112,12 +115,17 @@ async function withBroker<Result>(
 
 type Broker = Parameters<Parameters<typeof withBroker>[1]>[0];
 
+const messageRoomOf = (broker: Broker, bodyBytes: number): number =>
+  Math.max(0, Math.floor(broker.roomBytes / (STORED_BYTES + bodyBytes)));
+
 async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['paced']> {
-  const { load, messageRoom } = broker;
+  const { load } = broker;
   await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
   const probe = await load({ warmupSeconds: 0, seconds: PROBE_SECONDS }, 'highest rate');
   const ratePerSecond = Math.round(PACE_SHARE * probe.ratePerSecond);
-  const seconds = Math.floor(Math.min(options.seconds, messageRoom / ratePerSecond));
+  const seconds = Math.floor(
+    Math.min(options.seconds, messageRoomOf(broker, defaultOptions.bodyBytes) / ratePerSecond),
+  );
   const memory = MemorySeries.start(broker.running.pid);
   const paced = await load(
     { mode: 'paced', ratePerSecond, seconds, warmupSeconds: 1, hasTimeline: true },
@@ -139,21 +147,26 @@ async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['p
 }
 
 async function fullLoad(options: SoakOptions, broker: Broker): Promise<SoakResult['full']> {
-  const { load, messageRoom, running } = broker;
+  const { load, running } = broker;
   const probe = await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
-  const seconds = Math.floor(Math.min(options.seconds, messageRoom / probe.ratePerSecond));
+  const seconds = Math.floor(
+    Math.min(
+      options.seconds,
+      messageRoomOf(broker, defaultOptions.bodyBytes) / probe.ratePerSecond,
+    ),
+  );
   const memory = MemorySeries.start(running.pid);
   const full = await load({ warmupSeconds: 0, seconds }, 'full load');
   return { seconds, ratePerSecond: full.ratePerSecond, memory: memory.stop() };
 }
 
 async function costByStored(options: SoakOptions, broker: Broker): Promise<CostPoint[]> {
-  const limit = Math.min(options.messageCountMax, broker.messageRoom);
+  const limit = Math.min(options.messageCountMax, messageRoomOf(broker, COUNTED_BODY_BYTES));
   const points: CostPoint[] = [];
   let storedCount = 0;
   for (let target = 10_000; target <= limit; target *= 10) {
     const fill = await broker.load(
-      { mode: 'fill', messageCount: target - storedCount },
+      { mode: 'fill', messageCount: target - storedCount, bodyBytes: COUNTED_BODY_BYTES },
       `${count(target)} messages`,
     );
     storedCount = target;

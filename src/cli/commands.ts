@@ -197,8 +197,15 @@ async function loggerFor(options: Record<string, unknown>): Promise<Logger> {
 /** Runs until a signal or a failure ends the process. */
 async function run(logger: Logger, running: Running): Promise<void> {
   let isStopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  const { reloadCertificate } = running;
+  const stopSignals: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
+  if (reloadCertificate !== null) process.on('SIGHUP', reloadCertificate);
+  // Nothing is read again: it is a terminal that was closed.
+  else stopSignals.push('SIGHUP');
+  for (const signal of stopSignals) {
     process.on(signal, () => {
+      // A closed terminal may send its own more than once.
+      if (isStopping && signal === 'SIGHUP') return;
       if (isStopping) process.exit(130);
       isStopping = true;
       logger.info({ signal }, 'stopping; a second signal ends the process at once');
@@ -211,9 +218,6 @@ async function run(logger: Logger, running: Running): Promise<void> {
       );
     });
   }
-  const { reloadCertificate } = running;
-  // Without a certificate the signal ends the process, as ever.
-  if (reloadCertificate !== null) process.on('SIGHUP', reloadCertificate);
   // Whoever reads this line may stop the broker at once, so it comes after the handlers.
   logger.info(running.ready, 'ready');
   die(logger, await running.failed);

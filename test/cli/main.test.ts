@@ -127,22 +127,27 @@ describe('millrace', () => {
 });
 
 describe('millrace start', () => {
-  test('says where it serves, stops on SIGTERM, and finds its store clean again', async () => {
-    const first = run(START);
-    const ready = await first.line('ready');
-    expect(ready).toMatchObject({
-      brokerPort: expect.any(Number) as number,
-      nameServerPort: expect.any(Number) as number,
-      storeDirectory: path.join(fs.realpathSync(directory), 'store'),
-    });
-    first.process.kill('SIGTERM');
-    expect(await first.exitCode).toBe(0);
-    await first.line('stopped');
-    expect(first.errors).toBe('');
+  test.each(['SIGTERM', 'SIGHUP'] as const)(
+    'says where it serves, stops on %s, and finds its store clean again',
+    async (signal) => {
+      const first = run(START);
+      const ready = await first.line('ready');
+      expect(ready).toMatchObject({
+        brokerPort: expect.any(Number) as number,
+        nameServerPort: expect.any(Number) as number,
+        storeDirectory: path.join(fs.realpathSync(directory), 'store'),
+      });
+      first.process.kill(signal);
+      await first.line('stopping; a second signal ends the process at once');
+      first.process.kill('SIGHUP');
+      expect(await first.exitCode).toBe(0);
+      await first.line('stopped');
+      expect(first.errors).toBe('');
 
-    const second = run(START);
-    expect(await second.line('store recovered')).toMatchObject({ abnormal: false });
-  });
+      const second = run(START);
+      expect(await second.line('store recovered')).toMatchObject({ abnormal: false });
+    },
+  );
 
   test('after kill -9 it starts again and says that it was not stopped', async () => {
     const first = run(START);
