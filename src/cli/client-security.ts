@@ -9,6 +9,7 @@ import { type Command, Option } from 'commander';
 import { readPropertiesFile } from '../base/properties-file.ts';
 import type { Credentials } from '../access/access-gate.ts';
 import type { TlsClientOptions } from '../client/platform.ts';
+import { readTrusted } from '../reactor/trusted-certificates.ts';
 import { UsageError } from './command-errors.ts';
 
 export interface SecurityOptions {
@@ -53,14 +54,15 @@ export function clientSecurity(
   else if (accessKey !== '' || secretKey !== '')
     throw new UsageError('MILLRACE_ACCESS_KEY and MILLRACE_SECRET_KEY are needed together');
   const { tlsCa } = options;
-  if (tlsCa !== undefined && tlsCa !== '') security.tls = { ca: contentOf(tlsCa) };
+  if (tlsCa !== undefined && tlsCa !== '')
+    security.tls = { ca: readable(() => readTrusted(tlsCa).pem) };
   else if (options.tls === true) security.tls = true;
   return security;
 }
 
 /** `accessKey: …` and `secretKey: …`, a line each. @throws UsageError */
 export function readCredentials(file: string): Credentials {
-  contentOf(file);
+  readable(() => fs.accessSync(file, fs.constants.R_OK));
   const texts = new Map(readPropertiesFile(file).map(({ name, text }) => [name, unquoted(text)]));
   const accessKey = texts.get('accessKey') ?? '';
   const secretKey = texts.get('secretKey') ?? '';
@@ -74,9 +76,9 @@ function unquoted(text: string): string {
   return inner ?? text;
 }
 
-function contentOf(file: string): string {
+function readable<Result>(read: () => Result): Result {
   try {
-    return fs.readFileSync(file, 'utf8');
+    return read();
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

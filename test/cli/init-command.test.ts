@@ -9,6 +9,7 @@ import { clientSecurity, readCredentials } from '../../src/cli/client-security.t
 import { loadConfiguration, nameServerSecurity } from '../../src/cli/configuration.ts';
 import { configurationTexts } from '../../src/cli/configuration-keys.ts';
 import { initSecure } from '../../src/cli/init-command.ts';
+import { selfSignedCertificate } from '../../src/cli/self-signed-certificate.ts';
 
 let root: string;
 beforeEach(() => {
@@ -153,9 +154,18 @@ describe('credentials of client commands', () => {
     expect(clientSecurity({}, {})).toEqual({});
     expect(() => clientSecurity({}, { MILLRACE_ACCESS_KEY: 'a' })).toThrow(/needed together/);
     expect(clientSecurity({ tls: true }, {})).toEqual({ tls: true });
-    expect(clientSecurity({ tlsCa: file }, {})).toEqual({
-      tls: { ca: fs.readFileSync(file, 'utf8') },
+    expect(() => clientSecurity({ tlsCa: file }, {})).toThrow(/holds no certificate in PEM/);
+    const { certificate: ca } = selfSignedCertificate({
+      commonName: 'one',
+      hosts: ['127.0.0.1'],
+      notBefore: new Date(),
+      days: 1,
     });
+    const trusted = path.join(root, 'trusted.pem');
+    fs.writeFileSync(trusted, ca);
+    expect(clientSecurity({ tlsCa: trusted }, {})).toEqual({ tls: { ca } });
+    fs.writeFileSync(trusted, ca + ca.slice(0, 300));
+    expect(() => clientSecurity({ tlsCa: trusted }, {})).toThrow(/certificate 2 of/);
     fs.writeFileSync(file, 'accessKey: a\n');
     expect(() => clientSecurity({ credentials: file }, {})).toThrow(/no accessKey and secretKey/);
     expect(() => clientSecurity({ credentials: `${file}.not` }, {})).toThrow(/ENOENT/);
