@@ -92,6 +92,8 @@ function unreadyReason(broker: WebPortBroker | null): string | null {
   if (broker === null) return 'starting';
   if (broker.isStopping()) return 'stopping';
   const { positions } = broker;
+  if (positions.load(PositionSlot.READ_ONLY) !== 0)
+    return 'the file system of the store is read-only';
   if (positions.load(PositionSlot.DISK_FULL) !== 0) return 'the disk is fuller than its limit';
   if (positions.load(PositionSlot.ALLOCATION_FAILED) !== 0)
     return 'the disk has no room for the next segment';

@@ -72,7 +72,7 @@ function appendRemark(code: number): Buffer {
   }
 }
 const remarkDiskFull = ascii(
-  'service not available now: the disk of the store is full, so messages are refused until space is freed; pulls go on',
+  'service not available now: the disk of the store is full, or can not be written, so messages are refused until that is mended; pulls go on',
 );
 const remarkIllegal = ascii('the message is larger than a segment of the store');
 const remarkFlushTimeout = ascii('the message is stored, but was not flushed to disk in time');

@@ -193,6 +193,11 @@ export class SpscRingProducer {
     this.#plainTail = (this.#plainTail + align8(RECORD_HEADER_BYTES + payloadBytes)) | 0;
   }
 
+  /** Takes back what was committed and is not shown yet. */
+  forgetUnpublished(): void {
+    this.#plainTail = this.#publishedTail;
+  }
+
   /** Shows the consumer all committed records at once and wakes it if it sleeps. */
   publish(): void {
     if (this.#plainTail === this.#publishedTail) return;

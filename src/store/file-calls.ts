@@ -11,16 +11,21 @@ import type { StoreFiles } from './segment.ts';
 
 export type FileCalls = Omit<StoreFiles, 'kind' | 'createSegment' | 'openSegment'>;
 
-/** The store's error for a failed call: STORE_NO_SPACE for a full disk or quota, else STORE_IO. */
+/** What keeps a call from writing, and what to do about it. */
+const advices: Readonly<Record<string, string>> = {
+  ENOSPC: 'free space on the file system of the store',
+  EDQUOT: 'free space on the file system of the store',
+  EROFS: 'the file system of the store is read-only: see why, and mend it',
+};
+
+/** The store's error for a failed call: STORE_NO_SPACE where nothing can be written for now, else STORE_IO. */
 export function storeError(cause: unknown, what: string): BrokerError {
   const code = codeOf(cause) || String(cause);
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  const advice = isFull
-    ? 'free space on the file system of the store'
-    : 'check the device, permissions and limits';
-  return new BrokerError(isFull ? 'STORE_NO_SPACE' : 'STORE_IO', `${what}: ${code}; ${advice}`, {
-    cause,
-  });
+  const advice = advices[code];
+  if (advice !== undefined)
+    return new BrokerError('STORE_NO_SPACE', `${what}: ${code}; ${advice}`, { cause });
+  const text = `${what}: ${code}; check the device, permissions and limits`;
+  return new BrokerError('STORE_IO', text, { cause });
 }
 
 /**
@@ -72,7 +77,18 @@ export const fileCalls: FileCalls = {
     attempt(`make directory ${directory}`, () => makeDirectories(directory));
   },
   remove(file) {
-    attempt(`remove ${file}`, () => fs.rmSync(file, { recursive: true, force: true }));
+    attempt(`remove ${file}`, () => {
+      try {
+        // `rmSync` does not say the code of what went wrong.
+        fs.unlinkSync(file);
+      } catch (error) {
+        const code = codeOf(error);
+        // EPERM: a directory, where this is not Linux.
+        if (code === 'EISDIR' || code === 'EPERM')
+          fs.rmSync(file, { recursive: true, force: true });
+        else if (code !== 'ENOENT') throw error;
+      }
+    });
   },
   readFile(file) {
     return attempt(`read ${file}`, () => {
@@ -102,7 +118,8 @@ export const fileCalls: FileCalls = {
     });
   },
   open(file, create) {
-    const flags = fs.constants.O_RDWR | (create ? fs.constants.O_CREAT : 0);
+    if (!create) return openThere(file).descriptor;
+    const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
     return attempt(`open ${file}`, () => fs.openSync(file, flags, 0o644));
   },
   closeDescriptor: (descriptor) => fs.closeSync(descriptor),
@@ -113,7 +130,12 @@ export const fileCalls: FileCalls = {
     return attempt('read', () => fs.readSync(descriptor, target, targetOffset, bytes, position));
   },
   writeAt(descriptor, source, from, to, position) {
-    attempt('write', () => writeAll(descriptor, source, from, to, position));
+    try {
+      writeAll(descriptor, source, from, to, position);
+    } catch (cause) {
+      // See `openThere`: what could be opened to read alone.
+      throw storeError(codeOf(cause) === 'EBADF' ? { code: 'EROFS' } : cause, 'write');
+    }
   },
   syncDescriptor(descriptor) {
     try {
@@ -143,6 +165,18 @@ export const fileCalls: FileCalls = {
     });
   },
 };
+
+/** Opens what is there to read and write, on a file system that is read-only to read. */
+export function openThere(file: string): { descriptor: number; isReadOnly: boolean } {
+  return attempt(`open ${file}`, () => {
+    try {
+      return { descriptor: fs.openSync(file, fs.constants.O_RDWR), isReadOnly: false };
+    } catch (error) {
+      if (codeOf(error) !== 'EROFS') throw error;
+      return { descriptor: fs.openSync(file, fs.constants.O_RDONLY), isReadOnly: true };
+    }
+  });
+}
 
 /** Of what only the owner may read the file is made anew: one that was left keeps its mode. */
 export function openTemporary(file: string, isPrivate: boolean): number {

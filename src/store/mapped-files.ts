@@ -13,7 +13,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
-import { fileCalls, storeError, syncError } from './file-calls.ts';
+import { fileCalls, openThere, storeError, syncError } from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -42,7 +42,7 @@ export function createMappedFiles(): StoreFiles {
         if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
         fs.fsyncSync(descriptor);
         fileCalls.syncDirectory(path.dirname(file));
-        return new MappedSegment(descriptor, file, capacityBytes);
+        return new MappedSegment(descriptor, file, capacityBytes, false);
       } catch (error) {
         // Half a segment is worse than none: the next start would have to tell it from a damaged one.
         fs.rmSync(file, { force: true });
@@ -52,7 +52,7 @@ export function createMappedFiles(): StoreFiles {
       }
     },
     openSegment(file, capacityBytes) {
-      const descriptor = openSync(file, fs.constants.O_RDWR);
+      const { descriptor, isReadOnly } = openThere(file);
       try {
         const { size, blocks } = fs.fstatSync(descriptor);
         if (size !== capacityBytes) {
@@ -62,11 +62,11 @@ export function createMappedFiles(): StoreFiles {
           );
         }
         // A sparse file, as another broker may have left it, is made whole before a hole can fault.
-        if (blocks * 512 < size) {
+        if (blocks * 512 < size && !isReadOnly) {
           const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
           if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
         }
-        return new MappedSegment(descriptor, file, capacityBytes);
+        return new MappedSegment(descriptor, file, capacityBytes, isReadOnly);
       } catch (error) {
         throw BrokerError.is(error) ? error : storeError(error, `open ${file}`);
       } finally {
@@ -95,10 +95,10 @@ class MappedSegment implements Segment {
   /** Pages are prepared from some place on, forwards. */
   #isRandom = false;
 
-  constructor(descriptor: number, file: string, capacityBytes: number) {
+  constructor(descriptor: number, file: string, capacityBytes: number, isReadOnly: boolean) {
     this.capacityBytes = capacityBytes;
     this.#file = file;
-    this.#address = posix().map(descriptor, capacityBytes);
+    this.#address = posix().map(descriptor, capacityBytes, isReadOnly);
     this.bytes = Buffer.from(posix().view(this.#address, capacityBytes));
   }
 

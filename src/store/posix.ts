@@ -9,8 +9,8 @@ import { createRequire } from 'node:module';
 export interface Posix {
   /** Returns 0 or an errno. */
   posixFallocate(descriptor: number, offset: number, bytes: number): number;
-  /** Maps a file shared, to read and write; returns an address or throws with the errno name. */
-  map(descriptor: number, bytes: number): bigint;
+  /** Maps a file shared, to read and write, or to read alone; returns an address or throws with the errno name. */
+  map(descriptor: number, bytes: number, isReadOnly: boolean): bigint;
   /** The mapped memory. */
   view(address: bigint, bytes: number): ArrayBuffer;
   /**
@@ -79,10 +79,9 @@ function load(): Posix {
   const errorName = (errno: number): string => errorNames.get(errno) ?? `errno ${errno}`;
   return {
     posixFallocate: (descriptor, offset, bytes) => fallocate(descriptor, offset, bytes) as number,
-    map(descriptor, bytes) {
-      const address = mmap(null, bytes, PROT_READ_WRITE, MAP_SHARED, descriptor, 0) as
-        | bigint
-        | null;
+    map(descriptor, bytes, isReadOnly) {
+      const protection = isReadOnly ? PROT_READ : PROT_READ_WRITE;
+      const address = mmap(null, bytes, protection, MAP_SHARED, descriptor, 0) as bigint | null;
       if (address === null || address === failed || address === -1n) {
         throw new Error(`mmap of ${bytes} bytes: ${errorName(koffi.errno())}`);
       }

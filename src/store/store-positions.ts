@@ -2,7 +2,7 @@
  * @agent any
  *
  * The positions of the CommitLog that agents share, in one SharedArrayBuffer. A position is a
- * physical offset in bytes. Each slot has one writer; it only rises, except where recovery sets it
+ * physical offset in bytes. Each slot but the last has one writer; it only rises, except where recovery sets it
  * before any agent runs.
  *
  * A slot is a float64 (exact to 2^53) followed by an int32 version. The writer stores the float,
@@ -51,6 +51,8 @@ export const PositionSlot = {
   QUEUE_BATCHES_DONE: 17,
   /** queueWriter: the last of them, counted from 1, for which there was no space. */
   QUEUE_BATCH_REFUSED: 18,
+  /** writer or flusher: 1 once the file system has become read-only; only a new start ends that. */
+  READ_ONLY: 19,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 
@@ -63,7 +65,7 @@ export const ClosingState = {
   PARTIAL: 2,
 } as const;
 
-const SLOT_COUNT = 19;
+const SLOT_COUNT = 20;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 

@@ -38,6 +38,7 @@ import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { failedWith } from '../store/file-calls.ts';
 import type { Segment } from '../store/segment.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { QueueOffsets } from './queue-offsets.ts';
@@ -104,6 +105,8 @@ export class CommitLogWriter implements Agent {
   #published: number;
   #lastTimestampMs: number;
   #isDiskFull = false;
+  /** What is staged can not be written, and never will be. */
+  #isReadOnly = false;
 
   constructor(options: CommitLogWriterOptions) {
     this.#options = options;
@@ -118,12 +121,17 @@ export class CommitLogWriter implements Agent {
     const { positions, sources } = this.#options;
     let work = this.#options.flushesSynchronously ? this.#answerFlushed(nowMs) : 0;
     this.#isDiskFull =
+      this.#isReadOnly ||
+      positions.load(PositionSlot.READ_ONLY) !== 0 ||
       positions.load(PositionSlot.DISK_FULL) !== 0 ||
       positions.load(PositionSlot.DERIVED_FULL) !== 0;
-    for (let index = 0; index < sources.length; index++) {
-      work += this.#drain(sources[index], nowMs);
+    try {
+      for (let index = 0; index < sources.length; index++)
+        work += this.#drain(sources[index], nowMs);
+      this.#publish();
+    } catch (error) {
+      this.#onFailure(error);
     }
-    this.#publish();
     // Only now: who finds its ring consumed finds the records below `appended`.
     for (let index = 0; index < sources.length; index++) sources[index].ring.release();
     return work;
@@ -134,7 +142,24 @@ export class CommitLogWriter implements Agent {
   }
 
   close(): void {
-    this.#publish();
+    try {
+      this.#publish();
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  /**
+   * On a file system that is read-only now, records of this turn are nowhere: their senders get no answer,
+   * and who comes later is refused.
+   */
+  #onFailure(error: unknown): void {
+    if (!failedWith(error, 'EROFS')) throw error;
+    const { positions, toReactor, flusherDoorbell } = this.#options;
+    this.#isReadOnly = true;
+    toReactor.forgetUnpublished();
+    positions.publish(PositionSlot.READ_ONLY, 1);
+    flusherDoorbell.ring();
   }
 
   #drain(source: AppendSource, nowMs: number): number {
@@ -183,7 +208,8 @@ export class CommitLogWriter implements Agent {
     // The broker's own records may fill the segments that are there: moving what waits makes room.
     if (
       this.#isDiskFull &&
-      !(source.waitsForSpace && positions.load(PositionSlot.DERIVED_FULL) === 0)
+      (this.#isReadOnly ||
+        !(source.waitsForSpace && positions.load(PositionSlot.DERIVED_FULL) === 0))
     ) {
       return !source.waitsForSpace && this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
@@ -349,7 +375,7 @@ export class CommitLogWriter implements Agent {
   #publish(): void {
     const { positions, toReactor, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } =
       this.#options;
-    if (this.#appended !== this.#published && this.#segment !== null) {
+    if (!this.#isReadOnly && this.#appended !== this.#published && this.#segment !== null) {
       this.#writeStaged();
       this.#published = this.#appended;
       positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);

@@ -20,6 +20,7 @@ import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler, type QueuedProducer } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
+import { failedWith } from '../store/file-calls.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
@@ -249,9 +250,14 @@ export class Dispatcher implements Agent {
   }
 
   close(): void {
-    this.#options.timers.close();
-    this.#options.consumeQueues.close();
-    this.#options.index?.close();
+    try {
+      this.#options.timers.close();
+      this.#options.consumeQueues.close();
+      this.#options.index?.close();
+    } catch (error) {
+      // Nothing can be stored any more: the next start derives it from the log.
+      if (!failedWith(error, 'EROFS')) throw error;
+    }
   }
 
   #drainControl(): number {
@@ -498,10 +504,12 @@ export class Dispatcher implements Agent {
     if (this.#full.has(what)) return;
     const { positions, logger } = this.#options;
     this.#full.add(what);
-    logger.warn(
-      { error: error.message },
-      `no space for ${what}; messages are refused (14) until space is freed`,
-    );
+    // Else the flusher has said what is wrong.
+    if (positions.load(PositionSlot.READ_ONLY) === 0)
+      logger.warn(
+        { error: error.message },
+        `no space for ${what}; messages are refused (14) until space is freed`,
+      );
     positions.publish(PositionSlot.DERIVED_FULL, 1);
   }
 

@@ -4,7 +4,9 @@
  * Everything that waits for a disk: the group commit of the CommitLog, fsync of derived files, the
  * checkpoint, metadata files, and retention. It publishes `flushed`; nobody else syncs the log.
  *
- * A sync that fails ends the broker: the pages may be lost, and a second try would report success.
+ * A sync that fails ends the broker: the pages may be lost, and a second try would report success. Where the
+ * file system has become read-only, nothing can be written by anybody any more: messages are refused, what
+ * there is can be read, and nothing is stored until a new start.
  */
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
@@ -14,6 +16,7 @@ import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { Checkpoint } from '../store/checkpoint.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import { failedWith } from '../store/file-calls.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { SYNC_ALL_COUNT, syncAll, syncPaths } from '../store/sync-paths.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -69,6 +72,7 @@ export class Flusher implements Agent {
   #isCheckpointStale = false;
   #isClosing = false;
   #spaceWarned = false;
+  #readOnlySaid = false;
 
   constructor(options: FlusherOptions) {
     this.#options = options;
@@ -76,6 +80,33 @@ export class Flusher implements Agent {
   }
 
   doWork(nowMs: number): number {
+    if (this.#isReadOnly) {
+      this.#takeTasks();
+      this.#tasks = [];
+      return 0;
+    }
+    try {
+      return this.#work(nowMs);
+    } catch (error) {
+      if (!failedWith(error, 'EROFS')) throw error;
+      this.#options.positions.publish(PositionSlot.READ_ONLY, 1);
+      return 1;
+    }
+  }
+
+  get #isReadOnly(): boolean {
+    const { positions, logger } = this.#options;
+    if (positions.load(PositionSlot.READ_ONLY) === 0) return false;
+    if (!this.#readOnlySaid)
+      logger.error(
+        {},
+        'the file system of the store is read-only: messages are refused (14), pulls go on, and nothing is stored, offsets of groups neither; mend it (EROFS: see the log of the kernel), and start the broker again',
+      );
+    this.#readOnlySaid = true;
+    return true;
+  }
+
+  #work(nowMs: number): number {
     const { positions, flushIntervalMs } = this.#options;
     let work = 0;
     const flushed = positions.load(PositionSlot.FLUSHED);
@@ -95,12 +126,13 @@ export class Flusher implements Agent {
     }
     if (nowMs >= this.#nextRetentionMs || this.#options.retention.isDue) {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
-      this.#options.retention.run(nowMs);
+      this.#whereSpace(() => this.#options.retention.run(nowMs));
     }
     return work;
   }
 
   nextDeadlineMs(): number {
+    if (this.#readOnlySaid) return Infinity;
     let deadline = Math.min(this.#nextFlushMs, this.#nextRetentionMs);
     if (this.#tasks.length > 0) deadline = Math.min(deadline, this.#retryAtMs);
     if (this.#isCheckpointStale) deadline = Math.min(deadline, this.#nextCheckpointMs);
@@ -113,6 +145,7 @@ export class Flusher implements Agent {
 
   /** Runs what is left, syncs the rest of the log and writes the last checkpoint. */
   close(): void {
+    if (this.#isReadOnly) return;
     this.#isClosing = true;
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);

@@ -29,26 +29,36 @@ interface Run {
   broker: InlineBroker | null;
 }
 
-function start(files: FaultyFiles, wallClock: ManualClock, seed: number): InlineBroker {
+type Flush = 'sync' | 'async';
+
+function start(
+  files: FaultyFiles,
+  wallClock: ManualClock,
+  seed: number,
+  flush: Flush = 'sync',
+): InlineBroker {
   files.nowMs = () => wallClock.nowMs();
   return new InlineBroker({
     files,
     wallClock,
     random: seededRandom(seed),
     logger: silentLogger,
-    flush: 'sync',
+    flush,
     segmentBytes: 64 * 1024,
   });
 }
 
+/** What a file system refuses that is read-only. */
+const WRITES = /^(create|allocate|append|write|sync|rename|remove|truncate)/;
+
 /** The same work in each run, until the broker ends. */
-function work(files: FaultyFiles, seed: number): Run {
+function work(files: FaultyFiles, seed: number, flush?: Flush): Run {
   const wallClock = new ManualClock(START_MS);
   const workload = new Workload(seededRandom(seed), 'a');
   const run: Run = { files, wallClock, workload, death: null, broker: null };
   files.onDelay = () => run.broker?.stall(STALL_MS);
   try {
-    run.broker = start(files, wallClock, seed);
+    run.broker = start(files, wallClock, seed, flush);
     workload.attach(run.broker);
     for (let step = 0; step < STEPS; step++) {
       for (let act = 0; act < 4; act++) workload.act();
@@ -60,11 +70,17 @@ function work(files: FaultyFiles, seed: number): Run {
   return run;
 }
 
-/** Starts again on what is left, reads all, and checks. */
-function checkRest(run: Run, files: FaultyFiles, death: 'process' | 'power', seed: number): void {
+/** Starts again on what is left, reads all, and checks. Nothing was stored any more since `atMs`. */
+function checkRest(
+  run: Run,
+  files: FaultyFiles,
+  death: 'process' | 'power',
+  seed: number,
+  atMs = run.wallClock.nowMs(),
+): void {
   const workload = new Workload(seededRandom(seed + 1), 'b', run.workload);
   const wallClock = new ManualClock(run.wallClock.nowMs());
-  workload.events.push({ type: 'death', death, atMs: wallClock.nowMs() });
+  workload.events.push({ type: 'death', death, atMs });
   const broker = start(files, wallClock, seed);
   workload.attach(broker);
   readAndCheck(broker, workload);
@@ -153,7 +169,59 @@ function fullDisk({ seed, isLong, progress }: CaseContext): string {
   return `${runs} times full and empty again: sends go on by themselves, 0 acknowledged messages lost`;
 }
 
+/** From the N-th call on nothing can be written any more; a new start finds the files well again. */
+function readOnly({ seed, isLong, progress }: CaseContext): string {
+  const clean = new FaultyFiles();
+  work(clean, seed).broker?.kill();
+  const step = isLong ? 1 : Math.ceil(clean.callCount / 60);
+  let runs = 0;
+  for (let call = 1; call < clean.callCount; call += step) {
+    progress(`read-only from call ${call} of ${clean.callCount}`);
+    const files = new FaultyFiles();
+    files.forgetsFailedSyncs = true;
+    files.failure = { call, fault: 'EROFS', isLasting: true, only: WRITES };
+    let sinceMs = START_MS;
+    files.onCall = (count) => {
+      if (count === call) sinceMs = files.nowMs();
+    };
+    const flush = runs % 2 === 0 ? 'sync' : 'async';
+    const run = work(files, seed, flush);
+    // It ends while it starts, and says so.
+    if (run.broker === null) continue;
+    runs++;
+    try {
+      if (run.death !== null) throw new Error('the broker ended', { cause: run.death });
+      checkReadOnly(run);
+      const random = seededRandom(seed + call);
+      const isKept = (): boolean => random() < 0.5;
+      files.failure = null;
+      checkRest(run, files.killProcess(), 'process', seed, sinceMs);
+      if (flush === 'sync')
+        checkRest(run, files.losePower({ unitBytes: 512, isKept }), 'power', seed, sinceMs);
+    } catch (error) {
+      throw new Error(`read-only from call ${call} on`, { cause: error });
+    }
+    run.broker.kill();
+  }
+  return `${runs} times read-only: sends refused, what was there can be read, 0 acknowledged messages lost`;
+}
+
+/** Sends are refused, and all that was acknowledged is there to be read. */
+function checkReadOnly({ broker, workload }: Run): void {
+  if (broker === null) throw new Error('there is no broker');
+  broker.advance(dueMsMax + 2000);
+  const before = workload.events.length;
+  for (let queueId = 0; queueId < workloadQueueCount; queueId++) workload.sendPlain(queueId);
+  broker.advance(2000);
+  const answers = workload.events.slice(before).filter(({ type }) => type === 'sent');
+  const refused = answers.filter((event) => event.type === 'sent' && event.outcome === 'fail');
+  if (refused.length !== workloadQueueCount)
+    throw new Error(`${refused.length} of ${workloadQueueCount} sends are refused`);
+  workload.dump(false);
+}
+
 export const failingCallCases: readonly FaultCase[] = [
   { name: 'failing-calls', covers: '22 23 24', run: everyCall },
   { name: 'full-disk', covers: '22', run: fullDisk },
+  { name: 'read-only-calls', covers: '22', run: readOnly },
 ];

@@ -132,6 +132,20 @@ describe('a ring', () => {
     expect(takeAll(consumer)).toEqual([{ type: 8, payload: [8] }]);
   });
 
+  test('takes back what was committed and not published, and nothing else', () => {
+    const { producer, consumer } = pair();
+    // Until the end of the ring is passed, with padding in what is taken back.
+    for (let round = 0; round < 20; round++) {
+      offer(producer, 1, new Uint8Array(40).fill(round));
+      producer.publish();
+      offer(producer, 2, new Uint8Array(90));
+      offer(producer, 2, new Uint8Array(200));
+      producer.forgetUnpublished();
+      producer.publish();
+      expect(takeAll(consumer)).toEqual([{ type: 1, payload: Array(40).fill(round) }]);
+    }
+  });
+
   test('ends a record with the bytes really written', () => {
     const { producer, consumer } = pair();
     const offset = producer.claim(1, 200);

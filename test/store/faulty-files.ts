@@ -21,7 +21,7 @@ import { type CrashOptions, FaultyInode, PAGE_BYTES } from './faulty-inode.ts';
 export type { CrashOptions } from './faulty-inode.ts';
 
 /** `SHORT` writes the first half and then finds the disk full; `DELAY` lets `onDelay` wait, and succeeds. */
-export type Fault = 'ENOSPC' | 'EIO' | 'SHORT' | 'DELAY';
+export type Fault = 'ENOSPC' | 'EIO' | 'EROFS' | 'SHORT' | 'DELAY';
 
 interface Descriptor {
   inode: FaultyInode;
@@ -220,7 +220,8 @@ export class FaultyFiles implements StoreFiles {
       this.#sync(inode, temporary);
     } catch (error) {
       this.#names.delete(temporary);
-      throw error;
+      // All of it is written again, so a failed sync is one failure among others.
+      throw BrokerError.is(error) ? storeError(error.cause, `replace ${file}`) : error;
     }
     this.#count(`rename ${file}`);
     this.#names.delete(temporary);
