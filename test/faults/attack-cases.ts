@@ -224,11 +224,12 @@ const filters = (): Promise<string> =>
     return `${bombs.length} filters that are bombs, ${refused} refused`;
   });
 
-async function kills({ isLong }: CaseContext): Promise<string> {
+async function kills({ isLong, progress }: CaseContext): Promise<string> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-kills-'));
   try {
     const rounds = isLong ? 1000 : 8;
-    return await killRounds({ directory, rounds, port: 26090, flush: 'sync' });
+    const onRound = (round: number): void => progress(`round ${round} of ${rounds}`);
+    return await killRounds({ directory, rounds, port: 26090, flush: 'sync', onRound });
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }

@@ -23,6 +23,8 @@ interface Sent {
 export async function killRounds(options: {
   directory: string;
   rounds: number;
+  /** Before each round. */
+  onRound?: (round: number) => void;
   port: number;
   flush: 'sync' | 'async';
 }): Promise<string> {
@@ -36,6 +38,7 @@ export async function killRounds(options: {
       arguments: ['--flush', options.flush, '--broker-name', 'millrace-a'],
     });
   for (let round = 0; round < options.rounds; round++) {
+    options.onRound?.(round);
     const broker = await start();
     if (round > 0) readyMs.push(broker.readyMs);
     const load = await startLoad(options.port, round, sent);
