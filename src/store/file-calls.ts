@@ -206,8 +206,18 @@ function writeAll(
     written += fs.writeSync(descriptor, source, written, to - written, position + written - from);
 }
 
-/** Node's own recursive way never returns where a parent takes no directories, as /proc. */
+/**
+ * Node's own recursive way never returns where a parent takes no directories, as /proc. The parent is mostly
+ * there: one call then.
+ */
 function makeDirectories(directory: string): void {
+  try {
+    fs.mkdirSync(directory);
+    return;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'ENOENT' && code !== 'EEXIST') throw error;
+  }
   const missing: string[] = [];
   for (let at = directory; !fs.existsSync(at); at = path.dirname(at)) missing.push(at);
   // Another start may have made one meanwhile.
@@ -215,7 +225,7 @@ function makeDirectories(directory: string): void {
     try {
       fs.mkdirSync(one);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (codeOf(error) !== 'EEXIST') throw error;
     }
   }
   if (!fs.statSync(directory).isDirectory())
