@@ -105,7 +105,7 @@ export class CommitLogWriter implements Agent {
   #published: number;
   #lastTimestampMs: number;
   #isDiskFull = false;
-  /** What is staged can not be written, and never will be. */
+  /** Nothing is appended any more; what is staged never will be. */
   #isReadOnly = false;
 
   constructor(options: CommitLogWriterOptions) {
@@ -120,9 +120,9 @@ export class CommitLogWriter implements Agent {
   doWork(nowMs: number): number {
     const { positions, sources } = this.#options;
     let work = this.#options.flushesSynchronously ? this.#answerFlushed(nowMs) : 0;
+    this.#isReadOnly ||= positions.load(PositionSlot.READ_ONLY) !== 0;
     this.#isDiskFull =
       this.#isReadOnly ||
-      positions.load(PositionSlot.READ_ONLY) !== 0 ||
       positions.load(PositionSlot.DISK_FULL) !== 0 ||
       positions.load(PositionSlot.DERIVED_FULL) !== 0;
     try {

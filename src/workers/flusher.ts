@@ -80,7 +80,8 @@ export class Flusher implements Agent {
   }
 
   doWork(nowMs: number): number {
-    if (this.#isReadOnly) {
+    if (this.#options.positions.load(PositionSlot.READ_ONLY) !== 0) {
+      this.#sayReadOnly();
       this.#takeTasks();
       this.#tasks = [];
       return 0;
@@ -88,22 +89,23 @@ export class Flusher implements Agent {
     try {
       return this.#work(nowMs);
     } catch (error) {
-      if (!failedWith(error, 'EROFS')) throw error;
-      this.#options.positions.publish(PositionSlot.READ_ONLY, 1);
+      this.#onFailure(error);
       return 1;
     }
   }
 
-  get #isReadOnly(): boolean {
-    const { positions, logger } = this.#options;
-    if (positions.load(PositionSlot.READ_ONLY) === 0) return false;
-    if (!this.#readOnlySaid)
-      logger.error(
-        {},
-        'the file system of the store is read-only: messages are refused (14), pulls go on, and nothing is stored, offsets of groups neither; mend it (EROFS: see the log of the kernel), and start the broker again',
-      );
+  #onFailure(error: unknown): void {
+    if (!failedWith(error, 'EROFS')) throw error;
+    this.#options.positions.publish(PositionSlot.READ_ONLY, 1);
+  }
+
+  #sayReadOnly(): void {
+    if (this.#readOnlySaid) return;
     this.#readOnlySaid = true;
-    return true;
+    this.#options.logger.error(
+      {},
+      'the file system of the store is read-only: messages are refused (14), pulls go on, and nothing is stored, offsets of groups neither; mend it (EROFS: see the log of the kernel), and start the broker again',
+    );
   }
 
   #work(nowMs: number): number {
@@ -145,7 +147,15 @@ export class Flusher implements Agent {
 
   /** Runs what is left, syncs the rest of the log and writes the last checkpoint. */
   close(): void {
-    if (this.#isReadOnly) return;
+    if (this.#options.positions.load(PositionSlot.READ_ONLY) !== 0) return;
+    try {
+      this.#close();
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+
+  #close(): void {
     this.#isClosing = true;
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
