@@ -131,7 +131,7 @@ export async function startBrokerProcess(
         tls,
         logger,
         refusals,
-        waitingCount: () => pace.waitingCount,
+        pace,
         broker: () => running.broker,
       });
     const onServing = (broker: WebPortBroker): void => {
@@ -160,7 +160,6 @@ interface OpenPorts {
   readonly web: WebPort | null;
   readonly tls: TlsAcceptor | null;
   readonly refusals: Refusals;
-  /** Of the ports of remoting. */
   readonly pace: AcceptPace;
   /** The web port serves from now on. */
   readonly onServing: (broker: WebPortBroker) => void;

@@ -8,6 +8,7 @@ import type { BrokerConfig } from '../base/broker-config.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Refusals } from '../base/refusals.ts';
 import { brokerLabels } from '../broker/metrics-pages.ts';
+import type { AcceptPace } from '../reactor/accept-pace.ts';
 import { MetricsScraper } from '../reactor/metrics-scraper.ts';
 import type { Reactor } from '../reactor/reactor.ts';
 import type { TlsAcceptor } from '../reactor/tls-acceptor.ts';
@@ -23,8 +24,8 @@ export interface WebPortOptions {
   readonly tls: TlsAcceptor | null;
   readonly logger: Logger;
   readonly refusals: Refusals;
-  /** Connections that wait for their turn to come in. */
-  readonly waitingCount: () => number;
+  /** How fast connections come in, on all ports. */
+  readonly pace: AcceptPace;
   /** The broker, once it has begun: the port opens before. */
   readonly broker: () => WebPortBroker | null;
 }
@@ -48,7 +49,7 @@ export interface WebPort {
 
 /** @throws BrokerError LISTEN_FAILED, WEB_LIBRARY_MISSING */
 export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
-  const { config, tls, logger, refusals, waitingCount, broker } = options;
+  const { config, tls, logger, refusals, pace, broker } = options;
   const scraper = new MetricsScraper({
     reactor: () => broker()?.reactor ?? null,
     labels: brokerLabels(config),
@@ -62,7 +63,7 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
       return isTaken;
     },
     refusals,
-    waitingCount,
+    waitingCount: () => pace.waitingCount,
   });
   const pages = {
     unreadyReason: () => unreadyReason(broker()),
@@ -79,6 +80,7 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
       reactor: () => broker()?.reactor ?? null,
       origins: { allowed: config.webAllowedOrigins, names: named === null ? [] : [named.host] },
       connectionCountMax: config.connectionCountMax,
+      pace,
       answer: (request, reply) => answerWebRequest(request, reply, pages),
       onRefused: (why) => refusals.add('web-origin', { why }),
       onDropped: (remoteAddress) => refusals.add('connection-limit', { remoteAddress }),

@@ -52,6 +52,7 @@ interface UwsResponse {
   onWritable(handler: () => boolean): UwsResponse;
   onAborted(handler: () => void): UwsResponse;
   cork(act: () => void): UwsResponse;
+  close(): void;
   upgrade(data: UserData, key: string, protocol: string, extensions: string, context: object): void;
 }
 
@@ -237,7 +238,15 @@ export async function openUwsListener(uws: Uws, options: WebListenerOptions): Pr
         return;
       }
       const link = new Link(reactor, localAddress, held);
-      response.upgrade({ link }, request.getHeader('sec-websocket-key'), '', '', context);
+      // The request is only there for now.
+      const key = request.getHeader('sec-websocket-key');
+      const coming = { destroyed: false, destroy: () => response.close() };
+      response.onAborted(() => {
+        coming.destroyed = true;
+      });
+      options.pace.take(coming, () =>
+        response.cork(() => response.upgrade({ link }, key, '', '', context)),
+      );
     },
     open: (socket: UwsSocket) => socket.getUserData().link.onOpen(socket),
     message: (socket: UwsSocket, message: ArrayBuffer, isBinary: boolean) =>

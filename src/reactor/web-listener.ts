@@ -16,6 +16,7 @@
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
+import type { AcceptPace } from './accept-pace.ts';
 import type { CloseReason } from './peer.ts';
 import type { Reactor } from './reactor.ts';
 import type { TlsAcceptor } from './tls-acceptor.ts';
@@ -58,6 +59,8 @@ export interface WebListenerOptions {
   readonly answer: (request: WebRequest, reply: WebReply) => void;
   /** A page was refused because of its origin. */
   readonly onRefused: (why: string) => void;
+  /** How fast WebSockets come in, together with the connections of other ports. */
+  readonly pace: Pick<AcceptPace, 'take'>;
   /** A connection was beyond the limit. */
   readonly onDropped?: (remoteAddress: string | undefined) => void;
 }

@@ -172,7 +172,12 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     webSockets ??= new (
       createRequire(import.meta.url)('ws') as typeof import('ws')
     ).WebSocketServer(settings);
-    webSockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket));
+    const server = webSockets;
+    // While it waits, nobody else listens to it.
+    socket.on('error', () => socket.destroy());
+    options.pace.take(socket, () =>
+      server.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket)),
+    );
   };
 
   const output = new OutputBlock();

@@ -206,6 +206,29 @@ export function webListenerContract(library: WebLibrary): void {
         .toBe(0);
     });
 
+    test('comes in at the rate that is allowed, and waits for its turn', async () => {
+      await restart({ acceptRateMax: 2 });
+      let count = 0;
+      const coming = Array.from({ length: 5 }, async () => {
+        const client = await connect();
+        count++;
+        return client;
+      });
+      // One that does not wait for its turn is nobody's trouble.
+      const leaving = net.connect(port, '127.0.0.1');
+      leaving.write(
+        `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+      );
+      await expect.poll(() => metric('millrace_connections_waiting')).toBeGreaterThan(0);
+      leaving.destroy();
+      expect(count).toBeLessThan(5);
+      for (const client of await Promise.all(coming)) {
+        const answer = await client.request({ code: 105, fields: { topic: 'TBW102' } });
+        expect(answer.code).toBe(0);
+      }
+      await expect.poll(() => metric('millrace_connections_waiting')).toBe(0);
+    });
+
     test('hears that the broker goes (1001), after the answers that it owes', async () => {
       const client = await connect();
       const requests = Array.from({ length: 200 }, (_, index) =>
