@@ -56,6 +56,10 @@ export async function checkServing(
 /** What readyz says, and what to do then. */
 const unready: readonly (readonly [RegExp, string])[] = [
   [
+    /read-only/,
+    'see why in the log of the kernel, mend the file system, and start the broker again: sends are answered 14 until then, pulls go on',
+  ],
+  [
     /disk is fuller/,
     'free space on the disk of the store: sends are answered 14 until then, pulls go on',
   ],
