@@ -59,7 +59,7 @@ export class TimerBucket {
     this.level = level;
     this.startMs = startMs;
     this.serial = serial;
-    this.path = path.join(context.directory, `${level}-${startMs / 1000}-${serial}`);
+    this.path = bucketPath(context.directory, level, startMs, serial);
   }
 
   /** Length with what is not written yet. */
@@ -158,6 +158,15 @@ export class TimerBucket {
     this.#pending = null;
     this.#pendingBytes = 0;
   }
+}
+
+export function bucketPath(
+  directory: string,
+  level: number,
+  startMs: number,
+  serial: number,
+): string {
+  return path.join(directory, `${level}-${startMs / 1000}-${serial}`);
 }
 
 /** Reads the entry at a place of what `TimerBucket.read` has read. */

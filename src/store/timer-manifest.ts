@@ -1,8 +1,9 @@
 /**
  * @agent dispatcher
  *
- * What a timer wheel was at one moment: a JSON file, replaced as a whole.
+ * What a timer wheel was at one moment: a file of JSON and a checksum, replaced as a whole.
  */
+import { crc32 } from 'node:zlib';
 import type { Logger } from '../base/logging.ts';
 import type { StoreFiles } from './segment.ts';
 
@@ -28,20 +29,56 @@ export interface TimerManifest {
   }[];
 }
 
-/** What the file says; an empty wheel where there is none, or none of ours: all is added again from the log. */
-export function readManifest(files: StoreFiles, path: string, logger: Logger): TimerManifest {
-  const empty = { position: 0, cursorMs: 0, mark: 0, serial: 0, opened: [0, 0, 0, 0], buckets: [] };
+const emptyManifest = (): TimerManifest => ({
+  position: 0,
+  cursorMs: 0,
+  mark: 0,
+  serial: 0,
+  opened: [0, 0, 0, 0],
+  buckets: [],
+});
+
+/** JSON, and in a line of its own the checksum of it. */
+export function manifestText(manifest: TimerManifest): string {
+  const json = JSON.stringify(manifest);
+  return `${json}\n${checksumOf(json)}\n`;
+}
+
+const checksumOf = (json: string): string => crc32(json).toString(16).padStart(8, '0');
+
+/**
+ * What the file says; an empty wheel where there is none, or none of ours, or a bucket is shorter than it says:
+ * all is added again from the log.
+ */
+export function readManifest(
+  files: StoreFiles,
+  path: string,
+  pathOf: (bucket: TimerManifest['buckets'][number]) => string,
+  logger: Logger,
+): TimerManifest {
   const bytes = files.readFile(path);
-  if (bytes === undefined) return empty;
-  try {
-    const manifest = JSON.parse(bytes.toString()) as TimerManifest;
-    if (Array.isArray(manifest.buckets) && Array.isArray(manifest.opened)) return manifest;
-  } catch {
-    // Said below.
-  }
+  if (bytes === undefined) return emptyManifest();
+  const manifest = parse(bytes.toString('latin1'));
+  const isWhole = (bucket: TimerManifest['buckets'][number]): boolean => {
+    const file = pathOf(bucket);
+    return files.exists(file) && files.sizeOf(file) >= bucket.bytes;
+  };
+  if (manifest?.buckets.every(isWhole) === true) return manifest;
   logger.warn(
     { path },
-    'ignored a damaged timer manifest: timed messages are read from the log again',
+    'ignored a damaged timer manifest, or one of damaged buckets: timed messages are read from the log again',
   );
-  return empty;
+  return emptyManifest();
+}
+
+/** Null where it is damaged. One without a checksum is of a broker that wrote none. */
+function parse(text: string): TimerManifest | null {
+  const [json, checksum] = text.split('\n');
+  if (checksum !== undefined && checksum !== checksumOf(json)) return null;
+  try {
+    const manifest = JSON.parse(json) as TimerManifest;
+    return Array.isArray(manifest.buckets) && Array.isArray(manifest.opened) ? manifest : null;
+  } catch {
+    return null;
+  }
 }

@@ -31,9 +31,15 @@
 import type { Logger } from '../base/logging.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import type { StoreFiles } from './segment.ts';
-import { ENTRY_BYTES, readEntry, TimerBucket, type TimerBucketContext } from './timer-bucket.ts';
+import {
+  bucketPath,
+  ENTRY_BYTES,
+  readEntry,
+  TimerBucket,
+  type TimerBucketContext,
+} from './timer-bucket.ts';
 import { type TimerEntry, TimerHeap } from './timer-heap.ts';
-import { readManifest, type TimerManifest } from './timer-manifest.ts';
+import { manifestText, readManifest, type TimerManifest } from './timer-manifest.ts';
 
 export interface TimerWheelOptions {
   files: StoreFiles;
@@ -117,7 +123,12 @@ export class TimerWheel {
   load(): void {
     const { files, directory, logger } = this.#options;
     files.makeDirectory(directory);
-    const manifest = readManifest(files, `${directory}/${MANIFEST}`, logger);
+    const manifest = readManifest(
+      files,
+      `${directory}/${MANIFEST}`,
+      ({ level, startMs, serial }) => bucketPath(directory, level, startMs, serial),
+      logger,
+    );
     this.#position = manifest.position;
     this.#cursorMs = manifest.cursorMs;
     this.mark = manifest.mark;
@@ -262,7 +273,7 @@ export class TimerWheel {
     }
     this.#dropped = stillNamed;
     const path = `${directory}/${MANIFEST}`;
-    const round = { path, text: JSON.stringify(manifest), paths: [...unsynced], removed };
+    const round = { path, text: manifestText(manifest), paths: [...unsynced], removed };
     unsynced.clear();
     this.#round = null;
     return round;

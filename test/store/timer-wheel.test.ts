@@ -227,6 +227,43 @@ describe('TimerWheel', () => {
     expect(harness.files.list(DIRECTORY)).toEqual(['manifest']);
   });
 
+  test('reads all from the log again where a bit of the manifest is flipped, or a file is shorter than it says', () => {
+    const harness = new Harness();
+    for (let day = 0; day < 20; day++) harness.add(day * 0.7 * DAY_MS);
+    harness.startRound();
+    harness.finishRound();
+    const openedAfter = (damage: (files: FaultyFiles) => void): number => {
+      const files = harness.files.killProcess();
+      damage(files);
+      const options = { directory: DIRECTORY, logger: silentLogger, onNear: () => {} };
+      const wheel = new TimerWheel({ files, ...options });
+      wheel.load();
+      return wheel.position;
+    };
+    const whole = openedAfter(() => {});
+    expect(whole).toBeGreaterThan(0);
+    const manifest = `${DIRECTORY}/manifest`;
+    const bits = (harness.files.readFile(manifest)?.length ?? 0) * 8;
+    expect(bits).toBeGreaterThan(1000);
+    for (let bit = 0; bit < bits; bit++) {
+      const position = openedAfter((files) =>
+        files.damage(manifest, (content) => {
+          content[bit >> 3] ^= 1 << (bit & 7);
+          return content;
+        }),
+      );
+      expect(position).toBe(0);
+    }
+    const buckets = harness.files.list(DIRECTORY).filter((name) => name !== 'manifest');
+    expect(buckets.length).toBeGreaterThan(3);
+    for (const bucket of buckets) {
+      const file = `${DIRECTORY}/${bucket}`;
+      const cut = (content: Buffer): Buffer => content.subarray(0, -1);
+      expect(openedAfter((files) => files.damage(file, cut))).toBe(0);
+      expect(openedAfter((files) => files.remove(file))).toBe(0);
+    }
+  });
+
   test('hands out seconds with more entries than the heap takes in the order of their file', () => {
     const harness = new Harness(100);
     for (let index = 0; index < 5000; index++) harness.add(30_000);
