@@ -41,6 +41,7 @@ class TcpPeer implements Peer {
    * a consumer that ends for one; after it the reading side finds the end.
    */
   #isBroken = false;
+  #isPaused = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -60,8 +61,9 @@ class TcpPeer implements Peer {
   }
 
   write(bytes: Buffer, onWritten: () => void): boolean {
-    if (this.#isBroken) return true;
-    const taken = this.#writeDirectly(bytes);
+    const taken = this.#isBroken ? bytes.length : this.#writeDirectly(bytes);
+    // What it has sent waits for a turn, which others get instead.
+    if (this.#isBroken && this.#isPaused) this.#socket.destroy();
     if (taken === bytes.length) return true;
     // A copy of the rest: the socket would keep all of the bytes for it.
     this.#socket.write(taken === 0 ? bytes : Buffer.from(bytes.subarray(taken)), onWritten);
@@ -87,10 +89,12 @@ class TcpPeer implements Peer {
   }
 
   pause(): void {
+    this.#isPaused = true;
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#socket.resume();
   }
 
