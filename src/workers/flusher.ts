@@ -128,7 +128,7 @@ export class Flusher implements Agent {
     }
     if (nowMs >= this.#nextRetentionMs || this.#options.retention.isDue) {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
-      this.#whereSpace(() => this.#options.retention.run(nowMs));
+      this.#options.retention.run(nowMs);
     }
     return work;
   }
