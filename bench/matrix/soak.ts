@@ -118,14 +118,18 @@ type Broker = Parameters<Parameters<typeof withBroker>[1]>[0];
 const messageRoomOf = (broker: Broker, bodyBytes: number): number =>
   Math.max(0, Math.floor(broker.roomBytes / (STORED_BYTES + bodyBytes)));
 
+/** How long such a rate may go on. */
+function secondsOf(options: SoakOptions, broker: Broker, ratePerSecond: number): number {
+  const messageRoom = messageRoomOf(broker, defaultOptions.bodyBytes);
+  return Math.floor(Math.min(options.seconds, messageRoom / ratePerSecond));
+}
+
 async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['paced']> {
   const { load } = broker;
   await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
   const probe = await load({ warmupSeconds: 0, seconds: PROBE_SECONDS }, 'highest rate');
   const ratePerSecond = Math.round(PACE_SHARE * probe.ratePerSecond);
-  const seconds = Math.floor(
-    Math.min(options.seconds, messageRoomOf(broker, defaultOptions.bodyBytes) / ratePerSecond),
-  );
+  const seconds = secondsOf(options, broker, ratePerSecond);
   const memory = MemorySeries.start(broker.running.pid);
   const paced = await load(
     { mode: 'paced', ratePerSecond, seconds, warmupSeconds: 1, hasTimeline: true },
@@ -149,12 +153,7 @@ async function pace(options: SoakOptions, broker: Broker): Promise<SoakResult['p
 async function fullLoad(options: SoakOptions, broker: Broker): Promise<SoakResult['full']> {
   const { load, running } = broker;
   const probe = await load({ warmupSeconds: 0, seconds: HEAT_SECONDS }, 'heat');
-  const seconds = Math.floor(
-    Math.min(
-      options.seconds,
-      messageRoomOf(broker, defaultOptions.bodyBytes) / probe.ratePerSecond,
-    ),
-  );
+  const seconds = secondsOf(options, broker, probe.ratePerSecond);
   const memory = MemorySeries.start(running.pid);
   const full = await load({ warmupSeconds: 0, seconds }, 'full load');
   return { seconds, ratePerSecond: full.ratePerSecond, memory: memory.stop() };

@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs';
 import { type Command, Option } from 'commander';
-import { readPropertiesFile } from '../base/properties-file.ts';
+import { parseProperties } from '../base/properties-file.ts';
 import type { Credentials } from '../access/access-gate.ts';
 import type { TlsClientOptions } from '../client/platform.ts';
 import { readTrusted } from '../reactor/trusted-certificates.ts';
@@ -62,8 +62,8 @@ export function clientSecurity(
 
 /** `accessKey: …` and `secretKey: …`, a line each. @throws UsageError */
 export function readCredentials(file: string): Credentials {
-  readable(() => fs.accessSync(file, fs.constants.R_OK));
-  const texts = new Map(readPropertiesFile(file).map(({ name, text }) => [name, unquoted(text)]));
+  const content = readable(() => fs.readFileSync(file, 'utf8'));
+  const texts = new Map(parseProperties(content).map(({ name, text }) => [name, unquoted(text)]));
   const accessKey = texts.get('accessKey') ?? '';
   const secretKey = texts.get('secretKey') ?? '';
   if (accessKey === '' || secretKey === '')

@@ -41,7 +41,6 @@ class TcpPeer implements Peer {
    * a consumer that ends for one; after it the reading side finds the end.
    */
   #isBroken = false;
-  #isPaused = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -63,7 +62,7 @@ class TcpPeer implements Peer {
   write(bytes: Buffer, onWritten: () => void): boolean {
     const taken = this.#isBroken ? bytes.length : this.#writeDirectly(bytes);
     // What it has sent waits for a turn, which others get instead.
-    if (this.#isBroken && this.#isPaused) this.#socket.destroy();
+    if (this.#isBroken && this.#socket.isPaused()) this.#socket.destroy();
     if (taken === bytes.length) return true;
     // A copy of the rest: the socket would keep all of the bytes for it.
     this.#socket.write(taken === 0 ? bytes : Buffer.from(bytes.subarray(taken)), onWritten);
@@ -89,12 +88,10 @@ class TcpPeer implements Peer {
   }
 
   pause(): void {
-    this.#isPaused = true;
     this.#socket.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
     this.#socket.resume();
   }
 

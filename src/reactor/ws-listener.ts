@@ -158,6 +158,8 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
     );
   };
   const onUpgrade = (request: http.IncomingMessage, socket: Duplex, head: Buffer): void => {
+    // Nobody else listens to it from here on, until ws does.
+    socket.on('error', () => socket.destroy());
     const refusal = upgradeRefusal(
       options,
       pathOf(request),
@@ -173,8 +175,6 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
       createRequire(import.meta.url)('ws') as typeof import('ws')
     ).WebSocketServer(settings);
     const server = webSockets;
-    // While it waits, nobody else listens to it.
-    socket.on('error', () => socket.destroy());
     options.pace.take(socket, () =>
       server.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket)),
     );
@@ -273,7 +273,6 @@ function pathOf(request: http.IncomingMessage): string {
 
 function refuseUpgrade(socket: Duplex, refusal: { status: number; text: string }): void {
   const body = `${refusal.text}\n`;
-  socket.on('error', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${refusal.status} ${http.STATUS_CODES[refusal.status]}\r\n` +
       `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +

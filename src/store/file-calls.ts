@@ -41,11 +41,16 @@ export function syncError(cause: unknown, what: string): BrokerError {
   );
 }
 
-function attempt<Result>(what: string, call: () => Result): Result {
+/** Runs a call and says its failure as the store does. */
+export function attempt<Result>(
+  what: string,
+  call: () => Result,
+  errorOf: (cause: unknown, what: string) => BrokerError = storeError,
+): Result {
   try {
     return call();
   } catch (cause) {
-    throw storeError(cause, what);
+    throw errorOf(cause, what);
   }
 }
 
@@ -57,6 +62,15 @@ export function codeOf(error: unknown): string {
 /** Whether the store's error is of a call that failed so. */
 export function failedWith(error: unknown, code: string): boolean {
   return BrokerError.is(error) && codeOf(error.cause) === code;
+}
+
+/** Runs what a file system that is read-only may refuse without harm. */
+export function unlessReadOnly(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    if (!failedWith(error, 'EROFS')) throw error;
+  }
 }
 
 export const fileCalls: FileCalls = {
@@ -118,7 +132,7 @@ export const fileCalls: FileCalls = {
     });
   },
   open(file, create) {
-    if (!create) return openThere(file).descriptor;
+    if (!create) return openExisting(file).descriptor;
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
     return attempt(`open ${file}`, () => fs.openSync(file, flags, 0o644));
   },
@@ -130,29 +144,22 @@ export const fileCalls: FileCalls = {
     return attempt('read', () => fs.readSync(descriptor, target, targetOffset, bytes, position));
   },
   writeAt(descriptor, source, from, to, position) {
+    // Of each turn that appends: no closure.
     try {
       writeAll(descriptor, source, from, to, position);
     } catch (cause) {
-      // See `openThere`: what could be opened to read alone.
+      // EBADF: what could only be opened to read, see `openExisting`.
       throw storeError(codeOf(cause) === 'EBADF' ? { code: 'EROFS' } : cause, 'write');
     }
   },
   syncDescriptor(descriptor) {
-    try {
-      fs.fdatasyncSync(descriptor);
-    } catch (cause) {
-      throw syncError(cause, 'fsync');
-    }
+    attempt('fsync', () => fs.fdatasyncSync(descriptor), syncError);
   },
   syncFileSystem() {
     return false;
   },
   syncDirectory(directory) {
-    try {
-      syncDirectory(directory);
-    } catch (cause) {
-      throw syncError(cause, `fsync ${directory}`);
-    }
+    attempt(`fsync ${directory}`, () => syncDirectory(directory), syncError);
   },
   space(file) {
     return attempt(`statfs ${file}`, () => {
@@ -167,7 +174,7 @@ export const fileCalls: FileCalls = {
 };
 
 /** Opens what is there to read and write, on a file system that is read-only to read. */
-export function openThere(file: string): { descriptor: number; isReadOnly: boolean } {
+export function openExisting(file: string): { descriptor: number; isReadOnly: boolean } {
   return attempt(`open ${file}`, () => {
     try {
       return { descriptor: fs.openSync(file, fs.constants.O_RDWR), isReadOnly: false };

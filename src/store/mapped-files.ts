@@ -13,7 +13,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
-import { fileCalls, openThere, storeError, syncError } from './file-calls.ts';
+import { fileCalls, openExisting, storeError, syncError } from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -52,7 +52,7 @@ export function createMappedFiles(): StoreFiles {
       }
     },
     openSegment(file, capacityBytes) {
-      const { descriptor, isReadOnly } = openThere(file);
+      const { descriptor, isReadOnly } = openExisting(file);
       try {
         const { size, blocks } = fs.fstatSync(descriptor);
         if (size !== capacityBytes) {

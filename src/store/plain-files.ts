@@ -13,7 +13,7 @@ import { dirname } from 'node:path';
 import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import { freshBuffer } from '../base/fresh-memory.ts';
-import { fileCalls, openTemporary, storeError, syncError } from './file-calls.ts';
+import { attempt, fileCalls, openTemporary, storeError, syncError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 /** Open files of this thread by path: its agents must see each other's appends. */
@@ -184,11 +184,8 @@ class PlainSegment implements Segment {
     // Not `publish`: the file is as old as what was appended, whenever that is flushed.
     fileCalls.writeAt(this.#file.descriptor, this.bytes, from, to, from);
     if (this.#isTemporary) return;
-    try {
-      fs.fdatasyncSync(this.#file.descriptor);
-    } catch (cause) {
-      throw syncError(cause, `sync ${this.#file.path}`);
-    }
+    const { path, descriptor } = this.#file;
+    attempt(`sync ${path}`, () => fs.fdatasyncSync(descriptor), syncError);
   }
 
   prepare(): void {}

@@ -8,7 +8,7 @@
  */
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
-import { failedWith } from './file-calls.ts';
+import { unlessReadOnly } from './file-calls.ts';
 import { takePidFile } from './pid-file.ts';
 import { posix } from './posix.ts';
 import type { StoreFiles } from './segment.ts';
@@ -98,12 +98,9 @@ export class StoreDirectory {
     if (this.#lockDescriptor < 0) return;
     this.#files.closeDescriptor(this.#lockDescriptor);
     this.#lockDescriptor = -1;
-    try {
-      if (this.#pidFile !== null) this.#files.remove(this.#pidFile);
-    } catch (error) {
-      // It stays, and names a process that there is not.
-      if (!failedWith(error, 'EROFS')) throw error;
-    }
+    const pidFile = this.#pidFile;
+    // What stays names a process that there is not.
+    if (pidFile !== null) unlessReadOnly(() => this.#files.remove(pidFile));
     this.#pidFile = null;
     heldRoots.delete(this.root);
   }

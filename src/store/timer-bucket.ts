@@ -59,7 +59,7 @@ export class TimerBucket {
     this.level = level;
     this.startMs = startMs;
     this.serial = serial;
-    this.path = bucketPath(context.directory, level, startMs, serial);
+    this.path = bucketPath(context.directory, this);
   }
 
   /** Length with what is not written yet. */
@@ -160,11 +160,10 @@ export class TimerBucket {
   }
 }
 
+/** Where the file of a bucket stands. */
 export function bucketPath(
   directory: string,
-  level: number,
-  startMs: number,
-  serial: number,
+  { level, startMs, serial }: { level: number; startMs: number; serial: number },
 ): string {
   return path.join(directory, `${level}-${startMs / 1000}-${serial}`);
 }

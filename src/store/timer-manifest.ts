@@ -3,9 +3,13 @@
  *
  * What a timer wheel was at one moment: a file of JSON and a checksum, replaced as a whole.
  */
-import { crc32 } from 'node:zlib';
 import type { Logger } from '../base/logging.ts';
+import { crc32Masked } from '../protocol/message-record.ts';
 import type { StoreFiles } from './segment.ts';
+import { bucketPath } from './timer-bucket.ts';
+
+/** Its name, among the buckets. */
+export const MANIFEST = 'manifest';
 
 export interface TimerManifest {
   /** Records of the log below were added. */
@@ -44,23 +48,20 @@ export function manifestText(manifest: TimerManifest): string {
   return `${json}\n${checksumOf(json)}\n`;
 }
 
-const checksumOf = (json: string): string => crc32(json).toString(16).padStart(8, '0');
+const checksumOf = (json: string): string =>
+  crc32Masked(Buffer.from(json)).toString(16).padStart(8, '0');
 
 /**
  * What the file says; an empty wheel where there is none, or none of ours, or a bucket is shorter than it says:
  * all is added again from the log.
  */
-export function readManifest(
-  files: StoreFiles,
-  path: string,
-  pathOf: (bucket: TimerManifest['buckets'][number]) => string,
-  logger: Logger,
-): TimerManifest {
+export function readManifest(files: StoreFiles, directory: string, logger: Logger): TimerManifest {
+  const path = `${directory}/${MANIFEST}`;
   const bytes = files.readFile(path);
   if (bytes === undefined) return emptyManifest();
   const manifest = parse(bytes.toString('latin1'));
   const isWhole = (bucket: TimerManifest['buckets'][number]): boolean => {
-    const file = pathOf(bucket);
+    const file = bucketPath(directory, bucket);
     return files.exists(file) && files.sizeOf(file) >= bucket.bytes;
   };
   if (manifest?.buckets.every(isWhole) === true) return manifest;

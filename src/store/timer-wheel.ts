@@ -31,15 +31,9 @@
 import type { Logger } from '../base/logging.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import type { StoreFiles } from './segment.ts';
-import {
-  bucketPath,
-  ENTRY_BYTES,
-  readEntry,
-  TimerBucket,
-  type TimerBucketContext,
-} from './timer-bucket.ts';
+import { ENTRY_BYTES, readEntry, TimerBucket, type TimerBucketContext } from './timer-bucket.ts';
 import { type TimerEntry, TimerHeap } from './timer-heap.ts';
-import { manifestText, readManifest, type TimerManifest } from './timer-manifest.ts';
+import { MANIFEST, manifestText, readManifest, type TimerManifest } from './timer-manifest.ts';
 
 export interface TimerWheelOptions {
   files: StoreFiles;
@@ -56,7 +50,6 @@ const SECOND = 3;
 const widthMs: readonly number[] = [86_400_000, 3_600_000, 60_000, 1000];
 /** How long before its time a bucket is opened: enough to take it over beside other work. Guesses. */
 const leadMs: readonly number[] = [3_600_000, 300_000, 15_000, 1500];
-const MANIFEST = 'manifest';
 /** About what a second's worth of deliveries is at most; 7 MB. */
 const HEAP_COUNT_MAX = 262_144;
 /** Read at once: 0.3 ms of work. */
@@ -123,12 +116,7 @@ export class TimerWheel {
   load(): void {
     const { files, directory, logger } = this.#options;
     files.makeDirectory(directory);
-    const manifest = readManifest(
-      files,
-      `${directory}/${MANIFEST}`,
-      ({ level, startMs, serial }) => bucketPath(directory, level, startMs, serial),
-      logger,
-    );
+    const manifest = readManifest(files, directory, logger);
     this.#position = manifest.position;
     this.#cursorMs = manifest.cursorMs;
     this.mark = manifest.mark;

@@ -20,7 +20,7 @@ import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler, type QueuedProducer } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
-import { failedWith } from '../store/file-calls.ts';
+import { unlessReadOnly } from '../store/file-calls.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
@@ -250,14 +250,13 @@ export class Dispatcher implements Agent {
   }
 
   close(): void {
-    try {
-      this.#options.timers.close();
-      this.#options.consumeQueues.close();
-      this.#options.index?.close();
-    } catch (error) {
-      // Nothing can be stored any more: the next start derives it from the log.
-      if (!failedWith(error, 'EROFS')) throw error;
-    }
+    const { timers, consumeQueues, index } = this.#options;
+    // What can not be stored any more the next start derives from the log.
+    unlessReadOnly(() => {
+      timers.close();
+      consumeQueues.close();
+      index?.close();
+    });
   }
 
   #drainControl(): number {

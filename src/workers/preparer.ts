@@ -10,7 +10,7 @@ import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { failedWith } from '../store/file-calls.ts';
+import { unlessReadOnly } from '../store/file-calls.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
 export interface PreparerOptions {
@@ -108,12 +108,7 @@ export class Preparer implements Agent {
     if (base + to > limit) return 0;
     const segment = segments.segmentAt(prepared);
     if (segment === null) return 0;
-    try {
-      segment.prepare(from, to);
-    } catch (error) {
-      // Nothing will be written there.
-      if (!failedWith(error, 'EROFS')) throw error;
-    }
+    unlessReadOnly(() => segment.prepare(from, to));
     positions.publish(PositionSlot.PREPARED, base + to);
     return 1;
   }

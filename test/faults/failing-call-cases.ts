@@ -8,7 +8,7 @@ import { seededRandom } from '../../src/testing/seeded-random.ts';
 import { type Fault, FaultyFiles } from '../store/faulty-files.ts';
 import type { CaseContext, FaultCase } from './case.ts';
 import { checkHistory } from './checker.ts';
-import { InlineBroker } from './inline-broker.ts';
+import { InlineBroker, type InlineBrokerOptions } from './inline-broker.ts';
 import { dueMsMax, Workload, workloadQueueCount } from './workload.ts';
 
 const START_MS = Date.UTC(2024, 0, 1);
@@ -29,7 +29,7 @@ interface Run {
   broker: InlineBroker | null;
 }
 
-type Flush = 'sync' | 'async';
+type Flush = InlineBrokerOptions['flush'];
 
 function start(
   files: FaultyFiles,
