@@ -15,7 +15,6 @@
  * Writes go through ConsumeQueueFiles in batches; `append` never throws for lack of space.
  * Source: ConsumeQueue.java.
  */
-import { BrokerError } from '../base/errors.ts';
 import { writeInt32 } from '../protocol/message-record.ts';
 import type { Logger } from '../base/logging.ts';
 import { binarySearch } from './binary-search.ts';
@@ -27,6 +26,7 @@ import {
   UNIT_BYTES,
   unitLayout,
 } from './consume-queue-units.ts';
+import { throwUnlessNoSpace } from './file-calls.ts';
 import type { QueueNumbers } from './queue-snapshot.ts';
 import type { QueueWrites } from './queue-writes.ts';
 import {
@@ -487,7 +487,7 @@ export class ConsumeQueue {
         this.writePending();
       } catch (error) {
         // Kept in memory until there is space again.
-        if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+        throwUnlessNoSpace(error);
       }
       this.#dropWritten(KEPT_COUNT_MAX);
       if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < row[at + BUFFER_BYTES]) return;

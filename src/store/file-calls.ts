@@ -64,6 +64,11 @@ export function failedWith(error: unknown, code: string): boolean {
   return BrokerError.is(error) && codeOf(error.cause) === code;
 }
 
+/** Throws on what is not for lack of space, which heals. */
+export function throwUnlessNoSpace(error: unknown): asserts error is BrokerError {
+  if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+}
+
 /** Runs what a file system that is read-only may refuse without harm. */
 export function unlessReadOnly(call: () => void): void {
   try {

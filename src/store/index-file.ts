@@ -19,11 +19,11 @@
  * Source: IndexFile.java, IndexHeader.java.
  */
 import path from 'node:path';
-import { BrokerError } from '../base/errors.ts';
 import { layout } from '../base/layout.ts';
 import { indexKeyHash } from '../protocol/java-string-hash.ts';
 import { readLong, writeInt32, writeLong } from '../protocol/message-record.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
+import { throwUnlessNoSpace } from './file-calls.ts';
 import { IndexSlots, SLOT_BYTES } from './index-slots.ts';
 import type { StoreFiles } from './segment.ts';
 
@@ -296,7 +296,7 @@ export class IndexFile {
         return;
       } catch (error) {
         // Kept in memory until there is space again.
-        if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+        throwUnlessNoSpace(error);
       }
     }
     const bytes = Math.max(ENTRY_BUFFER_COUNT * indexEntry.totalBytes, this.#buffer.length * 2);

@@ -6,9 +6,9 @@
  */
 import path from 'node:path';
 import type { WallClock } from '../base/clock.ts';
-import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
+import { throwUnlessNoSpace } from './file-calls.ts';
 import { IndexFile, indexFileBytes } from './index-file.ts';
 import type { StoreFiles } from './segment.ts';
 import { syncPaths } from './sync-paths.ts';
@@ -133,7 +133,7 @@ export class IndexStore {
       for (const file of this.#indexFiles) file.seal();
       syncPaths(this.#options.files, this.takeUnsynced());
     } catch (error) {
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      throwUnlessNoSpace(error);
       this.#options.logger.warn(
         { error: error.message },
         'the index is not stored whole; the next start builds it again',

@@ -12,8 +12,8 @@
  * ```
  */
 import path from 'node:path';
-import { BrokerError } from '../base/errors.ts';
 import type { DescriptorCache } from './descriptor-cache.ts';
+import { throwUnlessNoSpace } from './file-calls.ts';
 import type { StoreFiles } from './segment.ts';
 import type { TimerEntry } from './timer-heap.ts';
 
@@ -134,7 +134,7 @@ export class TimerBucket {
       this.write();
       return true;
     } catch (error) {
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      throwUnlessNoSpace(error);
       return false;
     }
   }

@@ -20,7 +20,7 @@ import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import { PartAssembler, type QueuedProducer } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { ConsumeQueueStore } from '../store/consume-queue-store.ts';
-import { unlessReadOnly } from '../store/file-calls.ts';
+import { throwUnlessNoSpace, unlessReadOnly } from '../store/file-calls.ts';
 import type { IndexStore } from '../store/index-store.ts';
 import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { AppendProxy } from './append-proxy.ts';
@@ -499,7 +499,7 @@ export class Dispatcher implements Agent {
 
   /** The disk is full: what could not be written stays in memory, and no more messages are taken. */
   #onNoSpace(error: unknown, what: DerivedKind): void {
-    if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+    throwUnlessNoSpace(error);
     if (this.#full.has(what)) return;
     const { positions, logger } = this.#options;
     this.#full.add(what);

@@ -8,7 +8,6 @@
  * file system has become read-only, nothing can be written by anybody any more: messages are refused, what
  * there is can be read, and nothing is stored until a new start.
  */
-import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
@@ -16,7 +15,7 @@ import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { Checkpoint } from '../store/checkpoint.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { failedWith } from '../store/file-calls.ts';
+import { failedWith, throwUnlessNoSpace } from '../store/file-calls.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { SYNC_ALL_COUNT, syncAll, syncPaths } from '../store/sync-paths.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -265,7 +264,7 @@ export class Flusher implements Agent {
       this.#spaceWarned = false;
       return true;
     } catch (error) {
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      throwUnlessNoSpace(error);
       if (!this.#spaceWarned) {
         this.#options.logger.warn(
           { error: error.message },

@@ -5,12 +5,11 @@
  * commit is waited for, the next pages and their blocks: otherwise it would have to commit to the file
  * system's journal that they are in use.
  */
-import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { unlessReadOnly } from '../store/file-calls.ts';
+import { throwUnlessNoSpace, unlessReadOnly } from '../store/file-calls.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
 export interface PreparerOptions {
@@ -72,7 +71,7 @@ export class Preparer implements Agent {
     try {
       segments.create(allocated);
     } catch (error) {
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      throwUnlessNoSpace(error);
       this.#retryAtMs = nowMs + RETRY_MS;
       if (!this.#hasFailed) {
         logger.warn(

@@ -5,12 +5,12 @@
  * takes 0.15 ms, and ten thousands of queues may want theirs in the same seconds. It takes one batch
  * after the other and says how many are done; the dispatcher keeps units until it knows.
  */
-import { BrokerError } from '../base/errors.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { Doorbell } from '../ring/doorbell.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import { QUEUE_FILE_BYTES } from '../store/consume-queue-store.ts';
+import { throwUnlessNoSpace } from '../store/file-calls.ts';
 import { type QueueFilesPlace, writeEntry } from '../store/queue-writes.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
@@ -53,7 +53,7 @@ export class QueueWriter implements Agent {
       for (let left = WRITES_PER_TURN; left > 0 && this.#at < batch.length; left--)
         this.#at = writeEntry(this.#place, batch, this.#at);
     } catch (error) {
-      if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+      throwUnlessNoSpace(error);
       // The dispatcher has all of it still, and tries again when it likes.
       this.#options.positions.publish(PositionSlot.QUEUE_BATCH_REFUSED, this.#batchCount + 1);
       this.#at = batch.length;

@@ -335,7 +335,7 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
       );
       const sockets = [];
       for (let index = 0; index < addresses; index++) {
-        const local = addresses === 1 ? '127.0.0.2' : `127.1.${index >> 8}.${(index & 255) + 1}`;
+        const local = addresses === 1 ? '127.0.0.2' : `127.1.${(index >> 8) + 1}.${index & 255}`;
         const { socket } = await broker.connect(local);
         socket.on('data', () => {});
         sockets.push(socket);

@@ -135,12 +135,16 @@ const sizes = (): Promise<string> => {
 
 const idle = ({ isLong }: CaseContext): Promise<string> =>
   AttackedBroker.attack({ port: 26060, memoryBytesMax: 300 * MIB }, async (broker) => {
-    const count = isLong ? 8000 : 2000;
-    for (let made = 0; made < count; made += 50)
-      await Promise.all(Array.from({ length: 50 }, () => broker.connect()));
+    const count = isLong ? 10_000 : 2000;
+    await connectIdle(broker, count);
     await pause(2000);
     return `${count} idle connections`;
   });
+
+async function connectIdle(broker: AttackedBroker, count: number): Promise<void> {
+  for (let made = 0; made < count; made += 50)
+    await Promise.all(Array.from({ length: 50 }, () => broker.connect()));
+}
 
 /** Pulls small messages again and again; resolves to the longest time that it waited for an answer. */
 async function goOnPulling(port: number, isAttacked: () => boolean): Promise<number> {
@@ -178,6 +182,8 @@ const neverReading = ({ isLong, progress }: CaseContext): Promise<string> => {
     let isAttacked = true;
     const healthy = goOnPulling(broker.port, () => isAttacked);
     const count = isLong ? 1000 : 150;
+    const idleCount = isLong ? 10_000 : 0;
+    await connectIdle(broker, idleCount);
     const closedFor = (reason: string): Promise<number> =>
       broker.counter('millrace_connections_closed_total', `reason="${reason}"`);
     for (let index = 0; index < count; index++) {
@@ -202,7 +208,7 @@ const neverReading = ({ isLong, progress }: CaseContext): Promise<string> => {
     const longestMs = await healthy;
     if (longestMs > 5000) throw new Error(`a healthy pull waited ${Math.round(longestMs)} ms`);
     client.close();
-    return `${count} readers that never read, 128 MiB asked for by each; the longest healthy pull took ${Math.round(longestMs)} ms, ${forMemory} closed for their memory and ${forTime} after 60 s`;
+    return `${count} readers that never read beside ${idleCount} idle connections, 128 MiB asked for by each; the longest healthy pull took ${Math.round(longestMs)} ms, ${forMemory} closed for their memory and ${forTime} after 60 s`;
   });
 };
 
