@@ -2,11 +2,16 @@
  * @agent reactor
  *
  * Slows down who guesses: an address that has failed a few times gets a few tries a second, whatever it
- * knows. Bounded: where more addresses fail than are kept, the oldest are forgotten.
+ * knows, and all such addresses together get as many as a small part of the thread's time is enough for.
+ * Bounded: where more addresses fail than are kept, the oldest are forgotten.
  */
 
 const FREE_FAILURE_COUNT = 5;
 const TRIES_PER_SECOND = 10;
+/** Of all addresses that have failed: a try takes some 40 us, from its frame to its answer. */
+const ALL_TRIES_PER_SECOND = 1000;
+/** Tries of all that have not been used add up to this: connections that wait are looked at ten times a second. */
+const ALL_TRIES_MAX = 100;
 /** Silence after which an address is as good as new. */
 const FORGET_MS = 60_000;
 const ADDRESS_COUNT_MAX = 20_000;
@@ -22,6 +27,8 @@ interface Record {
 export class AttemptLimiter {
   /** In the order of their last failure. */
   readonly #byAddress = new Map<string, Record>();
+  #allTries = ALL_TRIES_MAX;
+  #allRefilledMs = 0;
 
   get addressCount(): number {
     return this.#byAddress.size;
@@ -39,8 +46,17 @@ export class AttemptLimiter {
     // No more than one at once: ten in a burst would be twenty in a second.
     record.tries = Math.min(1, record.tries + refill);
     record.refilledMs = nowMs;
-    if (record.tries < 1) return false;
+    if (record.tries < 1 || !this.#takeOfAll(nowMs)) return false;
     record.tries -= 1;
+    return true;
+  }
+
+  #takeOfAll(nowMs: number): boolean {
+    const refill = ((nowMs - this.#allRefilledMs) / 1000) * ALL_TRIES_PER_SECOND;
+    this.#allTries = Math.min(ALL_TRIES_MAX, this.#allTries + refill);
+    this.#allRefilledMs = nowMs;
+    if (this.#allTries < 1) return false;
+    this.#allTries -= 1;
     return true;
   }
 

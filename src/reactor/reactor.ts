@@ -198,7 +198,9 @@ export class Reactor implements Agent {
   doWork(nowMs: number): number {
     if (nowMs >= this.#nextWaitingMs) {
       this.#nextWaitingMs = Infinity;
-      for (const connection of this.#waiting.splice(0)) this.#blocked.push(connection);
+      // Who had its last turn longest ago comes first: there may not be turns for all.
+      const waiting = this.#waiting.splice(0).sort((a, b) => a.lastReadMs - b.lastReadMs);
+      for (const connection of waiting) this.#blocked.push(connection);
     }
     let work = this.#blocked.length > 0 ? this.#retryBlocked() : 0;
     work += this.#news.tellClosed();

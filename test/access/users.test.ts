@@ -174,6 +174,20 @@ describe('who has failed', () => {
       expect(limiter.mayTry('10.0.0.1', nowMs)).toBe(true);
   });
 
+  test('shares what there is for all with other addresses that guess, and with nobody else', () => {
+    const limiter = new AttemptLimiter();
+    const addresses = Array.from({ length: 1000 }, (_, one) => `10.1.${one >> 8}.${one & 255}`);
+    for (const address of addresses)
+      for (let failure = 0; failure < 5; failure++) limiter.failed(address, 0);
+    let tries = 0;
+    for (let nowMs = 100; nowMs <= 10_000; nowMs += 100) {
+      for (const address of addresses) if (limiter.mayTry(address, nowMs)) tries++;
+      expect(limiter.mayTry('10.2.0.1', nowMs)).toBe(true);
+    }
+    expect(tries).toBeGreaterThan(9500);
+    expect(tries).toBeLessThanOrEqual(10_000 + 100);
+  });
+
   test('is its network in IPv6, and no more addresses are kept than there is room for', () => {
     const limiter = new AttemptLimiter();
     for (let failure = 0; failure < 5; failure++) limiter.failed(`2001:db8:1:2::${failure}`, 0);

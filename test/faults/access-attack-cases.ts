@@ -334,10 +334,13 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
         encoder.encode(signed({ code: 26 }, { ...admin, secretKey: `guess-${index}` }), index),
       );
       const sockets = [];
+      const answeredMs = Array.from({ length: addresses }, () => 0);
       for (let index = 0; index < addresses; index++) {
         const local = addresses === 1 ? '127.0.0.2' : `127.1.${(index >> 8) + 1}.${index & 255}`;
         const { socket } = await broker.connect(local);
-        socket.on('data', () => {});
+        socket.on('data', () => {
+          answeredMs[index] = performance.now();
+        });
         sockets.push(socket);
       }
       for (let sent = 0; sent < each; sent += guess.length)
@@ -348,8 +351,11 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
       const seconds = (performance.now() - beganMs) / 1000;
       const cpu = (broker.cpuSeconds() - cpuBefore) / seconds;
       const taken = (await broker.counter('millrace_refusals_total', 'cause="signature"')) - before;
+      const waitedMs = performance.now() - Math.min(...answeredMs);
       for (const socket of sockets) socket.destroy();
       encoder.close();
+      if (waitedMs > 5000)
+        throw new Error(`one of ${addresses} addresses has had no turn for ${waitedMs} ms`);
       if (taken > addresses * (5 + Math.ceil(seconds + 1) * 10))
         throw new Error(`${taken} guesses of ${addresses} addresses were taken in ${seconds} s`);
       if (taken < addresses * 5) throw new Error(`only ${taken} guesses were taken`);
