@@ -22,12 +22,20 @@ import {
   type SqlNumber,
 } from './sql-expression.ts';
 
+/**
+ * Characters in which one message's evaluation looks for text or a number: 0.5 ms at the worst, and twice what
+ * properties can hold. A message that would take more does not pass.
+ */
+const TEXT_LENGTH_MAX = 64 * 1024;
+
 const NAME_END = 1;
 const VALUE_END = 2;
 
 export interface SqlFilter {
   /** What it costs to ask it of a message, in operations of 10 to 100 ns. */
   readonly operationCount: number;
+  /** What the last message has cost besides: characters looked at, each 8 ns at the worst. */
+  textLength: number;
   /** Whether the property string `bytes[start, end)` is that of a message that passes. */
   matches(bytes: Buffer, start: number, end: number): boolean;
 }
@@ -53,11 +61,25 @@ export function compileSql(text: string): SqlFilter {
   const values = wanted.map((): string | null => null);
   return {
     operationCount,
+    textLength: 0,
     matches(bytes, start, end) {
       readProperties(bytes, start, end, wanted, values);
-      return test(values) === Outcome.TRUE;
+      textLeft = TEXT_LENGTH_MAX;
+      const outcome = test(values);
+      // The shorter names are, the more of them there are to compare with each of the wanted ones.
+      this.textLength = (end - start) * (1 + wanted.length / 4) + TEXT_LENGTH_MAX - textLeft;
+      return outcome === Outcome.TRUE;
     },
   };
+}
+
+/** Of `TEXT_LENGTH_MAX`, in the evaluation that goes on. */
+let textLeft = 0;
+
+/** False where an evaluation has looked at too much text. */
+function mayRead(text: string): boolean {
+  textLeft -= text.length;
+  return textLeft >= 0;
 }
 
 /** Puts the value of each wanted property in its place; of a name that occurs twice the last one counts. */
@@ -224,6 +246,7 @@ function textCondition(expression: Extract<SqlExpression, { kind: 'text' }>): Co
     const value = of(values);
     if (value === FAULT) return Outcome.FAULT;
     if (typeof value !== 'string') return Outcome.FALSE;
+    if (!mayRead(value)) return Outcome.FAULT;
     const isFound =
       operator === 'CONTAINS'
         ? value.includes(search)
@@ -285,8 +308,9 @@ function compareDoubleTexts(left: string, right: string): number {
     : compareDoubles(leftValue, rightValue);
 }
 
-/** Text as Java's Double.valueOf reads it, hexadecimal aside; null where it is no number. */
+/** Text as Java's Double.valueOf reads it, hexadecimal aside; null where it is no number, or there is too much of it. */
 function doubleOf(text: string): number | null {
+  if (!mayRead(text)) return null;
   // oxlint-disable-next-line no-control-regex -- Java's trim takes every character up to the space
   const match =
     /^[\0-\x20]*([+-]?)(NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([fFdD]?)[\0-\x20]*$/.exec(

@@ -77,6 +77,8 @@ const SCAN_COUNT = 800;
  * sends. Conditions of up to 16 operations are asked of SCAN_COUNT messages, longer ones of fewer.
  */
 const SQL_OPERATION_COUNT_MAX = 16 * SCAN_COUNT;
+/** The same of what a condition looks at: 8 ms at the worst, more than SCAN_COUNT messages of 1 KiB of properties. */
+const SQL_TEXT_LENGTH_MAX = 1024 * 1024;
 /** A pull without long polling is held this long where it may wait (shortPollingTimeMills). */
 const SHORT_POLLING_MS = 1000;
 const SUSPEND_MS_MAX = 60_000;
@@ -443,7 +445,8 @@ export class PullService {
     let messageCount = 0;
     let rangeEnd = -1;
     let index = 0;
-    for (; index < unitCount && messageCount < countMax; index++) {
+    let textLeft = SQL_TEXT_LENGTH_MAX;
+    for (; index < unitCount && messageCount < countMax && textLeft > 0; index++) {
       if (!tags.matchesAll && !tags.matches(units.tagsHigh[index], units.tagsLow[index])) continue;
       const bytes = units.bytes[index];
       // A unit that stands for no message.
@@ -456,7 +459,11 @@ export class PullService {
         this.#next = this.#min;
         return;
       }
-      if (sql !== null && !this.#matchesSql(sql, physicalOffset, bytes)) continue;
+      if (sql !== null) {
+        const isWanted = this.#matchesSql(sql, physicalOffset, bytes);
+        textLeft -= sql.textLength;
+        if (!isWanted) continue;
+      }
       if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
       if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
         ranges[this.#rangeCount * 2 - 1] = ranges[this.#rangeCount * 2 - 1] + bytes;

@@ -122,6 +122,15 @@ describe('an SQL92 filter', () => {
     for (const sql of hostile) expect(() => parseSql(sql)).toThrow(SqlError);
   });
 
+  test('a message that takes long to look at does not pass', () => {
+    const passes = (sql: string): boolean => matches(sql, { a: `${'a'.repeat(32_000)}b` });
+    expect(passes("a CONTAINS 'aab' AND a CONTAINS 'aaab'")).toBe(true);
+    expect(passes("a CONTAINS 'x' OR a CONTAINS 'y' OR a CONTAINS 'aab'")).toBe(false);
+    const names = Array.from({ length: 33 }, (_, index) => `p${index} IS NULL`);
+    expect(passes(names.slice(0, 32).join(' AND '))).toBe(true);
+    expect(() => compileSql(names.join(' AND '))).toThrow('more than 32 properties');
+  });
+
   test('no text makes it throw anything but SqlError, and no properties anything at all', () => {
     const piece = fc.oneof(
       fc.constantFrom('a', 'AND', 'OR', 'NOT', '(', ')', "'x'", '5', '=', '>', 'IN', 'IS', 'NULL'),

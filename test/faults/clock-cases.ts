@@ -1,7 +1,7 @@
 /**
- * The wall clock of a running broker jumps, by an hour and by a year, forward and back, and comes back later:
- * nothing is delivered earlier than by the jump, nothing is lost, store timestamps never go back, and
- * retention does not take messages for old that are not.
+ * The wall clock of a running broker jumps, by an hour and by a year, forward and back, and comes back later,
+ * or runs too fast or too slow: nothing is delivered earlier than by what it is wrong, nothing is lost, store
+ * timestamps never go back, and retention does not take messages for old that are not.
  */
 import { sendRequest } from '../workers/raw-client.ts';
 import type { CaseContext, FaultCase } from './case.ts';
@@ -30,8 +30,11 @@ class Jump {
   #count = 0;
   #read = 0;
   lastStoreMs = 0;
+  /** What the wall clock gains in a second, in seconds. */
+  readonly #drift: number;
 
-  constructor(seed: number) {
+  constructor(seed: number, drift = 0) {
+    this.#drift = drift;
     this.session = new InlineSession(seed);
     this.session.makeTopic('T');
     this.session.makeTopic('Plain');
@@ -78,6 +81,7 @@ class Jump {
     const { session } = this;
     for (let at = 0; at < ms; at += STEP_MS) {
       session.advance(STEP_MS);
+      if (this.#drift !== 0) session.wallClock.advance(STEP_MS * this.#drift);
       for (const { body, storeTimestampMs } of session.read('g', 'T', this.#read)) {
         this.#read++;
         check(
@@ -144,6 +148,41 @@ function jumpOnce(jumpMs: number, comesBack: boolean, seed: number): number {
   return jump.timed.length + kept.length;
 }
 
+/** Timed messages again and again for a minute, while the clock gains or loses a tenth. */
+function drift(rate: number, seed: number): number {
+  const jump = new Jump(seed, rate);
+  const { session } = jump;
+  jump.sendPlain(40);
+  for (let round = 0; round < 25; round++) {
+    jump.sendTimed();
+    jump.pass(2000);
+  }
+  jump.pass(15_000);
+  for (const { body, sentMs, cameMs, delayMs } of jump.timed) {
+    check(cameMs !== null, `${body} never came`);
+    const waitedMs = cameMs - sentMs;
+    const [fastest, slowest] = [delayMs / (1 + 0.1), delayMs / (1 - 0.1)];
+    check(
+      waitedMs >= fastest - SLACK_MS && waitedMs <= slowest + 1000 + SLACK_MS,
+      `${body} waited ${waitedMs} ms for ${delayMs}, with a clock that gains ${rate} s in a second`,
+    );
+  }
+  const kept = session.read('p', 'Plain');
+  check(kept.length === 40, `${40 - kept.length} of 40 messages were deleted`);
+  session.end();
+  return jump.timed.length;
+}
+
+function clockDrift({ seed, isLong, progress }: CaseContext): string {
+  const rounds = isLong ? 20 : 1;
+  let messages = 0;
+  for (let round = 0; round < rounds; round++) {
+    progress(`round ${round} of ${rounds}`);
+    for (const rate of [0.1, -0.1]) messages += drift(rate, seed + round);
+  }
+  return `${2 * rounds} clocks that gain or lose a tenth, ${messages} timed messages: none early or lost`;
+}
+
 function clockJumps({ seed, isLong, progress }: CaseContext): string {
   const rounds = isLong ? 20 : 1;
   let runs = 0;
@@ -167,4 +206,5 @@ function clockJumps({ seed, isLong, progress }: CaseContext): string {
 
 export const clockCases: readonly FaultCase[] = [
   { name: 'clock-jumps', covers: '26', run: clockJumps },
+  { name: 'clock-drift', covers: '26', run: clockDrift },
 ];

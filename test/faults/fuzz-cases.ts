@@ -198,6 +198,52 @@ function fuzzTexts({ seed, isLong, progress }: CaseContext): string {
   return `${count} texts, ${refused} refused: longest ${watch.longestMs.toFixed(1)} ms`;
 }
 
+/** What takes longest to evaluate of what is compiled, with the properties that make it so. */
+const slowFilters: readonly (readonly [expression: string, properties: string])[] = [
+  [repeated(32, ' OR ', (index) => `p${index} = 1`), repeated(4800, '', (at) => `q${at}\x01x\x02`)],
+  [repeated(500, ' OR ', () => "a CONTAINS 'aab'"), `a\x01${'a'.repeat(32_700)}\x02`],
+  [repeated(400, ' OR ', () => "a CONTAINS 'aaaaaaaab'"), `a\x01${'a'.repeat(32_700)}\x02`],
+  [repeated(500, ' OR ', () => "a CONTAINS 'aab'"), `a\x01${'a'.repeat(127)}\x02`],
+  [repeated(500, ' OR ', () => "a CONTAINS 'éb'"), `a\x01${'é'.repeat(16_300)}\x02`],
+  [repeated(500, ' OR ', () => 'a > b'), `a\x01${'9'.repeat(60)}\x02b\x01${'9'.repeat(60)}\x02`],
+  [
+    repeated(500, ' OR ', () => 'a > b'),
+    `a\x01${'9'.repeat(16_000)}\x02b\x01${'9'.repeat(16_000)}\x02`,
+  ],
+  [
+    repeated(500, ' AND ', () => 'a = b'),
+    `a\x01${'9'.repeat(16_000)}\x02b\x01${'9'.repeat(16_000)}\x02`,
+  ],
+  [repeated(500, ' OR ', () => 'a = 9223372036854775807'), 'a\x019223372036854775806\x02'],
+  [`a IN (${repeated(2000, ',', (index) => `'${index}'`)})`, `a\x01${'a'.repeat(32_700)}\x02`],
+  [`${'NOT ('.repeat(45)}a = 1${')'.repeat(45)}`, 'a\x012\x02'],
+];
+
+function repeated(count: number, between: string, of: (index: number) => string): string {
+  return Array.from({ length: count }, (_, index) => of(index)).join(between);
+}
+
+const EVALUATION_MS_MAX = 1;
+
+function filterTimes(): string {
+  let longestMs = 0;
+  for (const [expression, text] of slowFilters) {
+    const filter = compileSql(expression);
+    const properties = Buffer.from(text);
+    let ms = Infinity;
+    // The shortest of many: others have the machine's cores, too.
+    for (let times = 0; times < 200; times++) {
+      const beganMs = performance.now();
+      filter.matches(properties, 0, properties.length);
+      ms = Math.min(ms, performance.now() - beganMs);
+    }
+    if (ms > EVALUATION_MS_MAX)
+      throw new Error(`${expression.slice(0, 40)}… takes ${ms.toFixed(2)} ms a message`);
+    longestMs = Math.max(longestMs, ms);
+  }
+  return `${slowFilters.length} filters that take long: at most ${longestMs.toFixed(2)} ms a message`;
+}
+
 /** Flipped bits anywhere in a store: it starts, or says what is damaged. */
 function fuzzStore({ seed, isLong, progress }: CaseContext): string {
   const count = isLong ? 50_000 : 400;
@@ -245,5 +291,6 @@ function fuzzStore({ seed, isLong, progress }: CaseContext): string {
 export const fuzzCases: readonly FaultCase[] = [
   { name: 'fuzz-frames', covers: '1 3 4 5 12 13', run: fuzzFrames },
   { name: 'fuzz-texts', covers: '4 12', run: fuzzTexts },
+  { name: 'filter-times', covers: '12', run: filterTimes },
   { name: 'fuzz-store', covers: '21', run: fuzzStore },
 ];

@@ -281,35 +281,43 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('a broker with %s thread
     expect(readRecords((await held).body).map((record) => record.body)).toEqual(['yes']);
   });
 
-  test('asks a condition that takes long of fewer messages a pull, and misses none', async () => {
-    client.close();
-    await broker.close();
-    await start({ enablePropertyFilter: true });
-    await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
-    await client.request(sendRequest({ topic: 'TopicA', body: 'first' }));
-    const pull = (offset: number): ReturnType<typeof pullRequest> => {
-      const request = pullRequest('group-a', 'TopicA', 0, offset, 60_000);
-      const subscription = `${'n = 1 OR '.repeat(400)}KEYS = 'last'`;
-      const fields = { sysFlag: 6, subscription, expressionType: 'SQL92' };
-      return { ...request, fields: { ...request.fields, ...fields } };
-    };
-    // It waits at the end, is woken by more than it looks at, and must not sleep over the rest.
-    let answered = client.request(pull(1));
-    const bodies = [...Array.from({ length: 99 }, (_, index) => String(index)), 'last'];
-    await client.request(batchRequest('TopicA', bodies));
-    for (let pullCount = 1; ; pullCount++) {
-      const answer = await answered;
-      const next = Number(answer.extFields.get('nextBeginOffset'));
-      if (answer.code === 0) {
-        expect(readRecords(answer.body).map((record) => record.body)).toEqual(['last']);
-        expect([next, pullCount > 5]).toEqual([101, true]);
-        return;
+  test.each([
+    ['many operations', `${'n = 1 OR '.repeat(400)}KEYS = 'last'`, ''],
+    ['long properties', "n CONTAINS 'aab' OR KEYS = 'last'", 'a'.repeat(30_000)],
+  ])(
+    'asks a condition of %s of fewer messages a pull, and misses none',
+    async (_, subscription, n) => {
+      client.close();
+      await broker.close();
+      await start({ enablePropertyFilter: true });
+      await client.request(heartbeatRequest('c1', 'group-a', 'TopicA'));
+      await client.request(sendRequest({ topic: 'TopicA', body: 'first' }));
+      const pull = (offset: number): ReturnType<typeof pullRequest> => {
+        const request = pullRequest('group-a', 'TopicA', 0, offset, 60_000);
+        const fields = { sysFlag: 6, subscription, expressionType: 'SQL92' };
+        return { ...request, fields: { ...request.fields, ...fields } };
+      };
+      // It waits at the end, is woken by more than it looks at, and must not sleep over the rest.
+      let answered = client.request(pull(1));
+      const bodies = [...Array.from({ length: 99 }, (_, index) => String(index)), 'last'];
+      if (n === '') await client.request(batchRequest('TopicA', bodies));
+      else
+        for (const body of bodies)
+          client.oneway(sendRequest({ topic: 'TopicA', body, properties: { n, KEYS: body } }));
+      for (let pullCount = 1; ; pullCount++) {
+        const answer = await answered;
+        const next = Number(answer.extFields.get('nextBeginOffset'));
+        if (answer.code === 0) {
+          expect(readRecords(answer.body).map((record) => record.body)).toEqual(['last']);
+          expect([next, pullCount > 5]).toEqual([101, true]);
+          return;
+        }
+        expect(answer.code).toBe(20);
+        expect(next).toBeLessThan(101);
+        answered = client.request(pull(next));
       }
-      expect(answer.code).toBe(20);
-      expect(next).toBeLessThan(101);
-      answered = client.request(pull(next));
-    }
-  });
+    },
+  );
 
   test('tells tools who is connected and how far queues and groups are', async () => {
     await client.request(heartbeatRequest('c1', 'group-a', 'TopicA', 'TagA || TagB'));
