@@ -1,5 +1,11 @@
 /** Attacks that make a broker keep more and more: topics, groups, waiting pulls, unfinished frames, connections. */
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import tls from 'node:tls';
+import { selfSignedCertificate } from '../../src/cli/self-signed-certificate.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import {
   heartbeatRequest,
@@ -134,6 +140,60 @@ const unfinished = ({ isLong }: CaseContext): Promise<string> =>
     return `${count} frames of which 8 MiB came, ${closed} closed for their memory`;
   });
 
+/** What a ClientHello begins with: a record of 512 bytes, of which these are all that comes. */
+const HALF_HELLO = Buffer.from('1603010200010001fc0303', 'hex');
+const HANDSHAKE_MS = 10_000;
+
+/** 15: handshakes that go no further, and clients that want another one. */
+const handshakes = ({ isLong, progress }: CaseContext): Promise<string> => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-handshakes-'));
+  const [certPath, keyPath] = ['cert.pem', 'key.pem'].map((name) => path.join(directory, name));
+  const hosts = ['127.0.0.1'];
+  const made = { commonName: 'attacked', hosts, notBefore: new Date(Date.now() - 60_000), days: 2 };
+  const { certificate, privateKey } = selfSignedCertificate(made);
+  fs.writeFileSync(certPath, certificate);
+  fs.writeFileSync(keyPath, privateKey);
+  const settings = [`tls.server.certPath=${certPath}`, `tls.server.keyPath=${keyPath}`];
+  return AttackedBroker.attack(
+    { port: 26230, memoryBytesMax: 192 * MIB, settings },
+    async (broker) => {
+      const count = isLong ? 5000 : 500;
+      let closedCount = 0;
+      for (let index = 0; index < count; index++) {
+        const { socket, closed } = await broker.connect();
+        socket.resume();
+        void closed.then(() => closedCount++);
+        socket.write(HALF_HELLO.subarray(0, 1 + (index % HALF_HELLO.length)));
+      }
+      progress('clients that want a new handshake');
+      let renewed = 0;
+      for (let index = 0; index < (isLong ? 1000 : 100); index++)
+        if (await renegotiates(broker.port)) renewed++;
+      if (renewed > 0) throw new Error(`${renewed} clients got a new handshake`);
+      await pause(HANDSHAKE_MS + 2000);
+      if (closedCount < count)
+        throw new Error(
+          `${count - closedCount} of ${count} handshakes that go no further are open`,
+        );
+      return `${count} handshakes that go no further closed after ${HANDSHAKE_MS / 1000} s, no new one for who wants it`;
+    },
+  ).finally(() => fs.rmSync(directory, { recursive: true, force: true }));
+};
+
+/** Whether the server lets a client of TLS 1.2 begin the handshake again. */
+async function renegotiates(port: number): Promise<boolean> {
+  const options = { port, host: '127.0.0.1', rejectUnauthorized: false } as const;
+  const socket = tls.connect({ ...options, maxVersion: 'TLSv1.2' });
+  await once(socket, 'secureConnect');
+  const isRenewed = await new Promise<boolean>((resolve) => {
+    socket.once('error', () => resolve(false));
+    socket.once('close', () => resolve(false));
+    socket.renegotiate({}, (error) => resolve(error === null));
+  });
+  socket.destroy();
+  return isRenewed;
+}
+
 /** 15: connections faster than they are let in; they wait, and all are served. */
 const connects = ({ isLong }: CaseContext): Promise<string> => {
   const rate = 200;
@@ -160,5 +220,6 @@ const connects = ({ isLong }: CaseContext): Promise<string> => {
 export const limitAttackCases: readonly FaultCase[] = [
   { name: 'attack-many', covers: '17', run: many },
   { name: 'attack-unfinished', covers: '2', run: unfinished },
+  { name: 'attack-handshakes', covers: '15', run: handshakes },
   { name: 'attack-connects', covers: '15', run: connects },
 ];
