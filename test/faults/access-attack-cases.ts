@@ -4,7 +4,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { signed, type TestCredentials } from '../access/signed-raw.ts';
-import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import { AccessGate, Admission } from '../../src/access/access-gate.ts';
+import { silentLogger } from '../../src/base/logging.ts';
+import { Refusals } from '../../src/base/refusals.ts';
+import { encodeRequest, type RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import { seededRandom } from '../../src/testing/seeded-random.ts';
 import { RawClient, type RawRequest, sendRequest } from '../workers/raw-client.ts';
 import { AttackedBroker, type AttackOptions } from './attacked-broker.ts';
 import type { CaseContext, FaultCase } from './case.ts';
@@ -312,6 +316,59 @@ const registrations = (): Promise<string> =>
     return `${changes.length} changes of the name server refused to outsiders, to a user, and to a wrong secret`;
   });
 
+/** How much sooner or later a refusal may come for a user that is there: what noise makes of a median. */
+const TIME_RATIO_MAX = 1.05;
+
+/** 8: how long a wrong signature takes of a user that is there, of one that is not, and of a disabled one. */
+function gateTimes({ seed, isLong }: CaseContext): string {
+  const refusals = new Refusals(silentLogger, () => 0);
+  const gate = new AccessGate({
+    authenticationEnabled: true,
+    authorizationEnabled: true,
+    registrationCredentials: null,
+    clusterName: 'DefaultCluster',
+    refusals,
+  });
+  const names = ['user-there', 'user-wrong', 'user-taken'];
+  const [there, , disabled] = names;
+  const password = 'secret';
+  gate.change({
+    users: [
+      { username: there, password, userType: 'Normal', userStatus: 'enable' },
+      { username: disabled, password, userType: 'Normal', userStatus: 'disable' },
+    ],
+    acls: [],
+  });
+  const frames = names.map((accessKey) => {
+    const request = signed({ code: 26, fields: { topic: 'T' } }, { accessKey, secretKey: 'guess' });
+    return encodeRequest({
+      ...request,
+      opaque: 1,
+      extFields: Object.entries(request.fields ?? {}).map(([name, value]) => [name, String(value)]),
+    });
+  });
+  const serving = { server: 'control', port: 'broker', code: 26 } as const;
+  const count = isLong ? 1_000_000 : 100_000;
+  const random = seededRandom(seed);
+  const times: number[][] = names.map(() => []);
+  for (let index = 0; index < count; index++) {
+    const which = Math.floor(random() * names.length);
+    // An address each: none of them has to wait.
+    const peerAddress = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`;
+    const source = { peerAddress, isTrusted: false, isWaiting: false };
+    const frame = frames[which];
+    const began = process.hrtime.bigint();
+    const admission = gate.admit(source, serving, frame, 4, frame.length, index);
+    times[which].push(Number(process.hrtime.bigint() - began));
+    if (admission !== Admission.REFUSED) throw new Error(`a wrong signature is ${admission}`);
+  }
+  const medians = times.map((some) => some.sort((a, b) => a - b)[some.length >> 1] / 1000);
+  const ratio = Math.max(...medians) / Math.min(...medians);
+  const said = names.map((name, index) => `${name} ${medians[index].toFixed(2)} us`).join(', ');
+  if (ratio > TIME_RATIO_MAX) throw new Error(`the time of a refusal tells who is there: ${said}`);
+  return `${count} wrong signatures, medians: ${said}`;
+}
+
 /** 9: guesses from one address, and from many. */
 const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
   AttackedBroker.attack(secured(26140, 192 * MIB), async (broker) => {
@@ -376,6 +433,7 @@ export const accessAttackCases: readonly FaultCase[] = [
   { name: 'attack-settings', covers: '6', run: settings },
   { name: 'attack-canary', covers: '7', run: canary },
   { name: 'attack-outsiders', covers: '8', run: outsiders },
+  { name: 'gate-times', covers: '8', run: gateTimes },
   { name: 'attack-guesses', covers: '9', run: guesses },
   { name: 'attack-registrations', covers: '10', run: registrations },
 ];

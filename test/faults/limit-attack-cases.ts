@@ -196,10 +196,10 @@ async function renegotiates(port: number): Promise<boolean> {
 
 /** 15: connections faster than they are let in; they wait, and all are served. */
 const connects = ({ isLong }: CaseContext): Promise<string> => {
-  const rate = 200;
+  const rate = isLong ? 500 : 200;
   const options = { port: 26220, memoryBytesMax: 128 * MIB, settings: [`acceptRateMax=${rate}`] };
   return AttackedBroker.attack(options, async (broker) => {
-    const count = isLong ? 6000 : 1000;
+    const count = isLong ? 10_000 : 1000;
     const beganMs = performance.now();
     const answers = await Promise.all(
       Array.from({ length: count }, async () => {
