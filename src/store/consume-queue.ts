@@ -40,7 +40,7 @@ import {
 
 /** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
 const GAP_COUNT_MAX = 10_000_000;
-/** Units of the buffer that a queue begins with, a slot: cut from a large one, as most queues need no more. */
+/** Units of the buffer that a queue begins with, a slot of the shortest size. */
 const BUFFER_COUNT_START = 8;
 export const SLOT_BYTES = BUFFER_COUNT_START * UNIT_BYTES;
 /** A buffer of this many units is written out before it grows: 64 KiB a write. */
@@ -477,7 +477,7 @@ export class ConsumeQueue {
   }
 
   #makeRoom(): void {
-    const { buffered, slots } = this.#context;
+    const { buffered } = this.#context;
     const row = this.#row;
     const at = this.#at;
     const bufferBytes = row[at + BUFFER_BYTES];
@@ -493,10 +493,7 @@ export class ConsumeQueue {
       if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < row[at + BUFFER_BYTES]) return;
     }
     buffered.add(this.place);
-    if (bufferBytes === 0) {
-      const slot = slots.take();
-      this.#setBuffer(slots.bufferOf(slot), slot);
-    } else this.#resize(row[at + BUFFER_BYTES] * 2);
+    this.#resize(bufferBytes === 0 ? SLOT_BYTES : row[at + BUFFER_BYTES] * 2);
   }
 
   /** Drops units that the file has, but for the newest ones, which waiting readers want. */
@@ -517,12 +514,15 @@ export class ConsumeQueue {
     if (row[rowAt + BUFFER_BYTES] > roomy * 2) this.#resize(roomy);
   }
 
-  /** Moves what is in memory into a buffer of the queue's own. */
+  /** Moves what is in memory into a slot of so many bytes at least, or a buffer of the queue's own. */
   #resize(bytes: number): void {
-    const buffer = Buffer.allocUnsafeSlow(bytes);
+    const { slots } = this.#context;
+    const slot = slots.take(bytes);
+    const buffer = slot < 0 ? Buffer.allocUnsafeSlow(bytes) : slots.bufferOf(slot);
+    const base = slot < 0 ? 0 : slots.baseOf(slot);
     const from = this.#positionOf(this.#bufferStart);
-    this.#buffer.copy(buffer, 0, from, this.#positionOf(this.maxOffset));
-    this.#setBuffer(buffer, -1);
+    this.#buffer.copy(buffer, base, from, this.#positionOf(this.maxOffset));
+    this.#setBuffer(buffer, slot);
   }
 
   #setBuffer(buffer: Buffer, slot: number): void {
@@ -532,7 +532,7 @@ export class ConsumeQueue {
     if (row[at + SLOT] >= 0) slots.give(row[at + SLOT]);
     row[at + SLOT] = slot;
     row[at + BUFFER_BASE] = slot < 0 ? 0 : slots.baseOf(slot);
-    row[at + BUFFER_BYTES] = slot < 0 ? buffer.length : SLOT_BYTES;
+    row[at + BUFFER_BYTES] = slot < 0 ? buffer.length : slots.bytesOf(slot);
     this.#buffer = buffer;
   }
 

@@ -7,7 +7,7 @@
  * ```
  * chunks   [ row 0 | row 1 | … | row 1023 ][ row 1024 | …        a row: ROW_FIELDS numbers, see QueueField
  * lists    next, previous by place                                queues in the order in which they came
- * slots    [ 8 units | 8 units | … ][ …                           buffers of queues with little to write
+ * slots    [ 8 units | 8 units | … ][ 16 units | … ][ …            buffers of queues with little to write
  * ```
  */
 
@@ -165,28 +165,68 @@ export class QueueList {
   }
 }
 
-/** Slots of one chunk: 640 KiB where a slot has 160 bytes. */
-const CHUNK_SLOTS = 4096;
+/** Of one size; 640 KiB where a slot has 160 bytes, and as much where it has more. */
+const SLOT_CHUNK_BYTES = 640 * 1024;
+/** Each twice as long as the one before: 160 bytes to 10 KiB. */
+const SLOT_SIZE_COUNT = 7;
 
-/** Buffers of one size, cut from few large ones. */
+/** Buffers of a few sizes, cut from large ones; a number for each. */
 export class UnitSlots {
+  readonly #bytesMin: number;
+  readonly #sizes: readonly SlotsOfSize[];
+
+  constructor(bytesMin: number) {
+    this.#bytesMin = bytesMin;
+    this.#sizes = Array.from(
+      { length: SLOT_SIZE_COUNT },
+      (_, size) => new SlotsOfSize(bytesMin << size),
+    );
+  }
+
+  /** The shortest slot that has so many bytes; -1 where none has. */
+  take(bytes: number): number {
+    const size = 32 - Math.clz32(Math.ceil(bytes / this.#bytesMin) - 1);
+    return size < SLOT_SIZE_COUNT ? this.#sizes[size].take() * SLOT_SIZE_COUNT + size : -1;
+  }
+
+  /** Gives a slot back; with the last one of its size the memory goes. */
+  give(slot: number): void {
+    this.#sizes[slot % SLOT_SIZE_COUNT].give(Math.floor(slot / SLOT_SIZE_COUNT));
+  }
+
+  bytesOf(slot: number): number {
+    return this.#bytesMin << (slot % SLOT_SIZE_COUNT);
+  }
+
+  bufferOf(slot: number): Buffer {
+    return this.#sizes[slot % SLOT_SIZE_COUNT].bufferOf(Math.floor(slot / SLOT_SIZE_COUNT));
+  }
+
+  /** Where in its buffer a slot begins. */
+  baseOf(slot: number): number {
+    return this.#sizes[slot % SLOT_SIZE_COUNT].baseOf(Math.floor(slot / SLOT_SIZE_COUNT));
+  }
+}
+
+class SlotsOfSize {
   readonly #slotBytes: number;
+  readonly #chunkSlots: number;
   #chunks: Buffer[] = [];
   #free: number[] = [];
   #count = 0;
 
   constructor(slotBytes: number) {
     this.#slotBytes = slotBytes;
+    this.#chunkSlots = Math.floor(SLOT_CHUNK_BYTES / slotBytes);
   }
 
   take(): number {
     const slot = this.#free.pop() ?? this.#count++;
-    if (slot >= this.#chunks.length * CHUNK_SLOTS)
-      this.#chunks.push(Buffer.allocUnsafeSlow(CHUNK_SLOTS * this.#slotBytes));
+    if (slot >= this.#chunks.length * this.#chunkSlots)
+      this.#chunks.push(Buffer.allocUnsafeSlow(this.#chunkSlots * this.#slotBytes));
     return slot;
   }
 
-  /** Gives a slot back; with the last one the memory goes. */
   give(slot: number): void {
     this.#free.push(slot);
     if (this.#free.length < this.#count) return;
@@ -196,11 +236,10 @@ export class UnitSlots {
   }
 
   bufferOf(slot: number): Buffer {
-    return this.#chunks[Math.floor(slot / CHUNK_SLOTS)];
+    return this.#chunks[Math.floor(slot / this.#chunkSlots)];
   }
 
-  /** Where in its buffer a slot begins. */
   baseOf(slot: number): number {
-    return (slot % CHUNK_SLOTS) * this.#slotBytes;
+    return (slot % this.#chunkSlots) * this.#slotBytes;
   }
 }
