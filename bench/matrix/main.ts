@@ -143,7 +143,8 @@ async function main(): Promise<void> {
       ? isQuick || !flags.quick
       : wanted.some((text) => text === group || text === name),
   );
-  if (systems.length === 0 || workloads.length === 0) throw new Error('nothing is left to measure');
+  if (systems.length === 0 || workloads.length === 0)
+    throw new Error('nothing is left to measure: see --workloads and --systems in --help');
   const rounds = await runRounds({
     systems,
     workloads,
