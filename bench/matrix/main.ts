@@ -156,6 +156,7 @@ async function main(): Promise<void> {
     nameServerPort: flags.nameServerPort,
     threadCount: flags.threads,
     quietTimeoutMs: flags.quick ? 5000 : 30_000,
+    repeatMsMax: flags.quick ? 3000 : 20_000,
     log,
     onProgress: (done, count, what) => bar.show(done, count, what),
   });

@@ -17,8 +17,6 @@ import type { System, SystemKey } from './systems.ts';
 
 /** Between the first send and the reading of memory. */
 const SETTLE_MS = 1500;
-/** What one turn of a system may take to repeat runs from which the hypervisor took too much. */
-const REPEAT_MS_MAX = 20_000;
 
 export interface StartFigures {
   readonly acceptMs: number;
@@ -59,12 +57,14 @@ export interface RoundsOptions {
   readonly roundCount: number;
   /** No round is begun that would end after this, judged by the longest so far. */
   readonly timeLimitMs: number;
-  /** Stores and logs go under it and are removed. */
+  /** Stores and logs go under it and are removed when the process ends. */
   readonly directory: string;
   readonly brokerPort: number;
   readonly nameServerPort: number;
   readonly threadCount: number;
   readonly quietTimeoutMs: number;
+  /** What a turn may spend on runs that are made again. */
+  readonly repeatMsMax: number;
   readonly log: (line: string) => void;
   /** `done` of all runs that the rounds have. */
   readonly onProgress: (done: number, all: number, what: string) => void;
@@ -75,19 +75,15 @@ export async function runRounds(options: RoundsOptions): Promise<Rounds> {
   const startedMs = performance.now();
   let longestMs = 0;
   let round = 0;
-  try {
-    for (; round < options.roundCount; round++) {
-      const beganMs = performance.now();
-      if (beganMs - startedMs + longestMs > options.timeLimitMs) break;
-      // Who goes first alternates, so that a drift of the machine falls on all.
-      const order = round % 2 === 0 ? options.systems : [...options.systems].reverse();
-      for (const system of order) {
-        for (const flush of ['async', 'sync'] as const) await sittings.sit(system, round, flush);
-      }
-      longestMs = Math.max(longestMs, performance.now() - beganMs);
+  for (; round < options.roundCount; round++) {
+    const beganMs = performance.now();
+    if (beganMs - startedMs + longestMs > options.timeLimitMs) break;
+    // Who goes first alternates, so that a drift of the machine falls on all.
+    const order = round % 2 === 0 ? options.systems : [...options.systems].reverse();
+    for (const system of order) {
+      for (const flush of ['async', 'sync'] as const) await sittings.sit(system, round, flush);
     }
-  } finally {
-    sittings.removeDirectories();
+    longestMs = Math.max(longestMs, performance.now() - beganMs);
   }
   return { runs: sittings.runs, starts: sittings.starts, roundCount: round };
 }
@@ -101,19 +97,16 @@ class Sittings {
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    process.once('exit', this.removeDirectories);
+    process.once('exit', () => {
+      for (const directory of this.#directories)
+        fs.rmSync(directory, { recursive: true, force: true });
+    });
     const perRound = options.systems.reduce(
       (sum, { key }) => sum + options.workloads.filter(({ systems }) => systems.has(key)).length,
       0,
     );
     this.#allCount = perRound * options.roundCount;
   }
-
-  readonly removeDirectories = (): void => {
-    process.removeListener('exit', this.removeDirectories);
-    for (const directory of this.#directories.splice(0))
-      fs.rmSync(directory, { recursive: true, force: true });
-  };
 
   /** Starts one broker, runs its workloads, and leaves empty files behind. */
   async sit(system: System, round: number, flush: Flush): Promise<void> {
@@ -189,13 +182,14 @@ class Seat {
   readonly #system: System;
   readonly #place: { directory: string; flush: Flush };
   #isHeated = false;
-  #repeatMsLeft = REPEAT_MS_MAX;
+  #repeatMsLeft: number;
   #broker: RunningBroker | null = null;
 
   constructor(options: RoundsOptions, system: System, place: { directory: string; flush: Flush }) {
     this.#options = options;
     this.#system = system;
     this.#place = place;
+    this.#repeatMsLeft = options.repeatMsMax;
   }
 
   async start(): Promise<StartFigures> {
@@ -240,16 +234,19 @@ class Seat {
     if (workload.fill !== null) await this.#load(workload.fill);
     let result = await this.#load(workload.load);
     // What is read is in the page cache now.
-    if (!workload.isCold) result = await this.#repeatWhileStolen(workload.load, result);
+    if (!workload.isCold) result = await this.#repeatWhileStolen(workload, result);
     if (workload.isLastOfTopic) await this.#drop(workload.load);
     return result;
   }
 
   /** Of all attempts the one from which least was taken, however it came out. */
-  async #repeatWhileStolen(load: LoadOptions, first: LoadResult): Promise<LoadResult> {
+  async #repeatWhileStolen(workload: MatrixWorkload, first: LoadResult): Promise<LoadResult> {
+    const { load, fill, isLastOfTopic } = workload;
     let best = first;
     while (best.marks.includes('stolen') && this.#repeatMsLeft > 0) {
       const startedMs = performance.now();
+      // Consumers begin with an empty topic, as they did.
+      if (fill === null && isLastOfTopic) await this.#drop(load);
       const next = await this.#load(load);
       this.#repeatMsLeft -= performance.now() - startedMs;
       if (next.stolenShare < best.stolenShare) best = next;
