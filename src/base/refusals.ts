@@ -52,6 +52,7 @@ export const refusalCauses = {
   // Pulls.
   'pull-not-held': warn('answered 19 at once: heldPullCountMax pulls wait'),
   'pull-filter': info('a pull was refused: its filter, or the subscription that it needs'),
+  'filter-text': warn('a message did not pass a filter: there is too much text to look at'),
   'pull-forbidden': info('answered 16: group or topic may not be read'),
   'pull-no-group': info('answered 26: there is no such consumer group'),
   'pull-no-topic': info('answered 17: there is no such topic'),

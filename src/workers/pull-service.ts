@@ -462,6 +462,7 @@ export class PullService {
       if (sql !== null) {
         const isWanted = this.#matchesSql(sql, physicalOffset, bytes);
         textLeft -= sql.textLength;
+        if (sql.hasGivenUp) this.#onGivenUp(queue, offset + index);
         if (!isWanted) continue;
       }
       if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
@@ -485,6 +486,10 @@ export class PullService {
       this.#code = ResponseCode.PULL_NOT_FOUND;
       this.#next = offset;
     }
+  }
+
+  #onGivenUp({ topic, queueId }: ConsumeQueue, queueOffset: number): void {
+    this.#options.refusals.add('filter-text', { topic, queueId, queueOffset });
   }
 
   #matchesSql(sql: SqlFilter, physicalOffset: number, bytes: number): boolean {

@@ -123,9 +123,17 @@ describe('an SQL92 filter', () => {
   });
 
   test('a message that takes long to look at does not pass', () => {
-    const passes = (sql: string): boolean => matches(sql, { a: `${'a'.repeat(32_000)}b` });
+    const long = { a: `${'a'.repeat(32_000)}b` };
+    const passes = (sql: string): boolean => matches(sql, long);
     expect(passes("a CONTAINS 'aab' AND a CONTAINS 'aaab'")).toBe(true);
     expect(passes("a CONTAINS 'x' OR a CONTAINS 'y' OR a CONTAINS 'aab'")).toBe(false);
+    expect(passes(`${"a STARTSWITH 'b' OR ".repeat(10)}a ENDSWITH 'ab'`)).toBe(true);
+    const bytes = Buffer.from(encodeProperties(new Map(Object.entries(long))));
+    const search = compileSql(
+      "a CONTAINS 'x' OR a CONTAINS 'y' OR b CONTAINS 'z' OR a CONTAINS 'b'",
+    );
+    expect([search.matches(bytes, 0, bytes.length), search.hasGivenUp]).toEqual([false, true]);
+    expect([search.matches(bytes, 0, 0), search.hasGivenUp]).toEqual([false, false]);
     const names = Array.from({ length: 33 }, (_, index) => `p${index} IS NULL`);
     expect(passes(names.slice(0, 32).join(' AND '))).toBe(true);
     expect(() => compileSql(names.join(' AND '))).toThrow('more than 32 properties');

@@ -111,6 +111,19 @@ describe('what a broker refuses', () => {
       expect([...metrics.values()].every((count) => count === 0)).toBe(true);
     }));
 
+  test('of a filter that would look at too much text is counted, and the message does not come', () =>
+    withBroker({ enablePropertyFilter: true }, async (broker, client) => {
+      const properties = { a: 'a'.repeat(30_000) };
+      await client.request(sendRequest({ topic: 'TopicA', body: 'x', properties }));
+      await client.request(heartbeatRequest('c', 'group-a', 'TopicA'));
+      const pull = pullRequest('group-a', 'TopicA', 0, 0);
+      const subscription = "a CONTAINS 'x' OR a CONTAINS 'y' OR a CONTAINS 'aaa'";
+      const fields = { ...pull.fields, sysFlag: 4, subscription, expressionType: 'SQL92' };
+      await counts(broker, 'filter-text', async () => {
+        expect((await client.request({ ...pull, fields })).code).toBe(20);
+      });
+    }));
+
   test('of sends and pulls is counted by cause', () =>
     withBroker({ heldPullCountMax: 1, maxMessageBytes: 2048 }, async (broker, client) => {
       const answers = async (request: RawRequest, code: number): Promise<void> => {
