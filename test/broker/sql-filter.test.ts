@@ -125,8 +125,8 @@ describe('an SQL92 filter', () => {
   test('a message that takes long to look at does not pass', () => {
     const long = { a: `${'a'.repeat(32_000)}b` };
     const passes = (sql: string): boolean => matches(sql, long);
-    expect(passes("a CONTAINS 'aab' AND a CONTAINS 'aaab'")).toBe(true);
-    expect(passes("a CONTAINS 'x' OR a CONTAINS 'y' OR a CONTAINS 'aab'")).toBe(false);
+    expect(passes("a CONTAINS 'aab' AND a STARTSWITH 'aaa'")).toBe(true);
+    expect(passes("a CONTAINS 'x' OR a CONTAINS 'aab'")).toBe(false);
     expect(passes(`${"a STARTSWITH 'b' OR ".repeat(10)}a ENDSWITH 'ab'`)).toBe(true);
     const bytes = Buffer.from(encodeProperties(new Map(Object.entries(long))));
     const search = compileSql(
