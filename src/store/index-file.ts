@@ -51,6 +51,8 @@ const MARK_MAGIC = 0x4d49_4c4c; // "MILL"
 const ENTRY_BUFFER_COUNT = 4096;
 /** Entries of one slot that a query looks at; keys that many messages share would hold up everyone. */
 const CHAIN_COUNT_MAX = 100_000;
+/** How full a file is when all of its slots have been written once; what stands there counts only once it is full. */
+const AHEAD_UNTIL = 0.9;
 const NO_BUFFER = Buffer.alloc(0);
 
 export interface IndexFileOptions {
@@ -201,6 +203,9 @@ export class IndexFile {
       bytes += this.#slots.write();
       this.#slots = null;
       this.#buffer = NO_BUFFER;
+    } else if (this.#slots !== null) {
+      const share = this.entryNumber / this.#options.entryCountMax;
+      bytes += this.#slots.writeAhead(share / AHEAD_UNTIL);
     }
     const header = Buffer.alloc(indexHeader.totalBytes);
     writeLong(header, this.beginTimestampMs, indexHeader.beginTimestamp);

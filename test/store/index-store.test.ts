@@ -126,6 +126,27 @@ describe('index store', () => {
     index.close();
   });
 
+  it('has written all slots once when a file becomes full, a few pages at a time', () => {
+    using harness = makeHarness();
+    const pageCount = 20;
+    const entryCountMax = 20_000;
+    const index = openIndex(harness, { slotCount: pageCount * 1024, entryCountMax });
+    let largest = 0;
+    for (let n = 1; n < entryCountMax * 0.95; n += 500) {
+      putMessages(index, n, 500);
+      const written = index.writePending();
+      largest = Math.max(largest, written - 500 * 20);
+    }
+    // A page at most, a mark and a header.
+    expect(largest).toBeLessThan(4096 + 100);
+    const bytes = fs.readFileSync(indexFile(harness));
+    for (let page = 0; page < pageCount; page++) {
+      const start = HEADER_BYTES + page * 4096;
+      expect(bytes.subarray(start, start + 4096).some((byte) => byte !== 0)).toBe(true);
+    }
+    index.close();
+  });
+
   it("stores files in RocketMQ's form, which its own walk reads", () => {
     fc.assert(
       fc.property(
@@ -404,12 +425,14 @@ describe('index after a crash', () => {
           rounds: fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 2, maxLength: 6 }),
           isClosedFirst: fc.boolean(),
           callCount: fc.nat(25),
+          // One page of slots, or three, which are written ahead one by one.
+          slotCount: fc.constantFrom(400, 3000),
         }),
         fc.infiniteStream(fc.boolean()),
-        ({ rounds, isClosedFirst, callCount }, isKept) => {
+        ({ rounds, isClosedFirst, callCount, slotCount }, isKept) => {
           using harness = makeHarness();
           // Slots, header and mark in blocks of their own.
-          const sizes = { slotCount: 400, entryCountMax: 401 };
+          const sizes = { slotCount, entryCountMax: 401 };
           const first = rounds[0];
           let index = openIndex(harness, sizes);
           putMessages(index, 1, first);
