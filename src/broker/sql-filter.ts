@@ -12,7 +12,7 @@
  * Source: ComparisonExpression.java, UnaryExpression.java, LogicExpression.java, ExpressionMessageFilter.java.
  */
 import { randomInt } from 'node:crypto';
-import { keyIs } from '../protocol/byte-table.ts';
+import { ByteTable } from '../protocol/byte-table.ts';
 import {
   compareDoubles,
   compareNumbers,
@@ -28,6 +28,9 @@ import {
  * half as much again as properties can hold. A message that would take more does not pass.
  */
 const TEXT_LENGTH_MAX = 48 * 1024;
+
+/** Nobody can choose names that collide. */
+const SEED = randomInt(2 ** 31);
 
 const NAME_END = 1;
 const VALUE_END = 2;
@@ -60,18 +63,19 @@ const NO_ORDER = 2;
 export function compileSql(text: string): SqlFilter {
   const { condition, names, operationCount } = parseSql(text);
   const test = conditionOf(condition);
-  const wanted = names.map((name) => wantedName(Buffer.from(name)));
-  const values = wanted.map((): string | null => null);
+  const places = new ByteTable<number>(SEED);
+  for (const [index, name] of names.entries()) places.set(name, index);
+  const values = names.map((): string | null => null);
   return {
     operationCount,
     textLength: 0,
     hasGivenUp: false,
     matches(bytes, start, end) {
-      readProperties(bytes, start, end, wanted, values);
+      readProperties(bytes, start, end, places, values);
       textLeft = TEXT_LENGTH_MAX;
       const outcome = test(values);
-      // The shorter names are, the more of them there are to compare with each of the wanted ones.
-      this.textLength = (end - start) * (1 + wanted.length / 4) + TEXT_LENGTH_MAX - textLeft;
+      // The more names, the more properties have one of them.
+      this.textLength = (end - start) * (1 + names.length / 4) + TEXT_LENGTH_MAX - textLeft;
       this.hasGivenUp = textLeft < 0;
       return outcome === Outcome.TRUE;
     },
@@ -87,44 +91,25 @@ function mayRead(text: string): boolean {
   return textLeft >= 0;
 }
 
-interface WantedName {
-  readonly bytes: Buffer;
-  readonly hash: number;
-}
-
-/** Odd, and unknown to who chooses names. */
-const HASH_FACTOR = randomInt(2 ** 30) * 2 + 1;
-
-const nextHash = (hash: number, byte: number): number => Math.imul(hash ^ byte, HASH_FACTOR);
-
-function wantedName(bytes: Buffer): WantedName {
-  return { bytes, hash: bytes.reduce(nextHash, 0) };
-}
-
 /** Puts the value of each wanted property in its place; of a name that occurs twice the last one counts. */
 function readProperties(
   bytes: Buffer,
   start: number,
   end: number,
-  wanted: readonly WantedName[],
+  places: ByteTable<number>,
   values: (string | null)[],
 ): void {
   values.fill(null);
   for (let at = start; at < end; at++) {
     const nameStart = at;
-    let hash = 0;
-    while (at < end && bytes[at] !== NAME_END && bytes[at] !== VALUE_END)
-      hash = nextHash(hash, bytes[at++]);
+    while (at < end && bytes[at] !== NAME_END && bytes[at] !== VALUE_END) at++;
     // Something without a separator is skipped.
     if (at >= end || bytes[at] === VALUE_END) continue;
     const nameEnd = at;
     while (at < end && bytes[at] !== VALUE_END) at++;
     if (at === nameEnd + 1 || nameEnd === nameStart) continue;
-    for (let index = 0; index < wanted.length; index++) {
-      const name = wanted[index];
-      if (name.hash === hash && keyIs(name.bytes, bytes, nameStart, nameEnd))
-        values[index] = bytes.toString('utf8', nameEnd + 1, at);
-    }
+    const index = places.get(bytes, nameStart, nameEnd);
+    if (index !== undefined) values[index] = bytes.toString('utf8', nameEnd + 1, at);
   }
 }
 
