@@ -59,8 +59,6 @@ export interface ParsedSql {
 export const SQL_LENGTH_MAX = 16 * 1024;
 const DEPTH_MAX = 100;
 const OPERATION_COUNT_MAX = 1024;
-/** Each property of a message is compared with each name: some 8,000 of the one have room in 32 KiB. */
-const NAME_COUNT_MAX = 32;
 
 const textOperators: ReadonlySet<string> = new Set(['CONTAINS', 'STARTSWITH', 'ENDSWITH']);
 
@@ -270,8 +268,6 @@ class SqlParser {
         let index = this.#names.get(token.text);
         if (index === undefined) {
           index = this.#names.size;
-          if (index === NAME_COUNT_MAX)
-            throw new SqlError(`more than ${NAME_COUNT_MAX} properties`, token.position);
           this.#names.set(token.text, index);
         }
         return { kind: 'property', name: token.text, index };

@@ -29,6 +29,9 @@ import {
  */
 const TEXT_LENGTH_MAX = 48 * 1024;
 
+/** What a character of properties that are short, and wanted, costs beside one that is searched. */
+const PROPERTY_WEIGHT = 2;
+
 /** Nobody can choose names that collide. */
 const SEED = randomInt(2 ** 31);
 
@@ -66,16 +69,20 @@ export function compileSql(text: string): SqlFilter {
   const places = new ByteTable<number>(SEED);
   for (const [index, name] of names.entries()) places.set(name, index);
   const values = names.map((): string | null => null);
+  const ranges = new Int32Array(names.length * 2);
   return {
     operationCount,
     textLength: 0,
     hasGivenUp: false,
     matches(bytes, start, end) {
-      readProperties(bytes, start, end, places, values);
+      findProperties(bytes, start, end, places, ranges);
+      for (let index = 0; index < values.length; index++) {
+        const valueEnd = ranges[index * 2 + 1];
+        values[index] = valueEnd === 0 ? null : bytes.toString('utf8', ranges[index * 2], valueEnd);
+      }
       textLeft = TEXT_LENGTH_MAX;
       const outcome = test(values);
-      // The more names, the more properties have one of them.
-      this.textLength = (end - start) * (1 + names.length / 4) + TEXT_LENGTH_MAX - textLeft;
+      this.textLength = (end - start) * PROPERTY_WEIGHT + TEXT_LENGTH_MAX - textLeft;
       this.hasGivenUp = textLeft < 0;
       return outcome === Outcome.TRUE;
     },
@@ -91,15 +98,15 @@ function mayRead(text: string): boolean {
   return textLeft >= 0;
 }
 
-/** Puts the value of each wanted property in its place; of a name that occurs twice the last one counts. */
-function readProperties(
+/** Puts where the value of each wanted property begins and ends, 0 where there is none; of a name that occurs twice the last one counts. */
+function findProperties(
   bytes: Buffer,
   start: number,
   end: number,
   places: ByteTable<number>,
-  values: (string | null)[],
+  ranges: Int32Array,
 ): void {
-  values.fill(null);
+  ranges.fill(0);
   for (let at = start; at < end; at++) {
     const nameStart = at;
     while (at < end && bytes[at] !== NAME_END && bytes[at] !== VALUE_END) at++;
@@ -109,7 +116,9 @@ function readProperties(
     while (at < end && bytes[at] !== VALUE_END) at++;
     if (at === nameEnd + 1 || nameEnd === nameStart) continue;
     const index = places.get(bytes, nameStart, nameEnd);
-    if (index !== undefined) values[index] = bytes.toString('utf8', nameEnd + 1, at);
+    if (index === undefined) continue;
+    ranges[index * 2] = nameEnd + 1;
+    ranges[index * 2 + 1] = at;
   }
 }
 

@@ -134,9 +134,16 @@ describe('an SQL92 filter', () => {
     );
     expect([search.matches(bytes, 0, bytes.length), search.hasGivenUp]).toEqual([false, true]);
     expect([search.matches(bytes, 0, 0), search.hasGivenUp]).toEqual([false, false]);
-    const names = Array.from({ length: 33 }, (_, index) => `p${index} IS NULL`);
-    expect(passes(names.slice(0, 32).join(' AND '))).toBe(true);
-    expect(() => compileSql(names.join(' AND '))).toThrow('more than 32 properties');
+  });
+
+  test('finds each of many properties, and of a name that occurs twice the last', () => {
+    const names = Array.from({ length: 200 }, (_, index) => `p${index}`);
+    const properties = Object.fromEntries(names.map((name, index) => [name, `v${index}`]));
+    const conditions = names.map((name, index) => `${name} = 'v${index}'`);
+    expect(matches(conditions.join(' AND '), properties)).toBe(true);
+    expect(matches([...conditions, "p7 = 'v8'"].join(' AND '), properties)).toBe(false);
+    const twice = Buffer.from('a\x01first\x02b\x01x\x02a\x01last\x02');
+    expect(compileSql("a = 'last' AND b = 'x'").matches(twice, 0, twice.length)).toBe(true);
   });
 
   test('no text makes it throw anything but SqlError, and no properties anything at all', () => {

@@ -200,7 +200,11 @@ function fuzzTexts({ seed, isLong, progress }: CaseContext): string {
 
 /** What takes longest to evaluate of what is compiled, with the properties that make it so. */
 const slowFilters: readonly (readonly [expression: string, properties: string])[] = [
-  [repeated(32, ' OR ', (index) => `p${index} = 1`), repeated(4200, '', (at) => `q${at}\x01x\x02`)],
+  [repeated(500, ' OR ', (at) => `${name(at)} = 1`), repeated(4200, '', (at) => `${at}\x01x\x02`)],
+  [
+    repeated(1000, ' OR ', name),
+    repeated(5400, '', (at) => `${name(at % 1000)}\x01${at % 10}\x02`),
+  ],
   [repeated(500, ' OR ', () => "a CONTAINS 'aab'"), `a\x01${'a'.repeat(32_700)}\x02`],
   [repeated(400, ' OR ', () => "a CONTAINS 'aaaaaaaab'"), `a\x01${'a'.repeat(32_700)}\x02`],
   [repeated(500, ' OR ', () => "a CONTAINS 'aab'"), `a\x01${'a'.repeat(127)}\x02`],
@@ -221,6 +225,10 @@ const slowFilters: readonly (readonly [expression: string, properties: string])[
 
 function repeated(count: number, between: string, of: (index: number) => string): string {
   return Array.from({ length: count }, (_, index) => of(index)).join(between);
+}
+
+function name(index: number): string {
+  return `$${index.toString(36)}`;
 }
 
 const EVALUATION_MS_MAX = 1;
