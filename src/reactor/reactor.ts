@@ -338,10 +338,14 @@ export class Reactor implements Agent {
 
   /** Ends a connection because of what its peer does, or does not. */
   #cut(connection: Connection, reason: CloseReason, what?: string): void {
+    this.#logCut(connection, reason, what);
+    this.end(connection, reason);
+  }
+
+  #logCut(connection: Connection, reason: CloseReason, what?: string): void {
     const fields = { remoteAddress: connection.remoteAddress, reason, what };
     const level = reason === 'idle' ? 'info' : 'warn';
     this.#closeLog.log(level, reason, fields, 'closed a connection', this.#options.nowMs());
-    this.end(connection, reason);
   }
 
   #retryBlocked(): number {
@@ -479,8 +483,10 @@ export class Reactor implements Agent {
     if (payload === null) return;
     if (ring.type === MessageType.CLOSE_CONNECTION) {
       const connection = this.#connections.get(payload.readInt32LE(connectionMessage.connectionId));
-      if (connection !== undefined) {
+      if (connection !== undefined && !connection.closesAfterWrite) {
         connection.closesAfterWrite = true;
+        this.counts.onClosed('bad-frame');
+        this.#logCut(connection, 'bad-frame', 'frame that cannot be decoded');
         this.#markDirty(connection);
       }
     } else if (ring.type === MessageType.TOPICS_CHANGED) {
