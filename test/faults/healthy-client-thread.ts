@@ -15,9 +15,14 @@ export interface HealthyClientData {
   user: TestCredentials | null;
 }
 
-/** Since the last time it was asked. */
+/** What happens to the broker while it sends. */
+export type AttackPhase = 'warm-up' | 'base' | 'attack';
+
 export interface HealthyClientSaw {
-  p99Ms: number;
+  baseP99Ms: number;
+  attackP99Ms: number;
+  /** Of the attack; the memory too. */
+  longestMs: number;
   memoryBytesPeak: number;
   /** An answer that was no success; empty when there was none. */
   refused: string;
@@ -26,28 +31,38 @@ export interface HealthyClientSaw {
 const SEND_INTERVAL_MS = 5;
 
 const { port, pid, user } = workerData as HealthyClientData;
-let latencies: number[] = [];
+const latencies: Record<AttackPhase, number[]> = { 'warm-up': [], base: [], attack: [] };
+let phase = 'warm-up' as AttackPhase;
 let memoryBytesPeak = 0;
 let refused = '';
 
-function p99(): number {
-  latencies.sort((one, other) => one - other);
-  return latencies[Math.floor(latencies.length * 0.99)] ?? 0;
+function p99Of(sorted: readonly number[]): number {
+  return sorted[Math.floor(sorted.length * 0.99)] ?? 0;
 }
 
-parentPort?.on('message', () => {
-  parentPort?.postMessage({ p99Ms: p99(), memoryBytesPeak, refused } satisfies HealthyClientSaw);
-  latencies = [];
-  memoryBytesPeak = 0;
+parentPort?.on('message', (message: AttackPhase | 'saw') => {
+  if (message !== 'saw') {
+    phase = message;
+    return;
+  }
+  const { base, attack } = latencies;
+  for (const times of [base, attack]) times.sort((one, other) => one - other);
+  parentPort?.postMessage({
+    baseP99Ms: p99Of(base),
+    attackP99Ms: p99Of(attack),
+    longestMs: attack.at(-1) ?? 0,
+    memoryBytesPeak,
+    refused,
+  } satisfies HealthyClientSaw);
 });
 
 const client = await RawClient.connect(port);
 for (;;) {
-  memoryBytesPeak = Math.max(memoryBytesPeak, anonymousBytesOf(pid));
+  if (phase === 'attack') memoryBytesPeak = Math.max(memoryBytesPeak, anonymousBytesOf(pid));
   const send = sendRequest({ topic: 'Healthy', body: 'x' });
   const beganMs = performance.now();
   const answer = await client.request(user === null ? send : signed(send, user));
-  latencies.push(performance.now() - beganMs);
+  latencies[phase].push(performance.now() - beganMs);
   if (answer.code !== 0) refused = `answered ${answer.code} ${answer.remark}`;
   await pause(SEND_INTERVAL_MS);
 }

@@ -1,13 +1,4 @@
-/**
- * The faults, attacks and checks of docs/reliability.md.
- *
- * ```
- * npm run test:faults                                 each case in short, in minutes
- * npm run test:faults -- --long                       in full, in hours
- * npm run test:faults -- --only crash-states,fuzz     cases whose names begin so
- * npm run test:faults -- --seed 7                     what is left to chance, again
- * ```
- */
+/** Runs the faults, attacks and checks of docs/reliability.md, which are in the files beside. */
 import { parseArgs } from 'node:util';
 import type { CaseContext, FaultCase } from './case.ts';
 import { accessAttackCases } from './access-attack-cases.ts';
@@ -20,6 +11,7 @@ import { transactionCases } from './transaction-cases.ts';
 import { crashCases } from './crash-cases.ts';
 import { fuzzCases } from './fuzz-cases.ts';
 import { failingCallCases } from './failing-call-cases.ts';
+import { frameAttackCases } from './frame-attack-cases.ts';
 import { limitAttackCases } from './limit-attack-cases.ts';
 import { tornCases } from './torn-cases.ts';
 
@@ -34,12 +26,22 @@ const cases: readonly FaultCase[] = [
   ...fuzzCases,
   ...limitCases,
   ...attackCases,
+  ...frameAttackCases,
   ...accessAttackCases,
   ...limitAttackCases,
 ];
 
+const HELP = `The faults, attacks and checks of docs/reliability.md.
+
+  npm run test:faults                                 each case in short, in minutes
+  npm run test:faults -- --long                       in full, in hours
+  npm run test:faults -- --only crash-states,fuzz     cases whose names begin so
+  npm run test:faults -- --seed 7                     what is left to chance, again
+  npm run test:faults -- --list                       names of the cases, and what they cover`;
+
 const { values } = parseArgs({
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     long: { type: 'boolean', default: false },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     only: { type: 'string', default: '' },
@@ -88,6 +90,10 @@ async function runCase(one: FaultCase, context: CaseContext): Promise<boolean> {
 }
 
 async function main(): Promise<void> {
+  if (values.help) {
+    console.log(HELP);
+    return;
+  }
   const names = values.only.split(',').filter((name) => name !== '');
   const chosen = cases.filter(
     ({ name }) => names.length === 0 || names.some((start) => name.startsWith(start)),

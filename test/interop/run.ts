@@ -1,13 +1,4 @@
-/**
- * The interop suite: stock Apache RocketMQ 5.3.3 against Millrace, as real processes. Builds the Java
- * side, runs every scenario, ends with one line `N passed, N failed`.
- *
- *   node test/interop/run.ts [--only NAME …] [--against millrace|apache] [--million COUNT] [--rounds N]
- *     [--churn-seconds N]
- *
- * With --against apache the client scenarios run against the stock servers: one that fails there is
- * itself wrong.
- */
+/** Runs stock Apache RocketMQ 5.3.3 and other clients against Millrace, as real processes. */
 import { parseArgs } from 'node:util';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -48,8 +39,19 @@ import { type Millrace, startMillrace } from './millrace-process.ts';
 import { waitingKillRounds, waitingSettings } from './waiting-kill-rounds.ts';
 import { transactionHeir } from './transaction-heir.ts';
 
+const HELP = `Stock Apache RocketMQ 5.3.3 and other clients against Millrace, as real processes. Builds the Java
+side, runs every scenario, ends with one line "N passed, N failed".
+
+  npm run test:interop
+  npm run test:interop -- --only NAME      scenarios whose names have this in them; may be repeated
+  npm run test:interop -- --against apache
+        client scenarios against the stock servers: one that fails there is itself wrong
+  npm run test:interop -- --million COUNT --rounds N --churn-seconds N
+        messages of the longest scenario (200000), rounds of kills (5), seconds of a group that changes (60)`;
+
 const { values: options } = parseArgs({
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     only: { type: 'string', multiple: true },
     against: { type: 'string', default: 'millrace' },
     million: { type: 'string', default: '200000' },
@@ -57,6 +59,11 @@ const { values: options } = parseArgs({
     'churn-seconds': { type: 'string', default: '60' },
   },
 });
+
+if (options.help) {
+  console.log(HELP);
+  process.exit();
+}
 
 const subject = options.against === 'apache' ? 'apache' : 'millrace';
 Object.assign(process.env, clientEnvironment(subject));
