@@ -9,7 +9,7 @@
  * ```
  */
 import type { PropertyTexts } from './outgoing-message.ts';
-import { encodeText, writeInt32 } from './text-bytes.ts';
+import { encodeText, writeInt32 } from '../protocol/text-bytes.ts';
 import { uniqueIdText } from './unique-id.ts';
 
 const FIXED_BYTES = 22;

@@ -19,10 +19,10 @@ import {
   writeMessagePackNil,
   writeMessagePackText,
   writeWideInteger,
-} from './message-pack.ts';
+} from '../protocol/msgpack-writer.ts';
 import { currentPlatform } from './platform.ts';
 import type { RequestSigner } from './request-signer.ts';
-import { readInt32, UTF8_UNIT_BYTES_MAX, writeInt32, writeText } from './text-bytes.ts';
+import { readInt32, UTF8_UNIT_BYTES_MAX, writeInt32, writeText } from '../protocol/text-bytes.ts';
 
 export const CODEC_JSON = 0;
 export const CODEC_MESSAGE_PACK = 2;

@@ -8,7 +8,8 @@
 import type { CoreAnswer } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { CODEC_JSON, CODEC_MESSAGE_PACK, FLAG_RESPONSE } from './frame-codec.ts';
-import { HEADER_ARRAY, MessagePackCursor } from './message-pack.ts';
+import { HEADER_ARRAY } from '../protocol/msgpack-writer.ts';
+import { MessagePackCursor } from './message-pack.ts';
 import { currentPlatform, type Platform } from './platform.ts';
 import { hexOfByte } from './unique-id.ts';
 

@@ -6,7 +6,7 @@
  */
 import * as RequestCode from '../protocol/request-code.ts';
 import type { ConsumerData, CoreRequest } from './client-core.ts';
-import { encodeText } from './text-bytes.ts';
+import { encodeText } from '../protocol/text-bytes.ts';
 
 export class GroupMembership {
   readonly #clientId: string;

@@ -6,7 +6,7 @@
  */
 import { ClientError } from './client-error.ts';
 import type { OutgoingMessage } from './message.ts';
-import { textBytes } from './text-bytes.ts';
+import { textBytes } from '../protocol/text-bytes.ts';
 
 const TOPIC_LENGTH_MAX = 127;
 const GROUP_LENGTH_MAX = 255;

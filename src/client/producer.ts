@@ -25,7 +25,7 @@ import { PendingSend } from './pending-send.ts';
 import { currentPlatform } from './platform.ts';
 import { abortedError } from './remoting-connection.ts';
 import { INLINE_TEXT_LENGTH_MAX } from './send-template.ts';
-import { encodeText } from './text-bytes.ts';
+import { encodeText } from '../protocol/text-bytes.ts';
 import { type SelectQueue, TopicSender } from './topic-sender.ts';
 import {
   type CheckTransaction,

@@ -11,7 +11,7 @@
 import { ClientError } from './client-error.ts';
 import type { MessageQueue, MessageProperties, ReceivedMessage } from './message.ts';
 import { type CompressionKind, currentPlatform } from './platform.ts';
-import { readInt32 } from './text-bytes.ts';
+import { readInt32 } from '../protocol/text-bytes.ts';
 
 const MAGIC_V1 = 0xdaa320a7 | 0;
 const MAGIC_V2 = 0xdaa320ab | 0;

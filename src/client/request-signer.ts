@@ -4,7 +4,7 @@
  * Signs requests as RocketMQ's AclClientRPCHook does: Base64 of HMAC-SHA1 over the values of all fields, in
  * the order of their names, and the body.
  */
-import { encodeText } from './text-bytes.ts';
+import { encodeText } from '../protocol/text-bytes.ts';
 
 /** By whom requests are signed. */
 export interface ClientCredentials {

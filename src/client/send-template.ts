@@ -22,7 +22,7 @@ import {
   writeMessagePackNil,
   writeMessagePackText,
   writeWideInteger,
-} from './message-pack.ts';
+} from '../protocol/msgpack-writer.ts';
 import type { PropertyTexts } from './outgoing-message.ts';
 import type { RequestSigner } from './request-signer.ts';
 import {
@@ -33,7 +33,7 @@ import {
   writeInt32,
   writeJsonText,
   writeText,
-} from './text-bytes.ts';
+} from '../protocol/text-bytes.ts';
 import { UNIQUE_ID_DIGITS, uniqueIdText, writeUniqueId } from './unique-id.ts';
 
 const AUTO_CREATE_TOPIC = 'TBW102';

@@ -9,19 +9,22 @@
  *   int32 each, in any form of      str          str → str, always text, as in the other headers
  *   MessagePack's integers
  * ```
- * Written by msgpackr, read by the reader below. msgpackr reads whatever MessagePack can say: floats, dates,
- * nested maps and extensions that make objects, and only then could be asked whether it was a header. Here a
+ * A library reads whatever MessagePack can say: floats, dates, nested maps and extensions that make objects,
+ * and only then could be asked whether it was a header. Here a
  * byte that is no header ends the reading, a declared count or length is held against the bytes that are
  * left before anything is made of it, and nothing nests, so that hostile input costs neither time nor
  * memory. The scanner of requests, which needs places and no strings, shares the reader.
  *
  * Source: the MessagePack specification (github.com/msgpack/msgpack/blob/master/spec.md).
  */
-import type * as Msgpackr from 'msgpackr';
-import * as withoutNativeCode from 'msgpackr/pack';
-
-/** The package's own types of this entry do not resolve; it exports what the main one does. */
-const { Packr } = withoutNativeCode as unknown as typeof Msgpackr;
+import {
+  HEADER_ARRAY,
+  messagePackTextBytesMax,
+  writeMapLength,
+  writeMessagePackNil,
+  writeMessagePackText,
+  writeWideInteger,
+} from './msgpack-writer.ts';
 
 /** Members of the array. */
 const MEMBER_COUNT = 6;
@@ -210,9 +213,24 @@ export function decodeMsgpackHeader(header: Buffer, fieldCountMax: number): Msgp
   return reader.isWhole ? { code, flag, opaque, version, remark, extFields } : null;
 }
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: false, encodeUndefinedAsNil: true });
+/** Of the array, four integers and a map's count, without the text. */
+const PLAIN_BYTES_MAX = 1 + 4 * 5 + 5;
 
 export function encodeMsgpackHeader(header: MsgpackHeader): Buffer {
   const { code, flag, opaque, version, remark, extFields } = header;
-  return packr.pack([code, flag, opaque, version, remark, extFields]);
+  let bytesMax = PLAIN_BYTES_MAX + messagePackTextBytesMax(remark ?? '');
+  for (const [name, value] of extFields)
+    bytesMax += messagePackTextBytesMax(name) + messagePackTextBytesMax(value);
+  const bytes = Buffer.alloc(bytesMax);
+  bytes[0] = HEADER_ARRAY;
+  let end = 1;
+  for (const integer of [code, flag, opaque, version]) end = writeWideInteger(bytes, end, integer);
+  end =
+    remark === null ? writeMessagePackNil(bytes, end) : writeMessagePackText(bytes, end, remark);
+  end = writeMapLength(bytes, end, extFields.size);
+  for (const [name, value] of extFields) {
+    end = writeMessagePackText(bytes, end, name);
+    end = writeMessagePackText(bytes, end, value);
+  }
+  return bytes.subarray(0, end);
 }
