@@ -6,7 +6,7 @@
  */
 import type { FrameSource } from '../workers/frame-proxy.ts';
 import { pullAnswerMessage } from '../workers/ring-messages.ts';
-import type { InputBuffers } from './input-buffers.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import type { Peer } from './peer.ts';
 
 const OUTPUT_BYTES_START = 8 * 1024;
@@ -71,20 +71,23 @@ export class Connection implements FrameSource {
   /** Called by the peer when it has taken a write. */
   onWritten: () => void = () => {};
 
-  readonly #inputBuffers: InputBuffers;
+  readonly #inputBuffers: BufferPool;
+  readonly #outputBuffers: BufferPool;
 
   constructor(options: {
     id: number;
     listener: number;
     peer: Peer;
     nowMs: number;
-    inputBuffers: InputBuffers;
+    inputBuffers: BufferPool;
+    outputBuffers: BufferPool;
   }) {
     const { peer, nowMs } = options;
     this.id = options.id;
     this.listener = options.listener;
     this.peer = peer;
     this.#inputBuffers = options.inputBuffers;
+    this.#outputBuffers = options.outputBuffers;
     const remote = plainAddress(peer.remoteAddress);
     this.hostBytes = addressBytes(remote);
     this.remotePort = peer.remotePort;
@@ -164,10 +167,9 @@ export class Connection implements FrameSource {
   reserveOutput(bytes: number): void {
     const neededBytes = this.outputBytes + bytes;
     if (neededBytes <= this.output.length) return;
-    let capacity = Math.max(this.output.length, OUTPUT_BYTES_START);
-    while (capacity < neededBytes) capacity *= 2;
-    const larger = Buffer.allocUnsafeSlow(capacity);
+    const larger = this.#outputBuffers.take(Math.max(neededBytes, OUTPUT_BYTES_START));
     this.output.copy(larger, 0, 0, this.outputBytes);
+    this.#giveOutput();
     this.output = larger;
   }
 
@@ -177,15 +179,22 @@ export class Connection implements FrameSource {
     return { listener, remotePort, bytesRead, bytesWritten: peer.bytesWritten, isWriting };
   }
 
-  /** Starts a new output buffer: the peer still holds the old one. */
-  replaceOutput(): void {
-    this.output = Buffer.allocUnsafeSlow(OUTPUT_BYTES_START);
+  /** Lets go of the output buffer, which the peer still holds. */
+  handOverOutput(): void {
+    this.#outputBuffers.forget(this.output);
+    this.output = NO_BYTES;
     this.outputBytes = 0;
   }
 
-  /** Lets go of an empty output buffer: thousands of silent connections have none. */
+  /** Gives back an output buffer that the peer has taken all of, or never will: thousands of silent connections have none. */
   releaseOutput(): void {
-    if (this.outputBytes === 0) this.output = NO_BYTES;
+    this.#giveOutput();
+    this.output = NO_BYTES;
+    this.outputBytes = 0;
+  }
+
+  #giveOutput(): void {
+    if (this.output.length > 0) this.#outputBuffers.give(this.output);
   }
 }
 

@@ -34,10 +34,10 @@ import {
 } from '../workers/ring-messages.ts';
 import { AnswerBacklog } from './answer-backlog.ts';
 import { emptyPullAnswer, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
+import { BufferPool, INPUT_KEPT_BYTES_MAX, OUTPUT_KEPT_BYTES_MAX } from './buffer-pool.ts';
 import { Connection, type ConnectionTransfer } from './connection.ts';
 import { ConnectionNews } from './connection-news.ts';
 import { goAwayAnswer } from './go-away.ts';
-import { InputBuffers } from './input-buffers.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
 import type { ReactorOptions } from './reactor-options.ts';
@@ -69,7 +69,8 @@ export class Reactor implements Agent {
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #scanner = new RequestScanner();
-  readonly #inputBuffers = new InputBuffers();
+  readonly #inputBuffers = new BufferPool(INPUT_KEPT_BYTES_MAX);
+  readonly #outputBuffers = new BufferPool(OUTPUT_KEPT_BYTES_MAX);
   readonly #assemblers: PartAssembler[];
   readonly backlog: AnswerBacklog;
   readonly requests: RequestBacklog;
@@ -139,6 +140,7 @@ export class Reactor implements Agent {
       peer,
       nowMs: nowMs(),
       inputBuffers: this.#inputBuffers,
+      outputBuffers: this.#outputBuffers,
     });
     connection.onWritten = () => {
       const isWaiting = connection.outputBytes > 0 || connection.deferredPulls.length > 0;
@@ -379,6 +381,7 @@ export class Reactor implements Agent {
     this.backlog.onClose(connection);
     this.requests.onClose(connection);
     connection.releaseInput();
+    connection.releaseOutput();
     this.#connections.delete(connection.id);
     this.#news.onClosed(connection);
   }
@@ -530,7 +533,8 @@ export class Reactor implements Agent {
       // The kernel has taken all of it unless bytes are still counted as waiting.
       if (peer.pendingBytes === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
         connection.outputBytes = 0;
-      else connection.replaceOutput();
+      else if (peer.pendingBytes === 0) connection.releaseOutput();
+      else connection.handOverOutput();
     }
     const { pendingBytes } = connection;
     if (pendingBytes !== connection.heldBytes)
@@ -584,7 +588,8 @@ export class Reactor implements Agent {
     if (positions !== null) segments?.forgetBelow(positions.load(PositionSlot.MINIMUM));
     this.backlog.sweep(nowMs);
     for (const connection of this.#connections.values()) {
-      if (nowMs - connection.lastReadMs > OUTPUT_KEEP_MS) connection.releaseOutput();
+      if (nowMs - connection.lastReadMs > OUTPUT_KEEP_MS && connection.outputBytes === 0)
+        connection.releaseOutput();
       if (nowMs - connection.lastReadMs > idleCloseMs) this.#cut(connection, 'idle');
       else if (nowMs - connection.partialSinceMs > FRAME_DEADLINE_MS)
         this.#cut(connection, 'late-frame');

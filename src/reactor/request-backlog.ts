@@ -9,7 +9,7 @@
  * Short frames, and all that arrives whole, are not held up.
  */
 import type { Connection } from './connection.ts';
-import type { InputBuffers } from './input-buffers.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import type { CloseReason } from './peer.ts';
 
 /** Frames of which less has arrived are read on. */
@@ -20,7 +20,7 @@ const TURN_MS = 1000;
 const RESUMED_COUNT = 16;
 
 export class RequestBacklog {
-  readonly #buffers: InputBuffers;
+  readonly #buffers: BufferPool;
   readonly #bytesMax: number;
   readonly #resume: (connection: Connection) => void;
   readonly #end: (connection: Connection, reason: CloseReason) => void;
@@ -31,7 +31,7 @@ export class RequestBacklog {
   #turnEndMs = Infinity;
 
   constructor(options: {
-    buffers: InputBuffers;
+    buffers: BufferPool;
     bytesMax: number;
     resume: (connection: Connection) => void;
     end: (connection: Connection, reason: CloseReason) => void;

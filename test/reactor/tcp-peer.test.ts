@@ -7,7 +7,7 @@ import net from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Connection } from '../../src/reactor/connection.ts';
-import { InputBuffers } from '../../src/reactor/input-buffers.ts';
+import { BufferPool } from '../../src/reactor/buffer-pool.ts';
 import type { Peer } from '../../src/reactor/peer.ts';
 import { acceptSocket } from '../../src/reactor/tcp-peer.ts';
 
@@ -29,13 +29,20 @@ async function listen(
   prepare: (socket: net.Socket) => void = () => {},
 ): Promise<{ port: number; accepted: Accepted[] }> {
   const accepted: Accepted[] = [];
-  const inputBuffers = new InputBuffers();
+  const buffers = new BufferPool(16 * 1024 * 1024);
   const byConnection = new Map<Connection, Accepted>();
   const server = net.createServer({ pauseOnConnect: true }, (socket) => {
     prepare(socket);
     const reactor = {
       accept: (peer: Peer) => {
-        const connection = new Connection({ id: 1, listener: 0, peer, nowMs: 0, inputBuffers });
+        const connection = new Connection({
+          id: 1,
+          listener: 0,
+          peer,
+          nowMs: 0,
+          inputBuffers: buffers,
+          outputBuffers: buffers,
+        });
         const one: Accepted = { peer, socket, received: [], isClosed: false };
         accepted.push(one);
         byConnection.set(connection, one);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Connection } from '../../src/reactor/connection.ts';
-import { InputBuffers } from '../../src/reactor/input-buffers.ts';
+import { BufferPool } from '../../src/reactor/buffer-pool.ts';
 import type { Peer } from '../../src/reactor/peer.ts';
 
 const silentPeer: Peer = {
@@ -17,8 +17,15 @@ const silentPeer: Peer = {
   destroy: () => {},
 };
 
-const connectionOf = (id: number, inputBuffers: InputBuffers): Connection =>
-  new Connection({ id, listener: 0, peer: silentPeer, nowMs: 0, inputBuffers });
+const connectionOf = (id: number, buffers: BufferPool): Connection =>
+  new Connection({
+    id,
+    listener: 0,
+    peer: silentPeer,
+    nowMs: 0,
+    inputBuffers: buffers,
+    outputBuffers: buffers,
+  });
 
 describe('input of connections', () => {
   test('is what arrived at each, in whatever parts, though they use the same buffers in turn', () => {
@@ -31,7 +38,7 @@ describe('input of connections', () => {
     });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const buffers = new InputBuffers();
+        const buffers = new BufferPool(16 * 1024 * 1024);
         const open = [0, 1, 2].map((id) => connectionOf(id, buffers));
         const expected = open.map(() => Buffer.alloc(0));
         let fill = 1;
@@ -58,7 +65,7 @@ describe('input of connections', () => {
   });
 
   test('goes to buffers that are used again, and no more are kept than a bound', () => {
-    const buffers = new InputBuffers();
+    const buffers = new BufferPool(16 * 1024 * 1024);
     const first = buffers.take(70_000);
     expect(first.length).toBe(131_072);
     buffers.give(first);
@@ -69,5 +76,26 @@ describe('input of connections', () => {
     many.forEach((buffer) => buffers.give(buffer));
     const again = Array.from({ length: 40 }, () => buffers.take(1 << 20));
     expect(again.filter((buffer) => many.includes(buffer)).length).toBe(16);
+  });
+});
+
+describe('output of connections', () => {
+  test('goes to buffers that are used again, unless the peer still holds them', () => {
+    const buffers = new BufferPool(16 * 1024 * 1024);
+    const first = connectionOf(1, buffers);
+    first.reserveOutput(100);
+    const { output } = first;
+    first.reserveOutput(10_000);
+    expect(first.output.length).toBe(16_384);
+    const second = connectionOf(2, buffers);
+    second.reserveOutput(1);
+    expect(second.output).toBe(output);
+    second.outputBytes = 1;
+    second.handOverOutput();
+    first.releaseOutput();
+    second.reserveOutput(1);
+    expect(second.output).not.toBe(output);
+    second.releaseOutput();
+    expect([first.output.length, second.output.length, buffers.heldBytes]).toEqual([0, 0, 0]);
   });
 });
