@@ -12,7 +12,6 @@
  */
 import type net from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock, type WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
@@ -36,18 +35,19 @@ import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { ClosingState, PositionSlot } from '../store/store-positions.ts';
 import { AgentFactory, storeFilesOf } from '../workers/agent-factory.ts';
-import { allocateBrokerMemory, type Placement } from '../workers/broker-memory.ts';
+import { allocateBrokerMemory } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { answerKernelOf } from '../workers/kernels.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
-import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import type { ThreadStart } from '../workers/thread-main.ts';
 import { gateOf } from './access-settings.ts';
 import { agentSettingsOf } from './agent-settings-of.ts';
+import { BrokerThreads } from './broker-threads.ts';
 import { resolveClientAddress } from './client-address.ts';
 import { type OpenListener, openListener } from './listeners.ts';
 import { connectionsWithin } from './open-files.ts';
-import { placementFor } from './placement.ts';
+import { placementFor, WORKER_COUNT } from './placement.ts';
 import { pendingIn, type Timekeeping, transfersOf } from './timekeeping.ts';
 import { outgoingTls, throughTls, tlsAcceptorOf } from './tls-settings.ts';
 import { openWebPort, type WebPort, type WebPortBroker } from './web-port.ts';
@@ -86,17 +86,30 @@ export interface Surroundings {
   advanceClock: ((millis: number) => Promise<number>) | null;
 }
 
-/** Request workers; a connection always has the same one. More pay only with more cores. */
-const WORKER_COUNT = 1;
-
 /** Time in which clients that are there are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
 const SETTLE_TIMEOUT_MS = 10_000;
 
+/** `threads` may be booted before what this module needs is loaded; they end with the broker, or if it can not start. */
 export async function startBrokerProcess(
   config: BrokerConfig,
   logger: Logger,
   surroundings: Partial<Surroundings> = {},
+  threads = BrokerThreads.boot(placementFor(config.threads)),
+): Promise<BrokerProcess> {
+  try {
+    return await openAndStart(config, logger, surroundings, threads);
+  } catch (error) {
+    await threads.terminate();
+    throw error;
+  }
+}
+
+async function openAndStart(
+  config: BrokerConfig,
+  logger: Logger,
+  surroundings: Partial<Surroundings>,
+  threads: BrokerThreads,
 ): Promise<BrokerProcess> {
   if (Object.keys(surroundings).length > 0 && config.threads !== 'inline')
     throw new BrokerError(
@@ -145,6 +158,7 @@ export async function startBrokerProcess(
       files,
       directory,
       { sockets, web, tls, refusals, pace, onServing },
+      threads,
     );
   } catch (error) {
     for (const { server } of sockets) server.close();
@@ -172,6 +186,7 @@ async function start(
   files: StoreFiles,
   directory: StoreDirectory,
   ports: OpenPorts,
+  threads: BrokerThreads,
 ): Promise<BrokerProcess> {
   const { wallClock, random } = surroundings;
   const { sockets: listeners, web, tls, refusals, pace } = ports;
@@ -191,7 +206,7 @@ async function start(
   const brokerPort = portOf(listeners, Listener.BROKER);
   const clientAddress = await resolveClientAddress(config, brokerPort, logger);
   const workerCount = WORKER_COUNT;
-  const placement = placementFor(config.threads, workerCount);
+  const placement = placementFor(config.threads);
   const usesKernel = config.threads !== 'inline';
   const memory = allocateBrokerMemory(placement, workerCount, usesKernel, refusals.memory);
   const settings = agentSettingsOf(config, {
@@ -335,8 +350,7 @@ async function start(
     agents.push(name === 'reactor' ? reactor : factory.make(name));
   }
 
-  const threads = await startThreads(
-    placement,
+  await threads.start(
     (thread): ThreadStart => ({
       thread,
       placement: [...placement].map(([name, names]) => [name, [...names]]),
@@ -418,11 +432,9 @@ async function start(
     runner.close();
     factory.close();
     await web?.listener.close();
-    for (const [thread, worker] of threads) {
-      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING);
-      await ended;
-    }
+    await threads.stop((thread) =>
+      setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING),
+    );
     // Else the next start looks at the log for what is missing, as after a crash.
     if (isWhole && factory.positions.load(PositionSlot.FILES_CLOSED) === 1) directory.markClean();
     else logger.info({}, 'left the rest of the consume queues to the next start');
@@ -434,7 +446,7 @@ async function start(
     for (const { server } of listeners) server.close();
     reactor.stopReading();
     await registration?.close();
-    await Promise.all([...threads.values()].map((worker) => worker.terminate()));
+    await threads.terminate();
     runner.abandon();
     reactor.close();
     factory.close();
@@ -481,65 +493,6 @@ async function openListeners(config: BrokerConfig, opened: OpenListener[]): Prom
 
 function portOf(listeners: readonly OpenListener[], listener: number): number {
   return listeners.find((open) => open.listener === listener)?.port ?? 0;
-}
-
-interface ThreadEvents {
-  logger: Logger;
-  onWake: () => void;
-  onDeath: (thread: string, error: unknown) => void;
-}
-
-/** Time for a thread to make its agents: it takes 0.1 s, and some seconds where many others want the cores. */
-const THREAD_START_MS_MAX = 30_000;
-
-/**
- * Starts every thread but the main one and waits until each has made its agents.
- * @throws BrokerError AGENT_DIED where one ends or hangs before that
- */
-async function startThreads(
-  placement: Placement,
-  startOf: (thread: string) => ThreadStart,
-  events: ThreadEvents,
-): Promise<Map<string, Worker>> {
-  const threads = new Map<string, Worker>();
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const entry = new URL(`../workers/thread-main.${extension}`, import.meta.url);
-  const started = [...placement.keys()]
-    .filter((thread) => thread !== 'main')
-    .map((thread) => {
-      const worker = new Worker(entry, {
-        workerData: startOf(thread),
-        name: thread,
-      });
-      threads.set(thread, worker);
-      return new Promise<void>((resolve, reject) => {
-        const fail = (what: string, cause?: unknown): void =>
-          reject(new BrokerError('AGENT_DIED', `thread ${thread} ${what}`, { cause }));
-        const timer = setTimeout(
-          () => fail(`did not start within ${THREAD_START_MS_MAX} ms; start again`),
-          THREAD_START_MS_MAX,
-        );
-        // Before it has started nobody waits for a death but this.
-        const onDeath = (error: unknown): void => {
-          clearTimeout(timer);
-          fail(`ended before it had started: ${String(error)}`, error);
-          events.onDeath(thread, error);
-        };
-        worker.on('error', onDeath);
-        worker.on('exit', (code) => onDeath(new Error(`exit with code ${code}`)));
-        worker.on('message', (message: ThreadMessage) => {
-          if (message.kind === 'wake') events.onWake();
-          else if (message.kind === 'log')
-            events.logger[message.level](message.fields, message.message);
-          else {
-            clearTimeout(timer);
-            resolve();
-          }
-        });
-      });
-    });
-  await Promise.all(started);
-  return threads;
 }
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

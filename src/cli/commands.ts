@@ -8,12 +8,14 @@ import fs from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import { BrokerThreads } from './broker-threads.ts';
 import { addClientCommands } from './client-commands.ts';
 import { ExitCode } from './command-errors.ts';
 import { endQuietlyWithoutReader } from './command-output.ts';
 import { hasSecrets, isLoopback } from './access-settings.ts';
 import { loadConfiguration, nameServerSecurity } from './configuration.ts';
 import type { LogOptions } from './pino-logger.ts';
+import { placementFor } from './placement.ts';
 import { settingsHelp, sourcesOf, withSettings } from './setting-options.ts';
 
 interface Running {
@@ -137,6 +139,8 @@ function withLogOptions(command: Command): Command {
 async function startBroker(options: Record<string, unknown>): Promise<void> {
   const sources = sourcesOf(options);
   const { config, ignoredKeys } = loadConfiguration(sources);
+  // They load on other cores meanwhile.
+  const threads = BrokerThreads.boot(placementFor(config.threads));
   const [logger, { startBrokerProcess }] = await Promise.all([
     loggerFor(options),
     import('./broker-process.ts'),
@@ -146,7 +150,7 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
   const { file } = sources;
   if (file !== undefined && hasSecrets(config) && (fs.statSync(file).mode & 0o077) !== 0)
     logger.warn({ file }, 'others can read this file, which may hold secrets: chmod 600');
-  await run(logger, await startBrokerProcess(config, logger));
+  await run(logger, await startBrokerProcess(config, logger, {}, threads));
 }
 
 async function startNameServer(options: Record<string, unknown>): Promise<void> {

@@ -24,13 +24,12 @@ if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1
       `millrace is tested on Node ${TESTED_NODE_MAJOR}; this is ${version}, which may be slower`,
     );
   }
-  // From sources each thread strips types, which takes longer than all else at a start, and 30 MB.
-  if (import.meta.url.endsWith('.ts')) {
-    const directory = fileURLToPath(new URL('../../node_modules/.cache/millrace', import.meta.url));
-    module.enableCompileCache?.(directory);
-    // For the threads.
-    process.env.NODE_COMPILE_CACHE ??= directory;
-  }
+  // What the compiler made is kept beside the package, where it may write there. From sources each thread
+  // would strip types, which takes longer than all else at a start, and 30 MB.
+  const directory = fileURLToPath(new URL('../../node_modules/.cache/millrace', import.meta.url));
+  module.enableCompileCache?.(directory);
+  // For the threads.
+  process.env.NODE_COMPILE_CACHE ??= directory;
   try {
     const { runCommand } = await import('./commands.ts');
     await runCommand();

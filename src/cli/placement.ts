@@ -8,8 +8,11 @@ import type { AgentName, Placement } from '../workers/broker-memory.ts';
 
 export type ThreadsOption = 'auto' | 'pipelined' | 'inline';
 
-export function placementFor(threads: ThreadsOption, workerCount: number): Placement {
-  const workers = Array.from({ length: workerCount }, (_, index): AgentName => `worker${index}`);
+/** Request workers; a connection always has the same one. More pay only with more cores. */
+export const WORKER_COUNT = 1;
+
+export function placementFor(threads: ThreadsOption): Placement {
+  const workers = Array.from({ length: WORKER_COUNT }, (_, index): AgentName => `worker${index}`);
   if (threads === 'inline') {
     return new Map([
       [

@@ -1,10 +1,11 @@
 /**
  * @agent any
  *
- * Entry of a worker thread: makes the agents that are placed on it and runs them until told to
- * stop. An exception ends the thread, and the main thread ends the broker with it.
+ * Entry of a worker thread: loads what agents need, and once the main thread says which are placed here,
+ * makes them and runs them until told to stop. An exception ends the thread, and the main thread ends the
+ * broker with it.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { ThreadRunner } from '../ring/agent-runner.ts';
@@ -35,10 +36,7 @@ export type ThreadMessage =
 
 const wakeMessage: ThreadMessage = { kind: 'wake' };
 
-function main(): void {
-  const start = workerData as ThreadStart;
-  const port = parentPort;
-  if (port === null) throw new Error('this module is the entry of a worker thread');
+function main(port: MessagePort, start: ThreadStart): void {
   const post = (message: ThreadMessage): void => port.postMessage(message);
   const logAt =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
@@ -84,4 +82,6 @@ function main(): void {
   new ThreadRunner(agents, doorbell, lifecycle, systemMonotonicClock.nowMs).run();
 }
 
-main();
+const port = parentPort;
+if (port === null) throw new Error('this module is the entry of a worker thread');
+port.once('message', (start: ThreadStart) => main(port, start));
