@@ -5,6 +5,7 @@
  * only a running broker needs is loaded when one starts.
  */
 import fs from 'node:fs';
+import module from 'node:module';
 import { Command, CommanderError, Option } from 'commander';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
@@ -24,6 +25,9 @@ interface Running {
   reloadCertificate: (() => void) | null;
   failed: Promise<Error>;
 }
+
+/** After the first requests, whose functions are compiled by then. */
+const COMPILE_CACHE_MS = 1000;
 
 const examples = `
 Examples:
@@ -224,6 +228,8 @@ async function run(logger: Logger, running: Running): Promise<void> {
   }
   // Whoever reads this line may stop the broker at once, so it comes after the handlers.
   logger.info(running.ready, 'ready');
+  // For the next start, also where this process is killed.
+  setTimeout(() => module.flushCompileCache?.(), COMPILE_CACHE_MS).unref();
   die(logger, await running.failed);
 }
 

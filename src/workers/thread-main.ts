@@ -5,6 +5,7 @@
  * makes them and runs them until told to stop. An exception ends the thread, and the main thread ends the
  * broker with it.
  */
+import module from 'node:module';
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
@@ -79,6 +80,8 @@ function main(port: MessagePort, start: ThreadStart): void {
   const doorbell = new Doorbell(start.memory.doorbells[start.thread], null);
   const lifecycle = new Int32Array(start.memory.lifecycles[start.thread]);
   post({ kind: 'started' });
+  // From here on this thread's event loop does not turn.
+  module.flushCompileCache?.();
   new ThreadRunner(agents, doorbell, lifecycle, systemMonotonicClock.nowMs).run();
 }
 
