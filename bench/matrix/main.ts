@@ -117,7 +117,8 @@ async function main(): Promise<void> {
   const bar = new ProgressBar();
   const log = (line: string): void => bar.log(line);
   fs.mkdirSync(flags.directory, { recursive: true });
-  fs.mkdirSync(path.dirname(path.resolve(flags.output)), { recursive: true });
+  // Of what follows the beginning of a name, which may be a directory's.
+  fs.mkdirSync(path.dirname(path.resolve(`${flags.output}-`)), { recursive: true });
   if (fs.statfsSync(flags.directory).type === TMPFS_MAGIC)
     log(`${flags.directory} is memory, not a disk: sync flush will look far too good`);
   const machine = machineOf();
