@@ -6,15 +6,20 @@ import type { CaseContext, FaultCase } from './case.ts';
 import type { FrameAttackData, FrameAttackSaw } from './frame-attack-thread.ts';
 
 const MIB = 1024 * 1024;
-const FRAMES_SHORT = 40_000;
+const FRAMES_SHORT = 20_000;
 const FRAMES_LONG = 10_000_000;
-const FRAMES_WARM_UP = 40_000;
+/** Until topics and groups are as many as may be, and buffers are made. */
+const FRAMES_WARM_UP_SHORT = 20_000;
+const FRAMES_WARM_UP_LONG = 400_000;
 /** Between them the healthy client is left alone. */
-const FRAMES_AT_ONCE = 100_000;
+const FRAMES_AT_ONCE = 40_000;
+/** What frames create is state, which has bounds of its own. */
+const settings = ['topicCountMax=300', 'subscriptionGroupCountMax=300'];
 
 /** 1, 3, 4, 5, 12, 13: what fuzz-frames sends on one thread, with a process, its limits and its sockets. */
 const fuzzedFrames = async ({ seed, isLong, progress }: CaseContext): Promise<string> => {
   const count = isLong ? FRAMES_LONG : FRAMES_SHORT;
+  const warmUpCount = isLong ? FRAMES_WARM_UP_LONG : FRAMES_WARM_UP_SHORT;
   const port = 26240;
   let attacker: Worker | null = null;
   const send = async (frameCount: number): Promise<FrameAttackSaw> => {
@@ -26,14 +31,15 @@ const fuzzedFrames = async ({ seed, isLong, progress }: CaseContext): Promise<st
   };
   const options: AttackOptions = {
     port,
+    settings,
     memoryBytesMax: 64 * MIB,
-    warmUp: async () => void (await send(FRAMES_WARM_UP)),
+    warmUp: async () => void (await send(warmUpCount)),
   };
   try {
     return await AttackedBroker.attack(options, async (broker) => {
       let saw = await send(Math.min(count, FRAMES_AT_ONCE));
-      while (saw.sentCount < FRAMES_WARM_UP + count) {
-        progress(`${saw.sentCount} of ${FRAMES_WARM_UP + count} frames`);
+      while (saw.sentCount < warmUpCount + count) {
+        progress(`${saw.sentCount} of ${warmUpCount + count} frames`);
         await broker.rest();
         saw = await send(FRAMES_AT_ONCE);
       }
