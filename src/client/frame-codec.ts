@@ -12,14 +12,7 @@
  */
 import { MILLRACE_PROTOCOL_VERSION } from '../protocol/codes.ts';
 import { ClientError } from './client-error.ts';
-import {
-  HEADER_ARRAY,
-  messagePackTextBytesMax,
-  writeMapLength,
-  writeMessagePackNil,
-  writeMessagePackText,
-  writeWideInteger,
-} from '../protocol/msgpack-writer.ts';
+import { messagePackTextBytesMax, writeMessagePackHeader } from '../protocol/msgpack-writer.ts';
 import { currentPlatform } from './platform.ts';
 import type { RequestSigner } from './request-signer.ts';
 import { readInt32, UTF8_UNIT_BYTES_MAX, writeInt32, writeText } from '../protocol/text-bytes.ts';
@@ -103,23 +96,10 @@ export class PlainFrame implements FrameWriter {
   }
 
   #writeMessagePack(target: Uint8Array, start: number, opaque: number): number {
-    const { code, flag, remark } = this.#parts;
-    let at = start;
-    target[at++] = HEADER_ARRAY;
-    at = writeWideInteger(target, at, code);
-    at = writeWideInteger(target, at, flag);
-    at = writeWideInteger(target, at, opaque);
-    at = writeWideInteger(target, at, MILLRACE_PROTOCOL_VERSION);
-    at =
-      remark === undefined
-        ? writeMessagePackNil(target, at)
-        : writeMessagePackText(target, at, remark);
-    at = writeMapLength(target, at, this.#fields.length);
-    for (const [name, value] of this.#fields) {
-      at = writeMessagePackText(target, at, name);
-      at = writeMessagePackText(target, at, value);
-    }
-    return at;
+    const { code, flag, remark = null } = this.#parts;
+    const version = MILLRACE_PROTOCOL_VERSION;
+    const fields = this.#fields;
+    return writeMessagePackHeader(target, start, { code, flag, opaque, version, remark, fields });
   }
 }
 

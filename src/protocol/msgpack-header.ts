@@ -10,21 +10,14 @@
  *   MessagePack's integers
  * ```
  * A library reads whatever MessagePack can say: floats, dates, nested maps and extensions that make objects,
- * and only then could be asked whether it was a header. Here a
- * byte that is no header ends the reading, a declared count or length is held against the bytes that are
- * left before anything is made of it, and nothing nests, so that hostile input costs neither time nor
- * memory. The scanner of requests, which needs places and no strings, shares the reader.
+ * and only then could be asked whether it was a header. Here a byte that is no header ends the reading, a
+ * declared count or length is held against the bytes that are left before anything is made of it, and
+ * nothing nests, so that hostile input costs neither time nor memory. The scanner of requests, which needs
+ * places and no strings, shares the reader.
  *
  * Source: the MessagePack specification (github.com/msgpack/msgpack/blob/master/spec.md).
  */
-import {
-  HEADER_ARRAY,
-  messagePackTextBytesMax,
-  writeMapLength,
-  writeMessagePackNil,
-  writeMessagePackText,
-  writeWideInteger,
-} from './msgpack-writer.ts';
+import { messagePackTextBytesMax, writeMessagePackHeader } from './msgpack-writer.ts';
 
 /** Members of the array. */
 const MEMBER_COUNT = 6;
@@ -217,20 +210,11 @@ export function decodeMsgpackHeader(header: Buffer, fieldCountMax: number): Msgp
 const PLAIN_BYTES_MAX = 1 + 4 * 5 + 5;
 
 export function encodeMsgpackHeader(header: MsgpackHeader): Buffer {
-  const { code, flag, opaque, version, remark, extFields } = header;
+  const { remark, extFields } = header;
+  const fields = [...extFields];
   let bytesMax = PLAIN_BYTES_MAX + messagePackTextBytesMax(remark ?? '');
-  for (const [name, value] of extFields)
+  for (const [name, value] of fields)
     bytesMax += messagePackTextBytesMax(name) + messagePackTextBytesMax(value);
   const bytes = Buffer.alloc(bytesMax);
-  bytes[0] = HEADER_ARRAY;
-  let end = 1;
-  for (const integer of [code, flag, opaque, version]) end = writeWideInteger(bytes, end, integer);
-  end =
-    remark === null ? writeMessagePackNil(bytes, end) : writeMessagePackText(bytes, end, remark);
-  end = writeMapLength(bytes, end, extFields.size);
-  for (const [name, value] of extFields) {
-    end = writeMessagePackText(bytes, end, name);
-    end = writeMessagePackText(bytes, end, value);
-  }
-  return bytes.subarray(0, end);
+  return bytes.subarray(0, writeMessagePackHeader(bytes, 0, { ...header, fields }));
 }

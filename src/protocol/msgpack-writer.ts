@@ -64,3 +64,34 @@ export function writeMapLength(target: Uint8Array, at: number, entryCount: numbe
   target[at + 2] = entryCount;
   return at + 3;
 }
+
+export interface WritableHeader {
+  readonly code: number;
+  readonly flag: number;
+  readonly opaque: number;
+  readonly version: number;
+  readonly remark: string | null;
+  readonly fields: readonly (readonly [name: string, value: string])[];
+}
+
+/** Writes a whole header at a place with room for it; returns where it ends. */
+export function writeMessagePackHeader(
+  target: Uint8Array,
+  start: number,
+  header: WritableHeader,
+): number {
+  const { remark, fields } = header;
+  let at = start;
+  target[at++] = HEADER_ARRAY;
+  at = writeWideInteger(target, at, header.code);
+  at = writeWideInteger(target, at, header.flag);
+  at = writeWideInteger(target, at, header.opaque);
+  at = writeWideInteger(target, at, header.version);
+  at = remark === null ? writeMessagePackNil(target, at) : writeMessagePackText(target, at, remark);
+  at = writeMapLength(target, at, fields.length);
+  for (const [name, value] of fields) {
+    at = writeMessagePackText(target, at, name);
+    at = writeMessagePackText(target, at, value);
+  }
+  return at;
+}
