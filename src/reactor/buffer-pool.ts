@@ -11,6 +11,7 @@ const BUFFER_BYTES_MIN = 4096;
 /** Of free buffers: guesses, several frames of the usual largest size, and a thousand short answers. */
 export const INPUT_KEPT_BYTES_MAX = 16 * 1024 * 1024;
 export const OUTPUT_KEPT_BYTES_MAX = 8 * 1024 * 1024;
+
 export class BufferPool {
   readonly #keptBytesMax: number;
   /** By the logarithm of their size. */

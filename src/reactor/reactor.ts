@@ -531,10 +531,9 @@ export class Reactor implements Agent {
       const output = connection.output.subarray(0, connection.outputBytes);
       isAllTaken = peer.write(output, connection.onWritten);
       // The kernel has taken all of it unless bytes are still counted as waiting.
-      if (peer.pendingBytes === 0 && connection.output.length <= OUTPUT_KEEP_BYTES_MAX)
-        connection.outputBytes = 0;
-      else if (peer.pendingBytes === 0) connection.releaseOutput();
-      else connection.handOverOutput();
+      if (peer.pendingBytes > 0) connection.handOverOutput();
+      else if (connection.output.length > OUTPUT_KEEP_BYTES_MAX) connection.releaseOutput();
+      else connection.outputBytes = 0;
     }
     const { pendingBytes } = connection;
     if (pendingBytes !== connection.heldBytes)
