@@ -8,8 +8,7 @@
 import type { CoreAnswer } from './client-core.ts';
 import { ClientError } from './client-error.ts';
 import { CODEC_JSON, CODEC_MESSAGE_PACK, FLAG_RESPONSE } from './frame-codec.ts';
-import { HEADER_ARRAY } from '../protocol/msgpack-writer.ts';
-import { MessagePackCursor } from './message-pack.ts';
+import { MsgpackReader } from '../protocol/msgpack-reader.ts';
 import { currentPlatform, type Platform } from './platform.ts';
 import { hexOfByte } from './unique-id.ts';
 
@@ -45,7 +44,7 @@ export class FrameReader {
   bodyEnd = 0;
   readonly #platform: Platform = currentPlatform();
   readonly #places = new Int32Array(FAST_FIELD_COUNT_MAX * PLACES);
-  readonly #cursor = new MessagePackCursor();
+  readonly #msgpack = new MsgpackReader();
   #fieldCount = 0;
   /** How many of the members that every header has came, code and opaque. */
   #neededCount = 0;
@@ -302,27 +301,29 @@ export class FrameReader {
   }
 
   #readMessagePack(start: number, end: number): void {
-    const cursor = this.#cursor;
-    cursor.start(this.bytes, start, end);
-    if (cursor.byte() !== HEADER_ARRAY) cursor.isBad = true;
-    this.code = cursor.integer();
-    this.flag = cursor.integer();
-    this.opaque = cursor.integer();
-    this.version = cursor.integer();
-    if (cursor.text(true)) this.remark = this.#text(cursor.textStart, cursor.at);
-    const fieldCount = cursor.mapLength();
-    if (fieldCount > FIELD_COUNT_MAX) cursor.isBad = true;
+    const reader = this.#msgpack;
+    reader.begin(this.bytes, start, end);
+    this.code = reader.integer();
+    this.flag = reader.integer();
+    this.opaque = reader.integer();
+    this.version = reader.integer();
+    if (!reader.nil()) {
+      reader.text();
+      this.remark = this.#text(reader.textStart, reader.textEnd);
+    }
+    // Of more, bytes are left over.
+    const fieldCount = Math.min(reader.mapCount(), FIELD_COUNT_MAX);
     const isFast = fieldCount <= FAST_FIELD_COUNT_MAX;
     const fields = isFast ? null : new Map<string, string>();
-    for (let index = 0; index < fieldCount && !cursor.isBad; index++) {
-      cursor.text();
-      const nameStart = cursor.textStart;
-      const nameEnd = cursor.at;
-      cursor.text();
-      if (fields === null) this.#addField(nameStart, nameEnd, cursor.textStart, cursor.at);
-      else fields.set(this.#text(nameStart, nameEnd), this.#text(cursor.textStart, cursor.at));
+    for (let index = 0; index < fieldCount && !reader.isBad; index++) {
+      reader.text();
+      const { textStart: nameStart, textEnd: nameEnd } = reader;
+      reader.text();
+      const { textStart, textEnd } = reader;
+      if (fields === null) this.#addField(nameStart, nameEnd, textStart, textEnd);
+      else fields.set(this.#text(nameStart, nameEnd), this.#text(textStart, textEnd));
     }
-    if (cursor.isBad || cursor.at !== end)
+    if (!reader.isWhole)
       throw new ClientError('PROTOCOL_ERROR', 'a header that is no MessagePack header came');
     this.#parsedFields = fields;
   }

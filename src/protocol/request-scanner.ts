@@ -9,7 +9,7 @@
  * Source: RemotingCommand.java, RocketMQSerializable.java; SendMessageRequestHeaderV2.java for the
  * one-letter names.
  */
-import { MsgpackReader } from './msgpack-header.ts';
+import { MsgpackReader } from './msgpack-reader.ts';
 import {
   FLAG_ONEWAY,
   SERIALIZE_JSON,
