@@ -101,6 +101,8 @@ export interface BrokerConfig {
   readonly subscriptionCountMax: number;
   /** Characters of what all consumers subscribe to. */
   readonly subscriptionBytesMax: number;
+  /** Of the name server: memory of what brokers register there. */
+  readonly routeBytesMax: number;
   /** serverChannelMaxIdleTimeSeconds */
   readonly idleCloseMs: number;
   /** waitTimeMillsInSendQueue */
@@ -202,6 +204,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     membershipCountMax: 1000,
     subscriptionCountMax: 1000,
     subscriptionBytesMax: 64 * 1024 * 1024,
+    routeBytesMax: 256 * 1024 * 1024,
     idleCloseMs: 120_000,
     waitTimeMillsInSendQueue: 200,
     authenticationEnabled: false,

@@ -64,6 +64,7 @@ export const refusalCauses = {
   'client-limit': warn('a heartbeat was refused: clientCountMax members of groups are there'),
   'membership-limit': warn('a heartbeat was refused: membershipCountMax, or subscriptionCountMax'),
   'subscription-memory': warn('a heartbeat was refused: subscriptionBytesMax are kept'),
+  'route-memory': warn('a registration of a broker was refused: routeBytesMax are kept'),
   // Everything else.
   'request-invalid': info('a request was refused: it is not right'),
   'request-unknown': info('answered 3: this request is not known here'),

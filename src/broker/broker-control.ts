@@ -26,7 +26,7 @@ import type { PersistedFile, TopicEntry } from './control-effects.ts';
 import { type Connection, ControlState, type ControlStateOptions } from './control-state.ts';
 import { objectOf } from './json-value.ts';
 import { readChange, type SettingChange } from './live-settings.ts';
-import { MetricsPages } from './metrics-pages.ts';
+import { MetricsPages, type RouteCounts } from './metrics-pages.ts';
 import { RequestFault } from './request-fields.ts';
 import { requestHandlers } from './request-handlers.ts';
 import { groupOfRetryTopic } from './resource-name.ts';
@@ -232,9 +232,9 @@ export class BrokerControl {
   }
 
   /** Has a page of metrics answered to a connection. */
-  askMetrics(connectionId: number, page: number): void {
+  askMetrics(connectionId: number, page: number, routes: RouteCounts | null): void {
     this.#metrics ??= new MetricsPages(this.#state);
-    const metrics = this.#metrics.next(page);
+    const metrics = this.#metrics.next(page, routes);
     const request = { opaque: page, serializeType: 0 } as const;
     this.#state.effects.askDispatcher(connectionId, request, { kind: 'metrics', metrics });
   }

@@ -32,6 +32,12 @@ export interface ControlMetrics {
   readonly hasMore: boolean;
 }
 
+/** What the name server of this process keeps. */
+export interface RouteCounts {
+  readonly brokerCount: number;
+  readonly routeBytes: number;
+}
+
 export class MetricsPages {
   readonly #state: ControlState;
   readonly #labels: MetricLabels;
@@ -42,12 +48,13 @@ export class MetricsPages {
     this.#labels = brokerLabels(state.config);
   }
 
-  /** The next page; page 0 begins anew. */
-  next(page: number): ControlMetrics {
+  /** The next page; page 0 begins anew. `routes` is null where there is no name server here. */
+  next(page: number, routes: RouteCounts | null): ControlMetrics {
     const lines: MetricLines = {};
     if (page === 0) {
       this.#progress = this.#walk();
       this.#count(lines);
+      if (routes !== null) addRouteLines(lines, this.#labels, routes);
     }
     const progress: GroupProgress[] = [];
     let queueCount = 0;
@@ -114,6 +121,15 @@ export class MetricsPages {
 }
 
 const READ_AND_WRITE = 6;
+
+export function addRouteLines(
+  lines: MetricLines,
+  labels: MetricLabels,
+  { brokerCount, routeBytes }: RouteCounts,
+): void {
+  addLine(lines, 'millrace_registered_brokers', labels, brokerCount);
+  addLine(lines, 'millrace_route_bytes', labels, routeBytes);
+}
 
 /** Labels that all lines of a broker have. */
 export function brokerLabels(config: { clusterName: string; brokerName: string }): MetricLabels {

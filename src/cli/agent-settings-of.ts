@@ -83,6 +83,7 @@ export function agentSettingsOf(config: BrokerConfig, place: BrokerPlace): Agent
     // Also for clients that come by WebSocket, which find their broker there.
     answersRoutes: config.embeddedNameServer || place.hasWebPort,
     orderMessageEnable: config.orderMessageEnable,
+    routeBytesMax: config.routeBytesMax,
     advertisedAddress: place.clientAddress.advertised,
     registersOutside: config.nameServerAddresses.length > 0,
     recoveredQueues: [],

@@ -24,5 +24,6 @@ export const limitSettingKeys: readonly SettingKey[] = (
     ['membershipCountMax', count, 'groups of one connection'],
     ['subscriptionCountMax', count, 'topics that one group subscribes to'],
     ['subscriptionBytesMax', bytes, 'characters of what all consumers subscribe to'],
+    ['routeBytesMax', bytes, 'memory of what brokers register at the name server'],
   ] as const
 ).map(([key, kind, help]): SettingKey => ({ key, names: [key], kind, help }));

@@ -24,7 +24,6 @@ import {
   decodeDataVersion,
   decodeTopicConfig,
   type TopicChanges,
-  type TopicConfig,
 } from '../protocol/topic-config.ts';
 import { KvConfig } from './kv-config.ts';
 import {
@@ -60,6 +59,10 @@ export interface NameServerOptions {
   onOrderConfig?: (topic: string) => void;
   /** Whether routes carry the order configuration of a topic (orderMessageEnable). */
   orderMessageEnable?: boolean;
+  /** What is kept of what brokers register, in bytes of memory (routeBytesMax). */
+  routeBytesMax?: number;
+  /** A registration was refused because of it. */
+  onNoRoom?: (details: object) => void;
 }
 
 export interface EmbeddedRegistration {
@@ -84,6 +87,10 @@ const UNIT_SUBSCRIPTION = 2;
 const NO_VERSION: DataVersion = { counter: 0, stateVersion: 0, timestamp: 0 };
 /** Names remembered so that a line is logged once for each; forgotten beyond. */
 const WARNED_COUNT_MAX = 1000;
+/** Topics of brokers that are gone: some 1 ms of work. */
+const PURGED_PER_TURN_MAX = 1000;
+/** A guess: names of zones are words. */
+const ZONE_NAME_CHARS_MAX = 255;
 
 /** What a broker asks, and no client. */
 const brokerCodes: ReadonlySet<number> = new Set([
@@ -98,7 +105,7 @@ type Handler = (request: RemotingCommand, connection: NameServerConnection) => A
 
 export class NameServer {
   readonly #options: NameServerOptions;
-  readonly #routes = new RouteTable();
+  readonly #routes: RouteTable;
   readonly #kv: KvConfig;
   readonly #handlers: ReadonlyMap<number, Handler>;
   #embedded: EmbeddedRegistration | null = null;
@@ -112,6 +119,7 @@ export class NameServer {
     this.#options = options;
     this.#nextScanMs = options.monotonicClock.nowMs() + SCAN_INTERVAL_MS;
     this.#kv = new KvConfig(options.kvText);
+    this.#routes = new RouteTable(options.routeBytesMax);
     this.#handlers = new Map<number, Handler>([
       [RequestCode.PUT_KV_CONFIG, (request) => this.#putKv(request)],
       [RequestCode.GET_KV_CONFIG, (request) => this.#getKv(request)],
@@ -176,6 +184,15 @@ export class NameServer {
     return (request.flag & FLAG_ONEWAY) === 0 ? answer : null;
   }
 
+  /** What brokers have registered takes about so much memory. */
+  get routeBytes(): number {
+    return this.#routes.bytes;
+  }
+
+  get brokerCount(): number {
+    return this.#routes.brokerCount;
+  }
+
   /** Whether a code is a name server's: those of brokers are others. */
   serves(code: number): boolean {
     return this.#handlers.has(code);
@@ -211,6 +228,10 @@ export class NameServer {
   }
 
   doWork(nowMs: number): number {
+    return this.#routes.purge(PURGED_PER_TURN_MAX) + this.#scan(nowMs);
+  }
+
+  #scan(nowMs: number): number {
     if (nowMs < this.#nextScanMs) return 0;
     this.#nextScanMs = nowMs + SCAN_INTERVAL_MS;
     const dead = this.#routes.expire(nowMs);
@@ -224,7 +245,7 @@ export class NameServer {
   }
 
   nextDeadlineMs(): number {
-    return this.#nextScanMs;
+    return this.#routes.isPurging ? 0 : this.#nextScanMs;
   }
 
   /** The broker of this process: again after each change of its topics. It never expires. */
@@ -287,10 +308,16 @@ export class NameServer {
     const address = requiredAddress(request);
     const isCompressed = fields.get('compressed')?.toLowerCase() === 'true';
     const body = decodeRegisterBody(request.body, isCompressed, request.version);
-    if (brokerName === this.#embedded?.brokerName && brokerId === this.#embedded.brokerId) {
-      this.#warnOnce(address, { brokerName, brokerId, address }, 'name and id are of this broker');
+    const embedded = this.#embedded;
+    const isItsName = embedded?.brokerName === brokerName && embedded.brokerId === brokerId;
+    if (isItsName || embedded?.advertisedAddress === address) {
+      const why = isItsName ? 'name and id are of this broker' : 'the address is of this broker';
+      this.#warnOnce(address, { brokerName, brokerId, address }, why);
       return { code: ResponseCode.SUCCESS };
     }
+    const zoneName = fields.get('__ZONE_NAME');
+    if (zoneName !== undefined && zoneName.length > ZONE_NAME_CHARS_MAX)
+      throw new BrokerError('FRAME_INVALID', 'the custom field <__ZONE_NAME> is too long');
     const isNew = this.#routes.liveBroker(cluster, address) === undefined;
     const result = this.#routes.register(
       {
@@ -302,15 +329,16 @@ export class NameServer {
         connectionId: connection.id,
         timeoutMs: timeoutOf(fields.get('heartbeatTimeoutMillis')),
         enableActingMaster: booleanOf(fields.get('enableActingMaster')),
-        zoneName: fields.get('__ZONE_NAME'),
+        zoneName,
         topics: request.body.length === 0 ? null : body.topics,
         queueMappings: body.queueMappings,
         dataVersion: body.dataVersion,
       },
       this.#options.monotonicClock.nowMs(),
     );
-    if (result === null)
+    if (result === 'unknown')
       return { code: ResponseCode.SYSTEM_ERROR, remark: 'register broker failed' };
+    if (result === 'no-room') return this.#noRoom({ brokerName, address });
     if (result.conflictingAddress !== null) {
       const details = { brokerName, brokerId, address, holder: result.conflictingAddress };
       this.#warnOnce(address, details, 'another broker holds this name and id');
@@ -328,6 +356,15 @@ export class NameServer {
     return { code: ResponseCode.SUCCESS, extFields, body: order };
   }
 
+  #noRoom(details: object): Answer {
+    this.#options.onNoRoom?.(details);
+    const { bytes } = this.#routes;
+    return {
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: `what brokers have registered takes ${bytes} bytes, and there is no room for more: raise routeBytesMax`,
+    };
+  }
+
   #warnOnce(address: string, details: object, why: string): void {
     if (this.#warned.has(address)) return;
     if (this.#warned.size >= WARNED_COUNT_MAX) this.#warned.clear();
@@ -339,9 +376,8 @@ export class NameServer {
     const cluster = required(request, 'clusterName');
     const brokerName = required(request, 'brokerName');
     const address = requiredAddress(request);
-    const live = this.#routes.liveBroker(cluster, address);
     // The broker of this process leaves by `unregisterEmbedded` alone.
-    if (live !== undefined && live.connectionId === null) return { code: ResponseCode.SUCCESS };
+    if (this.#embedded?.advertisedAddress === address) return { code: ResponseCode.SUCCESS };
     this.#routes.unregister(cluster, brokerName, address);
     this.#options.logger.info({ brokerName, address }, 'broker unregistered');
     return { code: ResponseCode.SUCCESS };
@@ -423,7 +459,7 @@ export class NameServer {
 
   #topics(): [topic: string, queues: ReadonlyMap<string, QueueData>][] {
     const only = this.#only;
-    const all = [...this.#routes.topics];
+    const all = [...this.#routes.current()];
     return only === null ? all : all.filter(([, queues]) => queues.has(only.brokerName));
   }
 
@@ -459,20 +495,19 @@ export class NameServer {
     const topicName = required(request, 'topic');
     const parsed = request.body.length === 0 ? null : parseFastjson(request.body.toString('utf8'));
     const queueDatas = fieldsOf(parsed)['queueDatas'];
-    const added: [string, TopicConfig][] = [];
+    const added: [string, QueueData][] = [];
     for (const value of Array.isArray(queueDatas) ? (queueDatas as unknown[]) : []) {
       const fields = fieldsOf(value);
       const { brokerName } = fields;
       const topic = decodeTopicConfig({ ...fields, topicName });
       if (typeof brokerName !== 'string' || !this.#routes.groups.has(brokerName) || topic === null)
         return { code: ResponseCode.SUCCESS };
-      added.push([brokerName, topic]);
+      const { readQueueNums, writeQueueNums, perm, topicSysFlag } = topic;
+      added.push([brokerName, { readQueueNums, writeQueueNums, perm, topicSysFlag }]);
     }
-    for (const [brokerName, { readQueueNums, writeQueueNums, perm, topicSysFlag }] of added) {
-      const queueData = { readQueueNums, writeQueueNums, perm, topicSysFlag };
-      this.#routes.putQueueData(topicName, brokerName, queueData);
-    }
-    return { code: ResponseCode.SUCCESS };
+    return this.#routes.registerTopic(topicName, added)
+      ? { code: ResponseCode.SUCCESS }
+      : this.#noRoom({ topic: topicName });
   }
 
   // Key-value configuration

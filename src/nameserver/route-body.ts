@@ -41,7 +41,7 @@ export function routeBody(
     filterServerTable: {},
     orderTopicConf,
     queueDatas,
-    topicQueueMappingByBroker: mappings && Object.fromEntries(mappings),
+    topicQueueMappingByBroker: mappings && parsed(mappings),
   });
 }
 
@@ -123,6 +123,13 @@ function queueFields(brokerName: string, queueData: QueueData): object {
     topicSysFlag: queueData.topicSysFlag,
     writeQueueNums: queueData.writeQueueNums,
   };
+}
+
+function parsed(mappings: ReadonlyMap<string, string>): object {
+  const entries = [...mappings].map(
+    ([brokerName, text]) => [brokerName, JSON.parse(text)] as const,
+  );
+  return Object.fromEntries(entries);
 }
 
 /** Fields that are undefined are left out. */

@@ -21,8 +21,8 @@ export interface RegisterBody {
   dataVersion: DataVersion;
   topics: TopicConfig[];
   filterServers: string[];
-  /** Of static topics: TopicQueueMappingInfo as parsed JSON, by topic. */
-  queueMappings: Map<string, unknown>;
+  /** Of static topics: TopicQueueMappingInfo as JSON, by topic. */
+  queueMappings: Map<string, string>;
 }
 
 /** Inflated size that is taken: some 500,000 topics. */
@@ -78,11 +78,12 @@ function decodeJson(body: Buffer): RegisterBody {
     const topic = decodeTopicConfig(value);
     if (topic !== null) topics.push(topic);
   }
+  const mappings = Object.entries(fieldsOf(wrapper['topicQueueMappingInfoMap']));
   return {
     dataVersion: decodeDataVersion(wrapper['dataVersion']),
     topics,
     filterServers: textsOf(root['filterServerList']),
-    queueMappings: new Map(Object.entries(fieldsOf(wrapper['topicQueueMappingInfoMap']))),
+    queueMappings: new Map(mappings.map(([topic, mapping]) => [topic, JSON.stringify(mapping)])),
   };
 }
 
@@ -116,11 +117,12 @@ function decodeCompressed(body: Buffer, version: number): RegisterBody {
     if (topic !== null) topics.push(topic);
   }
   const filterServers = textsOf(parseFastjson(takeText()));
-  const queueMappings = new Map<string, unknown>();
+  const queueMappings = new Map<string, string>();
   if (version >= Version.V5_0_0) {
     for (let count = takeInt(); count > 0; count--) {
       const mapping = fieldsOf(parseFastjson(takeText()));
-      if (typeof mapping['topic'] === 'string') queueMappings.set(mapping['topic'], mapping);
+      if (typeof mapping['topic'] === 'string')
+        queueMappings.set(mapping['topic'], JSON.stringify(mapping));
     }
   }
   return { dataVersion, topics, filterServers, queueMappings };

@@ -519,6 +519,8 @@ export class AgentFactory {
           wallClock: this.#context.wallClock,
           logger,
           orderMessageEnable: settings.orderMessageEnable,
+          routeBytesMax: settings.routeBytesMax,
+          onNoRoom: (details) => this.refusals.add('route-memory', details),
           kvText: readMetadata(this.files, this.directory.configFile('kvConfig.json')),
           persistKv: (text) => control.persist('kvConfig.json', text),
           onOrderConfig: (topic) => broker.orderTopic(topic),

@@ -37,6 +37,7 @@ export interface AgentSettings {
   /** There is a name server in this process, with a port of its own or not. */
   answersRoutes: boolean;
   orderMessageEnable: boolean;
+  routeBytesMax: number;
   /** Address that clients are given; null: the one by which they reached the name server. */
   advertisedAddress: string | null;
   registersOutside: boolean;

@@ -219,7 +219,7 @@ export class Control implements Agent, ControlEffects {
         const { payloadOffset, payloadBytes } = ring;
         const text = ring.bytes.toString('utf8', payloadOffset, payloadOffset + payloadBytes);
         const { page } = JSON.parse(text) as MetricsAsked;
-        this.#broker?.askMetrics(METRICS_CONNECTION_ID, page);
+        this.#broker?.askMetrics(METRICS_CONNECTION_ID, page, this.#nameServer);
       }
       ring.skip();
       count++;

@@ -171,6 +171,7 @@ function settingsOf(options: InlineBrokerOptions): AgentSettings {
     brokerPort: 10911,
     answersRoutes: true,
     orderMessageEnable: false,
+    routeBytesMax: config.routeBytesMax,
     advertisedAddress: '127.0.0.1:10911',
     registersOutside: false,
     recoveredQueues: [],

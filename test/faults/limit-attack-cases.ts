@@ -1,4 +1,7 @@
-/** Attacks that make a broker keep more and more: topics, groups, waiting pulls, unfinished frames, connections. */
+/**
+ * Attacks that make a broker keep more and more: topics, groups, waiting pulls, unfinished frames, connections,
+ * routes.
+ */
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -6,6 +9,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import tls from 'node:tls';
 import { selfSignedCertificate } from '../../src/cli/self-signed-certificate.ts';
+import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import {
   heartbeatRequest,
@@ -217,9 +221,86 @@ const connects = ({ isLong }: CaseContext): Promise<string> => {
   });
 };
 
+const registration = (brokerName: string, topicCount: number): RawRequest => ({
+  code: 103,
+  fields: {
+    brokerName,
+    brokerAddr: `${brokerName}:10911`,
+    clusterName: 'DefaultCluster',
+    haServerAddr: '',
+    brokerId: '0',
+  },
+  body: encodeRegisterBody(
+    { counter: 1, stateVersion: 0, timestamp: 1 },
+    Array.from({ length: topicCount }, (_, index) => ({
+      topicName: `${brokerName}-topic-${index}`,
+      readQueueNums: 4,
+      writeQueueNums: 4,
+      perm: 6,
+      topicFilterType: 'SINGLE_TAG' as const,
+      topicSysFlag: 0,
+      order: false,
+      attributes: new Map<string, string>(),
+    })),
+  ),
+});
+
+/** 17: brokers that there are not, with many topics each, at a name server where nobody has to sign. */
+const routes = ({ isLong, progress }: CaseContext): Promise<string> => {
+  const [bytesMax, topicCount] = isLong ? [256 * MIB, 2000] : [16 * MIB, 500];
+  const options = {
+    port: 26250,
+    memoryBytesMax: 2 * bytesMax + 64 * MIB,
+    settings: [`routeBytesMax=${bytesMax}`],
+  };
+  return AttackedBroker.attack(options, async (broker) => {
+    const known = await RawClient.connect(broker.port + 1);
+    const knows = async (topic: string): Promise<boolean> =>
+      (await known.request({ code: 105, fields: { topic } })).code === 0;
+    await known.request(registration('known', 10));
+    const strangers: RawClient[] = [];
+    for (let index = 0; index < 8; index++)
+      strangers.push(await RawClient.connect(broker.port + 1));
+    let taken = 0;
+    let refused = 0;
+    while (refused < 100) {
+      const index = taken + refused;
+      const stranger = strangers[index % strangers.length];
+      const answer = await stranger.request(registration(`stranger-${index}`, topicCount));
+      if (answer.code === 0) taken++;
+      else {
+        names('routeBytesMax')(answer);
+        refused++;
+      }
+      if (index % 50 === 0) progress(`${index} brokers`);
+      await pause(5);
+    }
+    const kept = await broker.counter('millrace_route_bytes');
+    if (kept > bytesMax || kept < bytesMax * 0.9)
+      throw new Error(`${kept} bytes of routes are kept, of ${bytesMax}`);
+    const counted = await broker.counter('millrace_refusals_total', 'cause="route-memory"');
+    if (counted !== refused) throw new Error(`${refused} were refused, ${counted} counted`);
+    if ((await known.request(registration('known', 10))).code !== 0)
+      throw new Error('a broker that is known may not register again');
+    if (!(await knows('known-topic-9')) || !(await knows('stranger-0-topic-0')))
+      throw new Error('a route that was there is gone');
+    for (const stranger of strangers) stranger.close();
+    const endMs = performance.now() + 10_000;
+    while (await knows('stranger-0-topic-0')) {
+      if (performance.now() > endMs) throw new Error('routes of a broker that has gone stay');
+      await pause(100);
+    }
+    if ((await known.request(registration('other', 10))).code !== 0)
+      throw new Error('there is no room though all strangers have gone');
+    known.close();
+    return `${taken} brokers with ${topicCount} topics each, ${refused} more refused`;
+  });
+};
+
 export const limitAttackCases: readonly FaultCase[] = [
   { name: 'attack-many', covers: '17', run: many },
   { name: 'attack-unfinished', covers: '2', run: unfinished },
   { name: 'attack-handshakes', covers: '15', run: handshakes },
   { name: 'attack-connects', covers: '15', run: connects },
+  { name: 'attack-routes', covers: '17', run: routes },
 ];

@@ -463,6 +463,26 @@ describe('the broker of this process', () => {
     expect(routeOf('t1').body).toEqual(before);
   });
 
+  test('is not displaced or unregistered by who says its address', () => {
+    embed(two, 1, 'public.example:7');
+    const before = routeOf('t1').body;
+    const address = 'public.example:7';
+    for (const cluster of ['c1', 'c2'])
+      for (const [name, id] of [
+        ['home', 0],
+        ['home', 5],
+        ['stranger', 0],
+      ] as const) {
+        expect(register({ topics: two, name, id, address, cluster, counter: 9 }).code).toBe(0);
+        const identity = { clusterName: cluster, brokerName: name, brokerId: String(id) };
+        ask(RequestCode.UNREGISTER_BROKER, { ...identity, brokerAddr: address });
+      }
+    nameServer.onConnectionClosed(1);
+    clock.advance(10_000_000);
+    nameServer.doWork(clock.nowMs());
+    expect(routeOf('t1').body).toEqual(before);
+  });
+
   test('is gone after unregisterEmbedded, also from later deletions', () => {
     embed(two);
     nameServer.unregisterEmbedded();

@@ -224,6 +224,24 @@ describe('what a broker refuses', () => {
     });
   });
 
+  test('of its name server is counted', async () => {
+    await withBroker({ routeBytesMax: 1024 * 1024 }, async (broker) => {
+      const names = await RawClient.connect(Number(broker.ready.nameServerPort));
+      const fields = {
+        brokerName: 'stranger'.repeat(100_000),
+        brokerAddr: 'h:1',
+        clusterName: 'c',
+        haServerAddr: '',
+        brokerId: '0',
+      };
+      await counts(broker, 'route-memory', async () => {
+        const { code, remark } = await names.request({ code: 103, fields });
+        expect([code, remark]).toEqual([1, expect.stringContaining('routeBytesMax')]);
+      });
+      names.close();
+    });
+  });
+
   test('of connections and pages is counted', async () => {
     await withBroker({ connectionCountMax: 2 }, async (broker, client) => {
       await client.request({ code: 9999 });
