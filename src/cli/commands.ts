@@ -14,7 +14,9 @@ import { addClientCommands } from './client-commands.ts';
 import { ExitCode } from './command-errors.ts';
 import { endQuietlyWithoutReader } from './command-output.ts';
 import { hasSecrets, isLoopback } from './access-settings.ts';
-import { loadConfiguration, nameServerSecurity } from './configuration.ts';
+import { loadConfiguration, nameServerConfiguration } from './configuration.ts';
+import { portOrOff } from './configuration-keys.ts';
+import { packageVersion } from './package-version.ts';
 import type { LogOptions } from './pino-logger.ts';
 import { placementFor } from './placement.ts';
 import { settingsHelp, sourcesOf, withSettings } from './setting-options.ts';
@@ -65,7 +67,7 @@ export async function runCommand(): Promise<void> {
     .description(
       'A message broker that unmodified Apache RocketMQ clients use, in one Node.js process.',
     )
-    .version(version())
+    .version(packageVersion())
     .addHelpText('after', programExamples)
     .showHelpAfterError('(--help tells how it is called)')
     .exitOverride();
@@ -95,6 +97,11 @@ export async function runCommand(): Promise<void> {
         .env('MILLRACE_LISTEN_ADDRESS'),
     )
     .addOption(new Option('--port <N>', 'port').default('9876').env('MILLRACE_NAME_SERVER_PORT'))
+    .addOption(
+      new Option('--web-port <N|off>', 'port for /healthz, /readyz and /metrics')
+        .default('off')
+        .env('MILLRACE_NAME_SERVER_WEB_PORT'),
+    )
     .option(
       '--kv-config-path <FILE>',
       'keeps what updateKvConfig and updateOrderConf of mqadmin set; absent: until it stops',
@@ -106,7 +113,7 @@ export async function runCommand(): Promise<void> {
     .option('--allow-public', 'let other machines reach a name server that anybody may change')
     .option(
       '--config <FILE>',
-      'takes innerClientAuthenticationCredentials and tls.server.… of a broker.conf: who may register, and TLS',
+      'takes of a broker.conf innerClientAuthenticationCredentials (who may register), tls.server.… and limits (docs/limits.md)',
     )
     .action(async (options: Record<string, unknown>) => startNameServer(options));
   if (!servers.has(commandLine[0])) endQuietlyWithoutReader();
@@ -158,15 +165,10 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
 }
 
 async function startNameServer(options: Record<string, unknown>): Promise<void> {
-  const port = Number(options['port']);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new BrokerError(
-      'CONFIG_INVALID',
-      `--port: ${JSON.stringify(options['port'])} is not a port, 0 to 65535`,
-    );
-  }
+  const port = portOption('--port', options['port']);
+  const webPort = portOption('--web-port', options['webPort']);
   const listenAddress = String(options['listenAddress']);
-  const { credentials, tls } = nameServerSecurity(
+  const { credentials, tls, limits } = nameServerConfiguration(
     options['config'] as string | undefined,
     process.env,
   );
@@ -188,13 +190,23 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
         listenAddress,
         credentials,
         tls,
+        limits,
         port,
+        webPort,
         orderMessageEnable: options['orderMessageEnable'] === true,
         kvConfigPath: options['kvConfigPath'] as string | undefined,
       },
       logger,
     ),
   );
+}
+
+/** -1 is off. @throws BrokerError CONFIG_INVALID */
+function portOption(flag: '--port' | '--web-port', text: unknown): number {
+  const value = portOrOff.parse(String(text));
+  if (typeof value === 'number' && (value >= 0 || flag === '--web-port')) return value;
+  const allowed = flag === '--web-port' ? portOrOff.allowed : 'a port, 0 to 65535';
+  throw new BrokerError('CONFIG_INVALID', `${flag}: ${JSON.stringify(text)} is not ${allowed}`);
 }
 
 async function loggerFor(options: Record<string, unknown>): Promise<Logger> {
@@ -238,9 +250,4 @@ function die(logger: Logger, error: unknown): never {
   const fields = cause instanceof Error ? { cause: cause.stack ?? cause.message } : {};
   logger.error(fields, error instanceof Error ? error.message : String(error));
   process.exit(1);
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
 }

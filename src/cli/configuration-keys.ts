@@ -41,7 +41,7 @@ const DAY_MS = 86_400_000;
 
 const port = integer('a port, 0 to 65535', { minimum: 0, maximum: 65535 });
 /** -1 is how `off` is kept. */
-const portOrOff: SettingValue = {
+export const portOrOff: SettingValue = {
   allowed: 'a port, 0 to 65535, or off',
   parse: (text) => {
     const word = text.trim();

@@ -87,17 +87,31 @@ export function examineConfiguration(
   return { config, ignoredKeys, problems };
 }
 
+/** What a name server alone is told by a broker.conf. */
+export interface NameServerConfiguration {
+  readonly credentials: Credentials | null;
+  readonly tls: TlsConfig;
+  readonly limits: NameServerLimits;
+}
+
+export type NameServerLimits = Pick<
+  BrokerConfig,
+  | 'connectionCountMax'
+  | 'acceptRateMax'
+  | 'waitingAnswerBytesMax'
+  | 'waitingRequestBytesMax'
+  | 'routeBytesMax'
+  | 'idleCloseMs'
+>;
+
 /**
- * What a name server alone takes of a broker.conf: who may change it, and TLS; the environment counts too.
+ * Who may change it, TLS and limits. For who may change it and TLS the environment counts, too.
  * @throws BrokerError CONFIG_INVALID
  */
-export function nameServerSecurity(
+export function nameServerConfiguration(
   file: string | undefined,
   variables: ConfigurationSources['environment'],
-): {
-  credentials: Credentials | null;
-  tls: TlsConfig;
-} {
+): NameServerConfiguration {
   // Variables of a broker beside are its own affair, its ports among them.
   const environment = Object.fromEntries(
     accessSettingKeys.map(environmentName).map((name) => [name, variables[name]]),
@@ -105,7 +119,11 @@ export function nameServerSecurity(
   // The file is checked whole; but a name server has no users to be public by.
   const flags = { 'allow-public': true };
   const { config } = loadConfiguration({ flags, environment, file });
-  return { credentials: config.innerClientAuthenticationCredentials, tls: config };
+  return {
+    credentials: config.innerClientAuthenticationCredentials,
+    tls: config,
+    limits: config,
+  };
 }
 
 type Take = (setting: SettingKey, text: string, where: string) => void;

@@ -1,18 +1,27 @@
 /**
  * @agent reactor
  *
- * A name server alone: sockets and framing of the reactor, the control agent behind it, no store.
+ * A name server alone: sockets and framing of the reactor, the control agent behind it, no store; and, where a
+ * port is given for them, pages about it.
  */
 import { dirname, resolve } from 'node:path';
 import type { Credentials } from '../access/access-gate.ts';
+import { defaultBrokerConfig } from '../base/broker-config.ts';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
+import type { MetricLines } from '../base/prometheus-text.ts';
 import { Refusals } from '../base/refusals.ts';
+import { addRouteLines } from '../broker/metrics-pages.ts';
 import { NameServer } from '../nameserver/name-server.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
+import { AcceptPace } from '../reactor/accept-pace.ts';
 import { AnswerEncoder } from '../reactor/answer-encoder.ts';
+import { addProcessLines, writeMetrics } from '../reactor/process-metrics.ts';
 import { Reactor } from '../reactor/reactor.ts';
 import { acceptSocket } from '../reactor/tcp-peer.ts';
+import type { TlsAcceptor } from '../reactor/tls-acceptor.ts';
+import type { WebListener, WebReply } from '../reactor/web-listener.ts';
+import { answerWebRequest } from '../reactor/web-pages.ts';
 import { EventLoopRunner } from '../ring/agent-runner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { Doorbell } from '../ring/doorbell.ts';
@@ -25,15 +34,16 @@ import { Control } from '../workers/control.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { nameServerGate } from './access-settings.ts';
+import type { NameServerLimits } from './configuration.ts';
 import { openListener } from './listeners.ts';
 import { connectionsWithin } from './open-files.ts';
+import { packageVersion } from './package-version.ts';
 import { throughTls, type TlsConfig, tlsAcceptorOf } from './tls-settings.ts';
 
 const RING_BYTES = 1024 * 1024;
-const IDLE_CLOSE_MS = 120_000;
 
 export interface NameServerProcess {
-  ready: { nameServerPort: number };
+  ready: { nameServerPort: number; webPort: number | null };
   close(): Promise<void>;
   failed: Promise<Error>;
   /** Reads the TLS certificate again; null where there is none. */
@@ -50,9 +60,14 @@ export async function startNameServerProcess(
     /** What changes must be signed with; null or absent: nothing need be. */
     credentials?: Credentials | null;
     tls?: TlsConfig;
+    /** Absent: a broker's own. */
+    limits?: NameServerLimits;
+    /** Of pages about it; absent or -1: there are none. */
+    webPort?: number;
   },
   logger: Logger,
 ): Promise<NameServerProcess> {
+  const limits = options.limits ?? defaultBrokerConfig();
   const refusals = new Refusals(logger, systemMonotonicClock.nowMs);
   const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger, refusals);
   const slotBytes = FRAME_BYTES_MAX + 4096;
@@ -77,16 +92,16 @@ export async function startNameServerProcess(
     refusals,
     logger,
   });
-  control.attach(
-    null,
-    new NameServer({
-      monotonicClock: systemMonotonicClock,
-      wallClock: systemWallClock,
-      logger,
-      orderMessageEnable: options.orderMessageEnable ?? false,
-      ...kvStorage(options.kvConfigPath),
-    }),
-  );
+  const nameServer = new NameServer({
+    monotonicClock: systemMonotonicClock,
+    wallClock: systemWallClock,
+    logger,
+    orderMessageEnable: options.orderMessageEnable ?? false,
+    routeBytesMax: limits.routeBytesMax,
+    onNoRoom: (details) => refusals.add('route-memory', details),
+    ...kvStorage(options.kvConfigPath),
+  });
+  control.attach(null, nameServer);
   let fail: (error: Error) => void = () => {};
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
@@ -111,10 +126,10 @@ export async function startNameServerProcess(
     refusals,
     schedule: () => runner.schedule(),
     nowMs: systemMonotonicClock.nowMs,
-    connectionCountMax: connectionsWithin(100_000),
-    waitingAnswerBytesMax: 256 * 1024 * 1024,
-    waitingRequestBytesMax: 256 * 1024 * 1024,
-    idleCloseMs: IDLE_CLOSE_MS,
+    connectionCountMax: connectionsWithin(limits.connectionCountMax),
+    waitingAnswerBytesMax: limits.waitingAnswerBytesMax,
+    waitingRequestBytesMax: limits.waitingRequestBytesMax,
+    idleCloseMs: limits.idleCloseMs,
     onTopicsChanged: () => {},
     gate: nameServerGate(options.credentials ?? null, refusals),
   });
@@ -125,22 +140,74 @@ export async function startNameServerProcess(
     Listener.NAME_SERVER,
     '--port',
   );
-  listener.onSocket = throughTls(tls, (socket) =>
-    acceptSocket(reactor, socket, Listener.NAME_SERVER),
-  );
+  const pace = new AcceptPace({
+    perSecond: limits.acceptRateMax,
+    nowMs: systemMonotonicClock.nowMs,
+    onWait: () => refusals.add('connection-rate'),
+  });
+  const enter = throughTls(tls, (socket) => acceptSocket(reactor, socket, Listener.NAME_SERVER));
+  listener.onSocket = (socket) => pace.take(socket, () => enter(socket));
+  let web: WebListener | null = null;
+  if (options.webPort !== undefined && options.webPort >= 0) {
+    const labels = { node_type: 'nameserver' };
+    const metrics = (): MetricLines => {
+      const lines: MetricLines = {};
+      addRouteLines(lines, labels, nameServer);
+      addProcessLines(lines, labels, { reactor, refusals, waitingCount: pace.waitingCount });
+      return lines;
+    };
+    try {
+      web = await openPages({ ...options, webPort: options.webPort, tls, limits, metrics });
+    } catch (error) {
+      listener.server.close();
+      tls?.close();
+      throw error;
+    }
+  }
   runner.schedule();
   return {
-    ready: { nameServerPort: listener.port },
+    ready: { nameServerPort: listener.port, webPort: web?.port ?? null },
     failed,
     reloadCertificate: tls === null ? null : () => tls.reload(),
     close: async () => {
       listener.server.close();
+      pace.close();
       tls?.close();
+      web?.stopAccepting();
       reactor.stopReading();
       await new Promise((resolve) => setTimeout(resolve, 50));
+      await web?.close();
       runner.close();
     },
   };
+}
+
+/** Pages alone: a name server tells routes by TCP. */
+async function openPages(options: {
+  readonly listenAddress: string;
+  readonly webPort: number;
+  readonly tls: TlsAcceptor | null;
+  readonly limits: NameServerLimits;
+  readonly metrics: () => MetricLines;
+}): Promise<WebListener> {
+  const { listenAddress: address, webPort: port, tls, limits, metrics } = options;
+  const pages = {
+    unreadyReason: () => null,
+    metrics: { answer: (reply: WebReply) => writeMetrics(reply, metrics()) },
+    greeting: `Millrace ${packageVersion()}: a name server.`,
+  };
+  const { openWsListener } = await import('../reactor/ws-listener.ts');
+  return openWsListener({
+    address,
+    port,
+    tls,
+    reactor: () => null,
+    origins: { allowed: [], names: [] },
+    connectionCountMax: connectionsWithin(limits.connectionCountMax),
+    pace: { take: (_socket, enter) => enter() },
+    answer: (request, reply) => answerWebRequest(request, reply, pages),
+    onRefused: () => {},
+  });
 }
 
 /** The file is written at once: changes are rare, and nothing else waits on this thread. */

@@ -3,7 +3,6 @@
  *
  * The port for browsers, put together: which library, which origins, what its pages say.
  */
-import fs from 'node:fs';
 import type { BrokerConfig } from '../base/broker-config.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Refusals } from '../base/refusals.ts';
@@ -18,6 +17,7 @@ import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameProxy } from '../workers/frame-proxy.ts';
 import { MessageType } from '../workers/ring-messages.ts';
 import { parseHostAndPort } from './client-address.ts';
+import { packageVersion } from './package-version.ts';
 
 export interface WebPortOptions {
   readonly config: BrokerConfig;
@@ -68,7 +68,7 @@ export async function openWebPort(options: WebPortOptions): Promise<WebPort> {
   const pages = {
     unreadyReason: () => unreadyReason(broker()),
     metrics: scraper,
-    version: version(),
+    greeting: `Millrace ${packageVersion()}: a message broker. WebSocket clients connect here.`,
   };
   const named = config.advertise === null ? null : parseHostAndPort(config.advertise);
   const listener = await openWebListener(
@@ -103,9 +103,4 @@ function unreadyReason(broker: WebPortBroker | null): string | null {
     return 'the disk has no room for consume queues';
   if (broker.isRegistered() === false) return 'not registered with any name server yet';
   return null;
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(fs.readFileSync(file, 'utf8')) as { version: string }).version;
 }

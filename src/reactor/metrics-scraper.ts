@@ -13,34 +13,24 @@
 import { bucketMidMs } from '../base/latency-histogram.ts';
 import {
   addLine,
-  familyText,
   histogramLines,
   messageSizeBounds,
   type MetricLabels,
   type MetricLines,
-  metricFamilies,
   metricLine,
 } from '../base/prometheus-text.ts';
 import type { Refusals } from '../base/refusals.ts';
 import { decodeFrame } from '../protocol/remoting-command.ts';
-import { Listener, type MetricDistributions, type MetricsPage } from '../workers/ring-messages.ts';
+import type { MetricDistributions, MetricsPage } from '../workers/ring-messages.ts';
+import { addProcessLines, writeMetrics } from './process-metrics.ts';
 import type { Reactor } from './reactor.ts';
 import type { WebReply } from './web-listener.ts';
 
 /** Of the Java broker (RemotingMetricsManager.java), in ms. */
 const LATENCY_BOUNDS_MS = [1, 3, 5, 7, 10, 100, 1000, 2000, 3000];
 const QUANTILES = [0.5, 0.9, 0.99, 0.999];
-/** Some text that goes to the client at once. */
-const WRITE_CHARS = 64 * 1024;
 const PAGE_TIMEOUT_MS = 10_000;
 const RETRY_MS = 2;
-
-const listenerNames: readonly (readonly [number, string])[] = [
-  [Listener.BROKER, 'broker'],
-  [Listener.VIP, 'vip'],
-  [Listener.NAME_SERVER, 'name-server'],
-  [Listener.WEB, 'web'],
-];
 
 export interface MetricsScraperOptions {
   readonly reactor: () => Reactor | null;
@@ -88,17 +78,7 @@ export class MetricsScraper {
       reply.end(`${error instanceof Error ? error.message : String(error)}\n`);
       return;
     }
-    reply.begin(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-    for (const family of metricFamilies) {
-      const lines = scrape.lines[family[0]];
-      if (lines === undefined) continue;
-      const text = familyText(family, lines);
-      for (let at = 0; at < text.length; at += WRITE_CHARS) {
-        if (!reply.isOpen) return;
-        await reply.write(text.slice(at, at + WRITE_CHARS));
-      }
-    }
-    reply.end('');
+    await writeMetrics(reply, scrape.lines);
   }
 
   async #scrape(): Promise<Scrape> {
@@ -111,7 +91,10 @@ export class MetricsScraper {
         await addDistributions(scrape.lines, labels, answer.distributions);
       hasMore = answer.hasMore;
     }
-    this.#addOwn(scrape.lines);
+    const { reactor: reactorOf, refusals, waitingCount } = this.#options;
+    const reactor = reactorOf();
+    if (reactor !== null)
+      addProcessLines(scrape.lines, labels, { reactor, refusals, waitingCount: waitingCount() });
     addLine(scrape.lines, 'millrace_metrics_left_out', labels, scrape.leftOutCount);
     return scrape;
   }
@@ -144,35 +127,6 @@ export class MetricsScraper {
       if (timer !== null) clearTimeout(timer);
       this.#onPage = null;
     }
-  }
-
-  #addOwn(lines: MetricLines): void {
-    const { labels, refusals, waitingCount } = this.#options;
-    const reactor = this.#options.reactor();
-    if (reactor === null) return;
-    const { counts } = reactor;
-    const add = (family: string, value: number, more: MetricLabels = {}): void =>
-      addLine(lines, family, { ...labels, ...more }, value);
-    for (const [listener, name] of listenerNames)
-      add('millrace_connections', reactor.countOf(listener), { listener: name });
-    add('millrace_connections_accepted_total', counts.accepted);
-    add('millrace_connections_refused_total', counts.refused);
-    for (const [reason, count] of counts.closed)
-      add('millrace_connections_closed_total', count, { reason });
-    add('millrace_requests_waiting_bytes', reactor.requests.bytes);
-    add('millrace_answers_waiting_bytes', reactor.backlog.bytes);
-    for (const [cause, count] of refusals.counts()) {
-      add('millrace_refusals_total', count, { cause });
-      // From before there were causes.
-      if (cause === 'web-origin') add('millrace_web_refused_total', count);
-    }
-    add('millrace_connections_waiting', waitingCount());
-    add('millrace_network_received_bytes_total', counts.bytesIn);
-    add('millrace_network_sent_bytes_total', counts.bytesOut);
-    const { user, system } = process.cpuUsage();
-    add('process_resident_memory_bytes', process.memoryUsage.rss());
-    add('process_cpu_seconds_total', (user + system) / 1_000_000);
-    add('process_start_time_seconds', Math.round(performance.timeOrigin) / 1000);
   }
 }
 

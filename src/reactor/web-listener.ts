@@ -52,7 +52,7 @@ export interface WebListenerOptions {
   readonly port: number;
   /** Absent or null: plain HTTP and WebSockets alone. */
   readonly tls?: TlsAcceptor | null;
-  /** Null until frames are served: upgrades are answered 503 before. */
+  /** Null where no frames are served, or not yet: upgrades are answered 503. */
   readonly reactor: () => Reactor | null;
   readonly origins: OriginRules;
   readonly connectionCountMax: number;
@@ -83,7 +83,7 @@ export function upgradeRefusal(
 ): { status: number; text: string } | null {
   if (path !== '/') return { status: 404, text: 'WebSockets are served at /' };
   if (options.reactor() === null)
-    return { status: 503, text: 'the broker is starting or stopping' };
+    return { status: 503, text: 'no WebSockets are served here, or not now' };
   const why = originRefusal(origin, host, options.origins);
   if (why === null) return null;
   options.onRefused(why);

@@ -16,7 +16,8 @@ export interface WebPagesOptions {
   /** Null: ready. Otherwise why not. */
   readonly unreadyReason: () => string | null;
   readonly metrics: { answer(reply: WebReply): Promise<void> };
-  readonly version: string;
+  /** What this is, and who may connect here. */
+  readonly greeting: string;
 }
 
 export function answerWebRequest(
@@ -34,12 +35,7 @@ export function answerWebRequest(
     const why = options.unreadyReason();
     answerText(reply, why === null ? 200 : 503, why ?? 'ready');
   } else if (path === '/healthz') answerText(reply, 200, 'serving');
-  else
-    answerText(
-      reply,
-      200,
-      `Millrace ${options.version}: a message broker. WebSocket clients connect here.`,
-    );
+  else answerText(reply, 200, options.greeting);
 }
 
 type Path = '/' | '/healthz' | '/readyz' | '/metrics';

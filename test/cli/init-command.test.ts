@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { accessSettingsOf, isLoopback } from '../../src/cli/access-settings.ts';
 import { clientSecurity, readCredentials } from '../../src/cli/client-security.ts';
-import { loadConfiguration, nameServerSecurity } from '../../src/cli/configuration.ts';
+import { loadConfiguration, nameServerConfiguration } from '../../src/cli/configuration.ts';
 import { configurationTexts } from '../../src/cli/configuration-keys.ts';
 import { initSecure } from '../../src/cli/init-command.ts';
 import { selfSignedCertificate } from '../../src/cli/self-signed-certificate.ts';
@@ -129,17 +129,25 @@ describe('a name server alone', () => {
     const file = path.join(root, 'broker.conf');
     fs.writeFileSync(file, `bindAddress=0.0.0.0\ninnerClientAuthenticationCredentials=${inner}\n`);
     const credentials = { accessKey: 'cluster', secretKey: 's' };
-    expect(nameServerSecurity(file, {}).credentials).toEqual(credentials);
+    expect(nameServerConfiguration(file, {}).credentials).toEqual(credentials);
     const variables = {
       MILLRACE_INNER_CLIENT_AUTHENTICATION_CREDENTIALS: inner,
       MILLRACE_NAME_SERVER_PORT: '10911',
       MILLRACE_FLUSH: 'never',
     };
-    expect(nameServerSecurity(undefined, variables).credentials).toEqual(credentials);
-    expect(nameServerSecurity(undefined, {})).toMatchObject({
+    expect(nameServerConfiguration(undefined, variables).credentials).toEqual(credentials);
+    expect(nameServerConfiguration(undefined, {})).toMatchObject({
       credentials: null,
       tls: { tlsServerCertPath: null },
+      limits: { connectionCountMax: 100_000, routeBytesMax: 256 * 1024 * 1024 },
     });
+    fs.writeFileSync(file, 'connectionCountMax=10\nrouteBytesMax=1048576\n');
+    expect(nameServerConfiguration(file, {}).limits).toMatchObject({
+      connectionCountMax: 10,
+      routeBytesMax: 1_048_576,
+    });
+    fs.writeFileSync(file, 'routeBytesMax=many\n');
+    expect(() => nameServerConfiguration(file, {})).toThrow(/routeBytesMax.*is not bytes/);
   });
 });
 

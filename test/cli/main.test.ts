@@ -249,8 +249,10 @@ describe('millrace start', () => {
 
 describe('millrace nameserver', () => {
   test('serves alone and stops on SIGINT', async () => {
-    const started = run('nameserver --port 0');
-    const { nameServerPort } = await started.line('ready');
+    const started = run('nameserver --port 0 --web-port 0');
+    const { nameServerPort, webPort } = await started.line('ready');
+    const page = await fetch(`http://127.0.0.1:${Number(webPort)}/metrics`);
+    expect(await page.text()).toContain('millrace_route_bytes{node_type="nameserver"} 0\n');
     const socket = net.connect(Number(nameServerPort), '127.0.0.1');
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
@@ -265,5 +267,11 @@ describe('millrace nameserver', () => {
     const started = run('nameserver --port many');
     expect(await started.exitCode).toBe(1);
     expect(started.errors).toBe('millrace: --port: "many" is not a port, 0 to 65535\n');
+    const pages = run('nameserver --port 0 --web-port none');
+    expect(await pages.exitCode).toBe(1);
+    expect(pages.errors).toBe('millrace: --web-port: "none" is not a port, 0 to 65535, or off\n');
+    const off = run('nameserver --port off');
+    expect(await off.exitCode).toBe(1);
+    expect(off.errors).toBe('millrace: --port: "off" is not a port, 0 to 65535\n');
   });
 });
