@@ -145,7 +145,8 @@ export function recoverStore(options: StoreRecoveryOptions): RecoveredStore {
     minOffset,
     maxOffset,
   }));
-  queues.push(...queuesWaitedFor(waitedFor, consumeQueues));
+  // One by one: they may be more than a call takes arguments.
+  for (const queue of queuesWaitedFor(waitedFor, consumeQueues)) queues.push(queue);
   segments.close();
   logger.info(
     {
