@@ -9,13 +9,14 @@ import module from 'node:module';
 import { Command, CommanderError, Option } from 'commander';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
+import type { SettingValue } from '../base/setting-value.ts';
 import { BrokerThreads } from './broker-threads.ts';
 import { addClientCommands } from './client-commands.ts';
 import { ExitCode } from './command-errors.ts';
 import { endQuietlyWithoutReader } from './command-output.ts';
 import { hasSecrets, isLoopback } from './access-settings.ts';
 import { loadConfiguration, nameServerConfiguration } from './configuration.ts';
-import { portOrOff } from './configuration-keys.ts';
+import { port as portOnly, portOrOff } from './configuration-keys.ts';
 import { packageVersion } from './package-version.ts';
 import type { LogOptions } from './pino-logger.ts';
 import { placementFor } from './placement.ts';
@@ -165,8 +166,8 @@ async function startBroker(options: Record<string, unknown>): Promise<void> {
 }
 
 async function startNameServer(options: Record<string, unknown>): Promise<void> {
-  const port = portOption('--port', options['port']);
-  const webPort = portOption('--web-port', options['webPort']);
+  const port = portOption('--port', portOnly, options['port']);
+  const webPort = portOption('--web-port', portOrOff, options['webPort']);
   const listenAddress = String(options['listenAddress']);
   const { credentials, tls, limits } = nameServerConfiguration(
     options['config'] as string | undefined,
@@ -202,11 +203,13 @@ async function startNameServer(options: Record<string, unknown>): Promise<void> 
 }
 
 /** -1 is off. @throws BrokerError CONFIG_INVALID */
-function portOption(flag: '--port' | '--web-port', text: unknown): number {
-  const value = portOrOff.parse(String(text));
-  if (typeof value === 'number' && (value >= 0 || flag === '--web-port')) return value;
-  const allowed = flag === '--web-port' ? portOrOff.allowed : 'a port, 0 to 65535';
-  throw new BrokerError('CONFIG_INVALID', `${flag}: ${JSON.stringify(text)} is not ${allowed}`);
+function portOption(flag: string, kind: SettingValue, text: unknown): number {
+  const value = kind.parse(String(text));
+  if (typeof value === 'number') return value;
+  throw new BrokerError(
+    'CONFIG_INVALID',
+    `${flag}: ${JSON.stringify(text)} is not ${kind.allowed}`,
+  );
 }
 
 async function loggerFor(options: Record<string, unknown>): Promise<Logger> {

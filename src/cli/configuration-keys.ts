@@ -39,7 +39,7 @@ export interface SettingKey {
 
 const DAY_MS = 86_400_000;
 
-const port = integer('a port, 0 to 65535', { minimum: 0, maximum: 65535 });
+export const port = integer('a port, 0 to 65535', { minimum: 0, maximum: 65535 });
 /** -1 is how `off` is kept. */
 export const portOrOff: SettingValue = {
   allowed: 'a port, 0 to 65535, or off',

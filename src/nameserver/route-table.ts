@@ -280,9 +280,9 @@ export class RouteTable {
   }
 
   deleteTopic(topic: string, cluster: string | undefined): void {
-    const ofAll = this.topics.get(topic)?.keys() ?? [];
-    const names = isEmpty(cluster) ? [...ofAll] : (this.clusters.get(cluster) ?? []);
-    for (const name of names) this.#removeQueueData(topic, name);
+    const isOfAll = cluster === undefined || cluster === '';
+    const names = isOfAll ? this.topics.get(topic)?.keys() : this.clusters.get(cluster);
+    for (const name of names ?? []) this.#removeQueueData(topic, name);
     // Other brokers register what they still have again within 30 s; the embedded one does so only
     // after a change.
     const { brokerName, topics } = this.#embedded;
@@ -472,9 +472,9 @@ export class RouteTable {
     if (byBroker.size === 0) this.queueMappings.delete(topic);
   }
 
-  #removeAll(gone: readonly LiveBroker[]): LiveBroker[] {
+  #removeAll(gone: LiveBroker[]): LiveBroker[] {
     for (const broker of gone) this.unregister(broker.cluster, broker.brokerName, broker.address);
-    return [...gone];
+    return gone;
   }
 }
 
@@ -527,8 +527,4 @@ function topicBytes(topic: string): number {
 
 function mappingBytes(topic: string, mapping: string): number {
   return topicBytes(topic) + ROUTE_BYTES + textBytes(mapping);
-}
-
-function isEmpty(text: string | undefined): text is '' | undefined {
-  return text === undefined || text === '';
 }

@@ -10,7 +10,7 @@ import {
   type NameServerProcess,
   startNameServerProcess,
 } from '../../src/cli/name-server-process.ts';
-import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
+import { registrationOf } from '../nameserver/registration.ts';
 import { RawClient, type RawRequest } from '../workers/raw-client.ts';
 
 const MIB = 1024 * 1024;
@@ -50,29 +50,11 @@ async function metric(family: string, labels = ''): Promise<number> {
   return Number(line?.split(' ').at(-1));
 }
 
-const registration = (brokerName: string, topicCount: number): RawRequest => ({
-  code: 103,
-  fields: {
+const registration = (brokerName: string, topicCount: number): RawRequest =>
+  registrationOf(
     brokerName,
-    brokerAddr: `${brokerName}:10911`,
-    clusterName: 'c1',
-    haServerAddr: '',
-    brokerId: '0',
-  },
-  body: encodeRegisterBody(
-    { counter: 1, stateVersion: 0, timestamp: 1 },
-    Array.from({ length: topicCount }, (_, index) => ({
-      topicName: `topic-${index}`,
-      readQueueNums: 4,
-      writeQueueNums: 4,
-      perm: 6,
-      topicFilterType: 'SINGLE_TAG' as const,
-      topicSysFlag: 0,
-      order: false,
-      attributes: new Map<string, string>(),
-    })),
-  ),
-});
+    Array.from({ length: topicCount }, (_, index) => `topic-${index}`),
+  );
 
 test('has the pages that a broker has, and no WebSockets', async () => {
   await start();

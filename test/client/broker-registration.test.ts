@@ -10,7 +10,8 @@ import { NameServer } from '../../src/nameserver/name-server.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
 import { decodeRegisterBody } from '../../src/protocol/register-body.ts';
 import { encodeAnswer, type RemotingCommand } from '../../src/protocol/remoting-command.ts';
-import type { TopicChanges, TopicConfig } from '../../src/protocol/topic-config.ts';
+import type { TopicChanges } from '../../src/protocol/topic-config.ts';
+import { topicConfig } from '../nameserver/registration.ts';
 import { type FrameServer, startFrameServer } from './frame-server.ts';
 
 const opened: { close(): Promise<void> }[] = [];
@@ -65,16 +66,7 @@ function register(nameServers: string[], options: object = {}): BrokerRegistrati
 }
 
 function changes(...names: string[]): TopicChanges {
-  const topics = names.map((topicName): TopicConfig => ({
-    topicName,
-    readQueueNums: 4,
-    writeQueueNums: 4,
-    perm: 6,
-    topicFilterType: 'SINGLE_TAG',
-    topicSysFlag: 0,
-    order: false,
-    attributes: new Map(),
-  }));
+  const topics = names.map((topicName) => topicConfig(topicName));
   return { topics, deleted: [] };
 }
 

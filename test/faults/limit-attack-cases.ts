@@ -9,8 +9,8 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import tls from 'node:tls';
 import { selfSignedCertificate } from '../../src/cli/self-signed-certificate.ts';
-import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
+import { registrationOf } from '../nameserver/registration.ts';
 import {
   heartbeatRequest,
   pullRequest,
@@ -221,29 +221,11 @@ const connects = ({ isLong }: CaseContext): Promise<string> => {
   });
 };
 
-const registration = (brokerName: string, topicCount: number): RawRequest => ({
-  code: 103,
-  fields: {
+const registration = (brokerName: string, topicCount: number): RawRequest =>
+  registrationOf(
     brokerName,
-    brokerAddr: `${brokerName}:10911`,
-    clusterName: 'DefaultCluster',
-    haServerAddr: '',
-    brokerId: '0',
-  },
-  body: encodeRegisterBody(
-    { counter: 1, stateVersion: 0, timestamp: 1 },
-    Array.from({ length: topicCount }, (_, index) => ({
-      topicName: `${brokerName}-topic-${index}`,
-      readQueueNums: 4,
-      writeQueueNums: 4,
-      perm: 6,
-      topicFilterType: 'SINGLE_TAG' as const,
-      topicSysFlag: 0,
-      order: false,
-      attributes: new Map<string, string>(),
-    })),
-  ),
-});
+    Array.from({ length: topicCount }, (_, index) => `${brokerName}-topic-${index}`),
+  );
 
 /** 17: brokers that there are not, with many topics each, at a name server where nobody has to sign. */
 const routes = ({ isLong, progress }: CaseContext): Promise<string> => {

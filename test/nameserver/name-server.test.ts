@@ -18,6 +18,7 @@ import {
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
 import type { TopicConfig } from '../../src/protocol/topic-config.ts';
+import { topicConfig as topic } from './registration.ts';
 
 const client = { id: 900, remoteAddress: '10.0.0.50:40000', localAddress: '10.0.0.1' };
 let clock: ManualClock;
@@ -68,20 +69,6 @@ function ask(
 
 function bodyOf(answer: Answer): unknown {
   return JSON.parse(Buffer.from(answer.body ?? []).toString());
-}
-
-function topic(topicName: string, changes: Partial<TopicConfig> = {}): TopicConfig {
-  return {
-    topicName,
-    readQueueNums: 4,
-    writeQueueNums: 4,
-    perm: 6,
-    topicFilterType: 'SINGLE_TAG',
-    topicSysFlag: 0,
-    order: false,
-    attributes: new Map(),
-    ...changes,
-  };
 }
 
 interface Broker {

@@ -12,20 +12,7 @@ import { type Registration, RouteTable } from '../../src/nameserver/route-table.
 import { RequestCode, Version } from '../../src/protocol/codes.ts';
 import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
 import type { Answer } from '../../src/protocol/remoting-command.ts';
-import type { TopicConfig } from '../../src/protocol/topic-config.ts';
-
-function topicConfig(topicName: string): TopicConfig {
-  return {
-    topicName,
-    readQueueNums: 4,
-    writeQueueNums: 4,
-    perm: 6,
-    topicFilterType: 'SINGLE_TAG',
-    topicSysFlag: 0,
-    order: false,
-    attributes: new Map(),
-  };
-}
+import { topicConfig } from './registration.ts';
 
 function registration(changes: Partial<Registration>): Registration {
   return {
@@ -91,7 +78,7 @@ function apply(routes: RouteTable, step: Event): void {
     routes.register(
       registration({
         ...step,
-        topics: topics?.map(topicConfig) ?? null,
+        topics: topics?.map((name) => topicConfig(name)) ?? null,
         queueMappings: new Map(Object.entries(mapped)),
         dataVersion: { counter, stateVersion, timestamp: 1 },
       }),
@@ -222,7 +209,10 @@ describe('a name server with little room', () => {
       haServerAddr: '',
     };
     const version = { counter: topics.length, stateVersion: 0, timestamp: 1 };
-    const body = encodeRegisterBody(version, topics.map(topicConfig));
+    const body = encodeRegisterBody(
+      version,
+      topics.map((topic) => topicConfig(topic)),
+    );
     return ask(nameServer, RequestCode.REGISTER_BROKER, fields, body, connectionId);
   }
 

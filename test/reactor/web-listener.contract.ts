@@ -12,6 +12,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BrokerConfig } from '../../src/base/broker-config.ts';
 import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
+import { topicConfig } from '../nameserver/registration.ts';
 import { MESSAGE_BYTES_MAX, type WebLibrary } from '../../src/reactor/web-listener.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
 import { readRecords, startTestBroker } from '../workers/test-broker.ts';
@@ -287,16 +288,6 @@ export function webListenerContract(library: WebLibrary): void {
       clients.push(tcp);
       const web = await connect();
       await web.request(sendRequest({ topic: 'Shared', body: 'x' }));
-      const config = (topicName: string) => ({
-        topicName,
-        readQueueNums: 4,
-        writeQueueNums: 4,
-        perm: 6,
-        topicFilterType: 'SINGLE_TAG' as const,
-        topicSysFlag: 0,
-        order: false,
-        attributes: new Map<string, string>(),
-      });
       const registered = await tcp.request({
         code: 103,
         fields: {
@@ -309,7 +300,7 @@ export function webListenerContract(library: WebLibrary): void {
         },
         body: encodeRegisterBody(
           { counter: 1, stateVersion: 0, timestamp: 1 },
-          ['Shared', 'OnlyOther'].map((name) => config(name)),
+          ['Shared', 'OnlyOther'].map((name) => topicConfig(name)),
         ),
       });
       expect(registered.code).toBe(0);
