@@ -88,6 +88,8 @@ export interface Surroundings {
 
 /** Time in which clients that are there are told to go elsewhere before their requests are no longer read. */
 const GO_AWAY_MS = 100;
+/** Turns of the event loop after that time: each reads what has come to any socket. */
+const LAST_LOOKS = 3;
 const SETTLE_TIMEOUT_MS = 10_000;
 
 /** `threads` may be booted before what this module needs is loaded; they end with the broker, or if it can not start. */
@@ -414,6 +416,8 @@ async function start(
     // Who asks by HTTP is seen only while it asks.
     const isAlone = waitUntil(() => web === null && reactor.connectionCount === 0, GO_AWAY_MS);
     await Promise.all([isAlone, registration?.close()]);
+    // What came in that time is read and answered, also where this thread had no part of it.
+    for (let turns = 0; turns < LAST_LOOKS; turns++) await setImmediate();
     const closings = listeners.map(({ server }) => closed(server));
     web?.listener.stopAccepting();
     reactor.stopReading();

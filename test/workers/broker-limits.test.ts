@@ -302,25 +302,34 @@ describe('the life of a broker', () => {
     },
   );
 
-  test('a stop sends new clients away, answers what was sent, and leaves a clean store', async () => {
-    const broker = await start();
-    const client = await RawClient.connect(broker.ready.brokerPort);
-    const sent = Array.from({ length: 50 }, (_, index) =>
-      client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` })),
-    );
-    await sent[0];
-    brokers.pop();
-    const closing = broker.close();
-    const late = await client.request(sendRequest({ topic: 'TopicA', body: 'too late' }));
-    expect(late.code).toBe(1500);
-    for (const answer of await Promise.all(sent)) expect([0, 1500]).toContain(answer.code);
-    await closing;
-    expect(fs.existsSync(path.join(root, 'abort'))).toBe(false);
-    expect(
-      JSON.parse(fs.readFileSync(path.join(root, 'config/topics.json'), 'utf8')),
-    ).toHaveProperty(['topicConfigTable', 'TopicA']);
-    await client.closed;
-  });
+  test.each([
+    ['', 0],
+    [', also after a pause longer than its time for that', 150],
+  ])(
+    'a stop sends new clients away%s, answers what was sent, and leaves a clean store',
+    async (_, pauseMs) => {
+      const broker = await start();
+      const client = await RawClient.connect(broker.ready.brokerPort);
+      const sent = Array.from({ length: 50 }, (_, index) =>
+        client.request(sendRequest({ topic: 'TopicA', body: `body ${index}` })),
+      );
+      await sent[0];
+      brokers.pop();
+      const closing = broker.close();
+      const late = client.request(sendRequest({ topic: 'TopicA', body: 'too late' }));
+      // The broker reads on the same thread.
+      const pauseEnd = performance.now() + pauseMs;
+      while (performance.now() < pauseEnd);
+      expect((await late).code).toBe(1500);
+      for (const answer of await Promise.all(sent)) expect([0, 1500]).toContain(answer.code);
+      await closing;
+      expect(fs.existsSync(path.join(root, 'abort'))).toBe(false);
+      expect(
+        JSON.parse(fs.readFileSync(path.join(root, 'config/topics.json'), 'utf8')),
+      ).toHaveProperty(['topicConfigTable', 'TopicA']);
+      await client.closed;
+    },
+  );
 
   test('registers with other name servers, follows topic changes, and takes leave', async () => {
     const names = await startNameServerProcess(
