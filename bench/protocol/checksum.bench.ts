@@ -5,7 +5,7 @@
  * Command: node bench/protocol/checksum.bench.ts
  */
 import { Bench } from 'tinybench';
-import { crc32Masked } from '../../src/protocol/message-record.ts';
+import { crc32Masked } from '../../src/protocol/crc32.ts';
 import { PROPERTY_CRC_BYTES, writePropertyCrc } from '../../src/protocol/property-crc.ts';
 import { encodeHost, encodeRecord } from '../../src/protocol/record-encoder.ts';
 

@@ -20,7 +20,7 @@
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
-import { crc32Masked } from '../protocol/message-record.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
 import { encodeRegisterBody } from '../protocol/register-body.ts';
 import type { DataVersion, TopicChanges, TopicConfig } from '../protocol/topic-config.ts';
 import type { TlsClientOptions } from './platform.ts';

@@ -15,7 +15,7 @@ import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { parseFastjson } from '../protocol/fastjson.ts';
-import { crc32Masked } from '../protocol/message-record.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
 import { decodeRegisterBody } from '../protocol/register-body.ts';
 import { type Answer, FLAG_ONEWAY, type RemotingCommand } from '../protocol/remoting-command.ts';
 import {

@@ -12,7 +12,7 @@
  * ```
  * A segment ends with a blank record: int32 bytes left, int32 BLANK_MAGIC, rest ignored.
  */
-import { crc32 as nativeCrc32 } from 'node:zlib';
+import { crc32Masked } from './crc32.ts';
 import { layout } from '../base/layout.ts';
 
 /** Topic length in one byte: topics up to 127 bytes. */
@@ -82,11 +82,6 @@ export function recordBytes(
     (topicBytes > 127 ? 1 : 0) +
     propertiesBytes
   );
-}
-
-/** CRC-32 (IEEE) with the sign bit cleared, as RocketMQ stores it everywhere (UtilAll.crc32). */
-export function crc32Masked(bytes: Uint8Array): number {
-  return nativeCrc32(bytes) & 0x7fffffff;
 }
 
 /** What stands at a place in the log. */

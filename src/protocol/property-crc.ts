@@ -8,14 +8,8 @@
  * Source: CommitLog.java (CRC32_RESERVED_LEN, doAppend), MessageDecoder.java (createCrc32).
  */
 import { PROPERTIES_BYTES_MAX } from './message-properties.ts';
-import {
-  crc32Masked,
-  readInt32,
-  recordHead,
-  RecordKind,
-  RecordView,
-  writeInt32,
-} from './message-record.ts';
+import { crc32Masked } from './crc32.ts';
+import { readInt32, recordHead, RecordKind, RecordView, writeInt32 } from './message-record.ts';
 
 const ZERO = 0x30;
 const VALUE_END = 0x02;

@@ -8,8 +8,8 @@
  * queueOffset, physicalOffset and storeTimestamp stay zero: the commit-log writer stamps them.
  */
 import { isIP } from 'node:net';
+import { crc32Masked } from './crc32.ts';
 import {
-  crc32Masked,
   HOST_V4_BYTES,
   HOST_V6_BYTES,
   MAGIC_V1,

@@ -8,7 +8,8 @@
  * The file is replaced, not written in place: a torn write must not raise a position.
  */
 import { layout } from '../base/layout.ts';
-import { crc32Masked, readLong, writeLong } from '../protocol/message-record.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
+import { readLong, writeLong } from '../protocol/message-record.ts';
 import type { StoreFiles } from './segment.ts';
 
 const FILE_BYTES = 4096;

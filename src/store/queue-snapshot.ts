@@ -16,7 +16,8 @@
  * goes on building at `position`.
  */
 import { layout } from '../base/layout.ts';
-import { crc32Masked, readLong, writeLong } from '../protocol/message-record.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
+import { readLong, writeLong } from '../protocol/message-record.ts';
 
 /** A queue as its files have it. Offsets count messages, file positions and physical offsets are bytes. */
 export interface QueueNumbers {

@@ -4,7 +4,7 @@
  * What a timer wheel was at one moment: a file of JSON and a checksum, replaced as a whole.
  */
 import type { Logger } from '../base/logging.ts';
-import { crc32Masked } from '../protocol/message-record.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
 import type { StoreFiles } from './segment.ts';
 import { bucketPath } from './timer-bucket.ts';
 

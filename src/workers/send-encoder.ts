@@ -15,9 +15,9 @@ import { EXTRA_BYTES_MAX, extraFieldNames, writeExtra } from '../protocol/answer
 import type { ByteTable } from '../protocol/byte-table.ts';
 import { RequestCode, ResponseCode } from '../protocol/codes.ts';
 import { decodeProperties, PropertyName, readProperty } from '../protocol/message-properties.ts';
+import { crc32Masked } from '../protocol/crc32.ts';
 import {
   bornHostBytes,
-  crc32Masked,
   HOST_V6_BYTES,
   MAGIC_V1,
   MAGIC_V2,

@@ -10,7 +10,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { NameServer, type NameServerOptions } from '../../src/nameserver/name-server.ts';
 import { RequestCode, Version } from '../../src/protocol/codes.ts';
-import { crc32Masked } from '../../src/protocol/message-record.ts';
+import { crc32Masked } from '../../src/protocol/crc32.ts';
 import { encodeRegisterBody } from '../../src/protocol/register-body.ts';
 import {
   type Answer,

@@ -1,0 +1,35 @@
+/**
+ * @agent any
+ *
+ * CRC-32 (IEEE), whose sign bit RocketMQ clears everywhere. Short bytes go to zlib; long ones to a library that
+ * multiplies without carries where the processor can: a third of zlib's time from 4 KiB on, but a dearer
+ * call. It is loaded with the first of them. Where there is no build of it for the platform zlib has them all.
+ */
+import { createRequire } from 'node:module';
+import { crc32 as zlibCrc32 } from 'node:zlib';
+
+type Crc32 = (bytes: Uint8Array) => number;
+
+/** From here on the dearer call is made up for. */
+export const LONG_BYTES_MIN = 1024;
+
+let longCrc32: Crc32 | null = null;
+
+function loadLongCrc32(): Crc32 {
+  try {
+    // A require keeps the load lazy and synchronous.
+    const { crc32 } = createRequire(import.meta.url)(
+      '@node-rs/crc32',
+    ) as typeof import('@node-rs/crc32');
+    return (bytes) => crc32(bytes);
+  } catch {
+    return (bytes) => zlibCrc32(bytes);
+  }
+}
+
+/** CRC-32 with the sign bit cleared, as RocketMQ stores it everywhere (UtilAll.crc32). */
+export function crc32Masked(bytes: Uint8Array): number {
+  if (bytes.length < LONG_BYTES_MIN) return zlibCrc32(bytes) & 0x7fffffff;
+  longCrc32 ??= loadLongCrc32();
+  return longCrc32(bytes) & 0x7fffffff;
+}
