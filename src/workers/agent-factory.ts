@@ -168,8 +168,8 @@ export class AgentFactory {
   pool(owner: string): LargeMessagePool {
     let pool = this.#pools.get(owner);
     if (pool === undefined) {
-      const { memory, slotBytes } = this.#context.memory.pools[owner];
-      pool = new LargeMessagePool(memory, slotBytes);
+      const { memory, slotBytes, short } = this.#context.memory.pools[owner];
+      pool = new LargeMessagePool(memory, slotBytes, short);
       this.#pools.set(owner, pool);
     }
     return pool;
@@ -255,6 +255,7 @@ export class AgentFactory {
         ...this.#workerNames.map((name) => ({
           ring: this.consumer(`${name}→writer`),
           pool: this.pool(name),
+          framePool: this.pool('reactor'),
           waitsForSpace: false,
         })),
       ],

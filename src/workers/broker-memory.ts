@@ -15,7 +15,7 @@ import { freshSharedMemory } from '../base/fresh-memory.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { Refusals } from '../base/refusals.ts';
 import { Doorbell } from '../ring/doorbell.ts';
-import { LargeMessagePool } from '../ring/large-message-pool.ts';
+import { LargeMessagePool, type ShortSlots } from '../ring/large-message-pool.ts';
 import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { StorePositions } from '../store/store-positions.ts';
@@ -45,7 +45,7 @@ export interface BrokerMemory {
   /** What the rings are in, for WebAssembly, and where agents have their states there; null without. */
   kernel: { memory: KernelMemory; states: Record<string, number> } | null;
   /** By owner: whose large messages it holds. */
-  pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number }>;
+  pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number; short?: ShortSlots }>;
   /** By thread. */
   doorbells: Record<string, SharedArrayBuffer>;
   lifecycles: Record<string, SharedArrayBuffer>;
@@ -85,6 +85,8 @@ const FRAME_SLOT_BYTES = FRAME_BYTES_MAX + 4096;
 /** Two are more than 32 MiB, and so take no memory before they are used (fresh-memory.ts). */
 const FEW_SLOTS = 2;
 const FRAME_SLOT_COUNT = 4;
+/** Of the frames that a worker makes records of where they are: they stay in the cache, and have room for what a record has more. */
+const SHORT_FRAMES: ShortSlots = { count: 32, bytes: 132 * KIB };
 const RECORD_SLOT_COUNT = 4;
 
 /** Rings, in memory that WebAssembly sees if `usesKernel` and there is such. */
@@ -118,7 +120,11 @@ export function allocateBrokerMemory(
     slotBytes: FRAME_SLOT_BYTES,
   });
   const pools: BrokerMemory['pools'] = {
-    reactor: pool(FRAME_SLOT_COUNT),
+    reactor: {
+      memory: LargeMessagePool.allocate(FRAME_SLOT_COUNT, FRAME_SLOT_BYTES, SHORT_FRAMES),
+      slotBytes: FRAME_SLOT_BYTES,
+      short: SHORT_FRAMES,
+    },
     control: pool(FEW_SLOTS),
     dispatcher: pool(FEW_SLOTS),
   };

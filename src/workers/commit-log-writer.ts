@@ -55,6 +55,8 @@ export interface AppendSource {
   readonly ring: SpscRingConsumer;
   /** Where APPEND_POOLED records of this source are. */
   readonly pool: LargeMessagePool;
+  /** Where its APPEND_IN_FRAME records are. */
+  readonly framePool?: LargeMessagePool;
   /** True for the broker's own redeliveries: on a full disk they wait, where a client is refused. */
   readonly waitsForSpace: boolean;
 }
@@ -166,7 +168,7 @@ export class CommitLogWriter implements Agent {
     const ring = source.ring;
     let count = 0;
     while (count < APPENDS_PER_TURN && ring.peek()) {
-      if (ring.type === MessageType.APPEND || ring.type === MessageType.APPEND_POOLED) {
+      if (isAppend(ring.type)) {
         if (!this.#append(source, nowMs)) break;
       } else {
         const payload = this.#assembler.take(ring);
@@ -189,7 +191,7 @@ export class CommitLogWriter implements Agent {
 
   /** Appends the records of the message at the head; false when it has to stay there. */
   #append(source: AppendSource, nowMs: number): boolean {
-    const { ring, pool } = source;
+    const { ring } = source;
     const { positions, toReactor, segments, flushesSynchronously, appendsPropertyCrc, latency } =
       this.#options;
     const head = ring.payloadOffset;
@@ -198,12 +200,15 @@ export class CommitLogWriter implements Agent {
     let at = head + appendMessage.totalBytes;
     const extraBytes = int32[(head + appendMessage.extraBytes) >> 2];
     let recordsBytes = ring.payloadBytes - appendMessage.totalBytes - extraBytes;
+    let slotPool: LargeMessagePool | null = null;
     let slot = -1;
-    if (ring.type === MessageType.APPEND_POOLED) {
-      slot = int32[at >> 2];
-      recordsBytes = int32[(at >> 2) + 1];
-      records = pool.bytes;
-      at = pool.offsetOf(slot);
+    if (ring.type !== MessageType.APPEND) {
+      const tail = at >> 2;
+      slotPool = poolOf(source);
+      slot = int32[tail];
+      recordsBytes = int32[tail + 1];
+      records = slotPool.bytes;
+      at = ring.type === MessageType.APPEND_POOLED ? slotPool.offsetOf(slot) : int32[tail + 2];
     }
     // The broker's own records may fill the segments that are there: moving what waits makes room.
     if (
@@ -275,7 +280,7 @@ export class CommitLogWriter implements Agent {
     if (isDirect) this.#write(records, firstPosition, position);
     this.#appended += position - firstPosition;
     queues[queueId] = queueOffset + recordCount;
-    if (slot >= 0) pool.release(slot);
+    slotPool?.release(slot);
     if (answerKind === AnswerKind.NONE) return true;
     writeAnswer(answerRing, answer, ring, ResponseCode.SUCCESS, queueOffset, recordCount);
     if (extraBytes > 0) {
@@ -349,7 +354,7 @@ export class CommitLogWriter implements Agent {
 
   /** Answers the message at the head without appending it. */
   #refuse(source: AppendSource, code: number): boolean {
-    const { ring, pool } = source;
+    const { ring } = source;
     const { toReactor, latency } = this.#options;
     latency.recordFailure();
     const head = ring.payloadOffset;
@@ -359,9 +364,8 @@ export class CommitLogWriter implements Agent {
       writeAnswer(toReactor, answer, ring, code, 0, 0);
       toReactor.commit(appendAnswerMessage.totalBytes);
     }
-    if (ring.type === MessageType.APPEND_POOLED) {
-      pool.release(ring.int32[(head + appendMessage.totalBytes) >> 2]);
-    }
+    if (ring.type !== MessageType.APPEND)
+      poolOf(source).release(ring.int32[(head + appendMessage.totalBytes) >> 2]);
     this.#options.refusals.addSend(code);
     return true;
   }
@@ -389,6 +393,16 @@ export class CommitLogWriter implements Agent {
     }
     toReactor.publish();
   }
+}
+
+const isAppend = (type: number): boolean =>
+  type === MessageType.APPEND ||
+  type === MessageType.APPEND_POOLED ||
+  type === MessageType.APPEND_IN_FRAME;
+
+/** Where the records of the message at the head are, which is no APPEND. */
+function poolOf({ ring, pool, framePool }: AppendSource): LargeMessagePool {
+  return ring.type === MessageType.APPEND_IN_FRAME ? (framePool as LargeMessagePool) : pool;
 }
 
 /** Fills the fields of a record that only the writer knows. */

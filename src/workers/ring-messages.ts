@@ -58,6 +58,8 @@ export const MessageType = {
   ACCESS_CHANGED: 22,
   /** dispatcher → queueWriter: units of queues, see queue-writes.ts. */
   QUEUE_WRITES: 23,
+  /** worker → writer: like APPEND; the record stands in the slot that its request came in, around its body. */
+  APPEND_IN_FRAME: 24,
 } as const;
 
 /** Then the frame's bytes, from the header-length word on. */
@@ -75,7 +77,10 @@ export const frameMessage = layout(
 /** Follows `frameMessage` in FRAME_POOLED. */
 export const pooledTail = layout({ slot: 'i32', bytes: 'i32' }, 8);
 
-/** Then `recordCount` whole records, or `pooledTail`; then `extraBytes` of an `AnswerExtra`. */
+/** Follows `appendMessage` in APPEND_IN_FRAME; `start` counts from the beginning of the pool of frames. */
+export const inFrameTail = layout({ slot: 'i32', bytes: 'i32', start: 'i32', reserved: 'i32' }, 16);
+
+/** Then `recordCount` whole records, or `pooledTail`, or `inFrameTail`; then `extraBytes` of an `AnswerExtra`. */
 export const appendMessage = layout(
   {
     connectionId: 'i32',

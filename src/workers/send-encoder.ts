@@ -28,20 +28,14 @@ import {
   writeLong,
 } from '../protocol/message-record.ts';
 import type { RequestScanner } from '../protocol/request-scanner.ts';
-import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
+import { AppendClaim } from './append-claim.ts';
 import { countBatchItems } from './batch-items.ts';
 import type { FrameReader } from './frame-proxy.ts';
 import { halfTopicName, keyEndOf, writeHalf } from './half-rewrite.ts';
 import { PropertyCopier } from './property-copier.ts';
-import {
-  AnswerKind,
-  appendMessage,
-  MessageType,
-  pooledTail,
-  type TopicSnapshot,
-} from './ring-messages.ts';
+import { AnswerKind, appendMessage, type TopicSnapshot } from './ring-messages.ts';
 import { type RewrittenSend, rewriteSend, type SendRefusal } from './send-rewrite.ts';
 
 /** What an encoder needs besides the scanner and the frame that it reads. */
@@ -73,6 +67,8 @@ const PROPERTIES_BYTES_MAX = 32767;
 /** Room for what a rewrite may add: REAL_TOPIC, REAL_QID, UNIQ_KEY. */
 const REWRITE_BYTES_MAX = 1024;
 const VALUE_END = 2;
+/** Of a record, between its hosts and after them: store timestamp; reconsume times, prepared offset, length of the body. */
+const HEAD_END_BYTES = 8 + 16;
 const waitName = Buffer.from('WAIT');
 
 /** Fields of a send by the letters of the V2 header: places in `RequestScanner.letter`. */
@@ -104,6 +100,7 @@ export class SendEncoder {
   readonly #options: SendEncoderOptions;
   readonly #scanner: RequestScanner;
   readonly #frame: FrameReader;
+  readonly #claim: AppendClaim;
   readonly #properties = new PropertyCopier();
   /** What the broker adds to every property string. */
   readonly #suffix: Buffer;
@@ -114,6 +111,7 @@ export class SendEncoder {
     this.#options = options;
     this.#scanner = scanner;
     this.#frame = frame;
+    this.#claim = new AppendClaim(options.toWriter, options.recordPool, frame);
     this.#suffix = propertySuffix(options);
     this.#storeHostIsV6 = options.storeHost.length === HOST_V6_BYTES;
   }
@@ -178,43 +176,15 @@ export class SendEncoder {
     propertiesField: -1,
   };
 
-  /** Claims room for records of up to `recordsBytes` and says where they go; false without room. */
-  #claim(recordsBytes: number): boolean {
-    const { toWriter, recordPool } = this.#options;
-    const roomBytes = appendMessage.totalBytes + EXTRA_BYTES_MAX;
-    const inRing = roomBytes + recordsBytes <= toWriter.payloadBytesMax;
-    const type = inRing ? MessageType.APPEND : MessageType.APPEND_POOLED;
-    const payloadBytes = roomBytes + (inRing ? recordsBytes : pooledTail.totalBytes);
-    const offset = toWriter.claim(type, payloadBytes);
-    if (offset === BACK_PRESSURED) return false;
-    this.#claimOffset = offset;
-    this.#claimSlot = -1;
-    if (inRing) {
-      this.#target = toWriter.bytes;
-      this.#targetStart = offset + appendMessage.totalBytes;
-      return true;
-    }
-    const slot = recordPool.claim();
-    if (slot === BACK_PRESSURED) return false;
-    this.#claimSlot = slot;
-    this.#target = recordPool.bytes;
-    this.#targetStart = recordPool.offsetOf(slot);
-    return true;
+  /** Of a record, before its body. */
+  #headBytes(): number {
+    const hostBytes = bornHostBytes(this.#fields.sysFlag) + this.#options.storeHost.length;
+    return recordHead.totalBytes + hostBytes + HEAD_END_BYTES;
   }
 
   /** What the answer says besides, as it travels. */
   readonly #extra = Buffer.alloc(EXTRA_BYTES_MAX);
   #extraBytes = 0;
-  #claimOffset = 0;
-  #claimSlot = -1;
-  #target: Buffer = Buffer.alloc(0);
-  #targetStart = 0;
-
-  /** Gives a claim back that is not used after all. */
-  #abandon(): void {
-    if (this.#claimSlot >= 0) this.#options.recordPool.release(this.#claimSlot);
-    this.#claimSlot = -1;
-  }
 
   #commit(
     topicId: number,
@@ -224,7 +194,7 @@ export class SendEncoder {
     waitsForDisk: boolean,
   ): void {
     const ring = this.#options.toWriter;
-    const offset = this.#claimOffset;
+    const { offset } = this.#claim;
     const int32 = ring.int32;
     int32[(offset + appendMessage.connectionId) >> 2] = this.#frame.connectionId;
     int32[(offset + appendMessage.opaque) >> 2] = this.#scanner.opaque;
@@ -238,17 +208,7 @@ export class SendEncoder {
     ring.float64[(offset + appendMessage.arrivalMs) >> 3] = this.#frame.arrivalMs;
     int32[(offset + appendMessage.recordCount) >> 2] = recordCount;
     int32[(offset + appendMessage.waitsForDisk) >> 2] = waitsForDisk ? 1 : 0;
-    let payloadBytes = appendMessage.totalBytes + recordsBytes;
-    if (this.#claimSlot >= 0) {
-      const tail = (offset + appendMessage.totalBytes) >> 2;
-      int32[tail] = this.#claimSlot;
-      int32[tail + 1] = recordsBytes;
-      payloadBytes = appendMessage.totalBytes + pooledTail.totalBytes;
-    }
-    const extraBytes = this.#extraBytes;
-    if (extraBytes > 0) this.#extra.copy(ring.bytes, offset + payloadBytes, 0, extraBytes);
-    int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;
-    ring.commit(payloadBytes + extraBytes);
+    this.#claim.commit(recordsBytes, this.#extra, this.#extraBytes);
   }
 
   /** The answer names the transaction by the UNIQ_KEY whose value stands there. */
@@ -284,22 +244,18 @@ export class SendEncoder {
       2 * rawBytes +
       this.#suffix.length +
       REWRITE_BYTES_MAX;
-    if (!this.#claim(recordBytesMax)) return false;
+    const claim = this.#claim;
+    const isInFrame =
+      this.#frame.slot >= 0 &&
+      claim.claimInFrame(scanner.bodyStart - this.#headBytes(), recordBytesMax);
+    if (!isInFrame && !claim.claim(recordBytesMax)) return false;
     if (this.#encodeQuickly(topic)) return true;
-    const target = this.#target;
-    const start = this.#targetStart;
+    const { target, start } = claim;
     let queueId = fields.queueId;
     let topicId = topic.topicId;
     // Properties are copied first to where an unchanged topic lets them stand; a rewrite moves them.
     const topicLengthBytes = fields.topicBytes > 127 ? 2 : 1;
-    const topicAt = this.#writeHead(
-      target,
-      start,
-      queueId,
-      scanner.bytes,
-      scanner.bodyStart,
-      scanner.bodyEnd,
-    );
+    const topicAt = start + this.#headBytes() + bodyBytes;
     let at = topicAt + topicLengthBytes;
     // Too short for a call to pay.
     for (let index = 0; index < fields.topicBytes; index++)
@@ -318,7 +274,7 @@ export class SendEncoder {
         propertiesAt,
       );
       if (at < 0) {
-        this.#abandon();
+        this.#claim.abandon();
         return this.#options.refuse(
           ResponseCode.MESSAGE_ILLEGAL,
           'the message properties are not valid text',
@@ -348,15 +304,14 @@ export class SendEncoder {
       topicId = half.topicId;
       topicBytes = halfTopicName.length;
       queueId = 0;
-      writeInt32(target, queueId, start + recordHead.queueId);
     } else if (hasTransaction || needsRewrite) {
       const rewritten = this.#rewrite(topic, target.toString('utf8', propertiesAt, at));
       if (rewritten === null) {
-        this.#abandon();
+        this.#claim.abandon();
         return this.#options.refuse(ResponseCode.SYSTEM_ERROR, 'the topic to wait in is not there');
       }
       if ('code' in rewritten) {
-        this.#abandon();
+        this.#claim.abandon();
         return this.#options.refuse(rewritten.code, rewritten.remark);
       }
       const { extra } = rewritten;
@@ -369,7 +324,6 @@ export class SendEncoder {
         at = propertiesAt + PROPERTIES_BYTES_MAX;
       else at = propertiesAt + target.write(rewritten.properties, propertiesAt);
       target.write(rewritten.topic, topicAt + (topicBytes > 127 ? 2 : 1));
-      writeInt32(target, queueId, start + recordHead.queueId);
     }
     if (!this.#properties.hasUniqueKey && !needsRewrite && !hasTransaction)
       at += target.write(`UNIQ_KEY\x01${this.#uniqueKey()}\x02`, at);
@@ -377,7 +331,7 @@ export class SendEncoder {
     at += this.#suffix.length;
     const propertiesBytes = at - propertiesAt;
     if (propertiesBytes > PROPERTIES_BYTES_MAX) {
-      this.#abandon();
+      this.#claim.abandon();
       return this.#options.refuse(
         ResponseCode.MESSAGE_ILLEGAL,
         `the message properties have more than ${PROPERTIES_BYTES_MAX} bytes`,
@@ -385,6 +339,8 @@ export class SendEncoder {
     }
     writeTopicLength(target, topicAt, topicBytes);
     target.writeInt16BE(propertiesBytes, propertiesAt - 2);
+    // Last: the header that all of this was read from may stand there.
+    this.#writeHead(target, start, queueId, scanner.bytes, scanner.bodyStart, scanner.bodyEnd);
     writeInt32(target, at - start, start);
     writeInt32(target, topicBytes > 127 ? MAGIC_V2 : MAGIC_V1, start + recordHead.magic);
     this.#commit(topicId, queueId, 1, at - start, waitsForDisk);
@@ -397,7 +353,7 @@ export class SendEncoder {
     const frame = this.#frame;
     const scanner = this.#scanner;
     const fields = this.#fields;
-    if (kernel === null || this.#claimSlot >= 0 || scanner.bytes !== kernel.source) return false;
+    if (kernel === null || !this.#claim.isInRing || scanner.bytes !== kernel.source) return false;
     const { bodyStart } = scanner;
     const bodyBytes = scanner.bodyEnd - bodyStart;
     if (fields.bornTimestamp > Number.MAX_SAFE_INTEGER) return false;
@@ -406,7 +362,7 @@ export class SendEncoder {
         ? -1
         : crc32Masked(scanner.bytes.subarray(bodyStart, scanner.bodyEnd));
     const result = kernel.encodeRecord(
-      this.#targetStart,
+      this.#claim.start,
       fields.queueId,
       fields.flag,
       fields.sysFlag,
@@ -429,7 +385,7 @@ export class SendEncoder {
     return true;
   }
 
-  /** Writes everything before the topic, body included; returns where the topic's length goes. */
+  /** Writes everything before the topic, the body too where it does not stand there; returns where the topic's length goes. */
   #writeHead(
     target: Buffer,
     start: number,
@@ -459,7 +415,7 @@ export class SendEncoder {
     writeInt32(target, 0, at + 8);
     writeInt32(target, bodyBytes, at + 12);
     at += 16;
-    body.copy(target, at, bodyStart, bodyEnd);
+    if (body !== target || bodyStart !== at) body.copy(target, at, bodyStart, bodyEnd);
     writeInt32(
       target,
       crc32Masked(target.subarray(at, at + bodyBytes)),
@@ -529,10 +485,10 @@ export class SendEncoder {
         `the batch of ${itemCount} messages and ${bodyBytes} bytes is too large; send smaller batches`,
       );
     }
-    if (!this.#claim(recordsBytesMax)) return false;
-    const target = this.#target;
+    if (!this.#claim.claim(recordsBytesMax)) return false;
+    const { target } = this.#claim;
     const source = scanner.bytes;
-    let start = this.#targetStart;
+    let { start } = this.#claim;
     let waitsForDisk = true;
     for (let item = scanner.bodyStart; item < scanner.bodyEnd;) {
       const itemEnd = item + source.readInt32BE(item);
@@ -558,7 +514,7 @@ export class SendEncoder {
       this.#suffix.copy(target, at);
       at += this.#suffix.length;
       if (at - propertiesAt > PROPERTIES_BYTES_MAX) {
-        this.#abandon();
+        this.#claim.abandon();
         return this.#options.refuse(
           ResponseCode.MESSAGE_ILLEGAL,
           'the properties of a message in the batch are too long',
@@ -572,7 +528,7 @@ export class SendEncoder {
       item = itemEnd;
     }
     this.#extraBytes = 0;
-    this.#commit(topic.topicId, fields.queueId, itemCount, start - this.#targetStart, waitsForDisk);
+    this.#commit(topic.topicId, fields.queueId, itemCount, start - this.#claim.start, waitsForDisk);
     return true;
   }
 }

@@ -10,7 +10,7 @@ describe.each([
   ['in TypeScript alone', false],
 ])('a request worker %s', (_name, hasKernel) => {
   test('keeps what has no room, and answers it busy once it has waited too long', () => {
-    const bench = new WorkerBench(hasKernel, 8192);
+    const bench = new WorkerBench(hasKernel, { writerRingBytes: 8192 });
     bench.topic('TopicA', 0);
     for (let opaque = 0; opaque < 10; opaque++)
       bench.send(1, opaque, 1000, { topic: 'TopicA', body: 'x'.repeat(1000) });
@@ -51,7 +51,7 @@ describe.each([
   });
 
   test('brings bodies that are too long for a ring through the pool, and gives slots back', () => {
-    const bench = new WorkerBench(hasKernel, 4096);
+    const bench = new WorkerBench(hasKernel, { writerRingBytes: 4096 });
     bench.topic('TopicA', 0);
     for (let opaque = 0; opaque < 10; opaque++) {
       bench.send(1, opaque, 1000, { topic: 'TopicA', body: Buffer.alloc(40 * 1024) });

@@ -18,7 +18,8 @@ import {
   encodeRequest,
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
-import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
+import { LargeMessagePool, type ShortSlots } from '../../src/ring/large-message-pool.ts';
+import { BACK_PRESSURED } from '../../src/ring/agent.ts';
 import {
   allocateRings,
   type RingMemory,
@@ -32,6 +33,7 @@ import { RequestWorker } from '../../src/workers/request-worker.ts';
 import {
   answerBytesMessage,
   appendMessage,
+  inFrameTail,
   MessageType,
   type TopicSnapshot,
 } from '../../src/workers/ring-messages.ts';
@@ -40,12 +42,21 @@ import { sendRequest, type SendOptions } from './raw-client.ts';
 
 const POOL_BYTES = 64 * 1024;
 
+export interface WorkerBenchOptions {
+  /** Of the ring to the writer; the others have `ringBytes`. */
+  writerRingBytes?: number;
+  ringBytes?: number;
+  bodyBytesMax?: number;
+  /** Slots for frames from 32 KiB on. */
+  short?: ShortSlots;
+}
+
 /** A worker between rings, to be given frames and asked what it made of them. */
 export class WorkerBench {
   readonly #rings = new Map<string, RingMemory>();
   /** Records that the kernel has written. */
   quickCount = 0;
-  readonly #pool = new LargeMessagePool(LargeMessagePool.allocate(2, POOL_BYTES), POOL_BYTES);
+  readonly #pool: LargeMessagePool;
   readonly #recordPool = new LargeMessagePool(LargeMessagePool.allocate(2, POOL_BYTES), POOL_BYTES);
   readonly worker: RequestWorker;
   readonly #frames: FrameProxy;
@@ -54,11 +65,18 @@ export class WorkerBench {
   readonly #toWriter: SpscRingConsumer;
   readonly #toReactor: SpscRingConsumer;
 
-  constructor(hasKernel: boolean, writerRingBytes = 64 * 1024) {
+  constructor(hasKernel: boolean, options: WorkerBenchOptions = {}) {
+    const { ringBytes = 64 * 1024, bodyBytesMax = 32 * 1024, short } = options;
+    const { writerRingBytes = ringBytes } = options;
+    this.#pool = new LargeMessagePool(
+      LargeMessagePool.allocate(2, POOL_BYTES, short),
+      POOL_BYTES,
+      short,
+    );
     let kernelMemory: KernelMemory | null = null;
     let stateOffset = 0;
     const capacities = ['requests', 'control', 'reactor', 'toControl'].map(
-      (name): [string, number] => [name, 64 * 1024],
+      (name): [string, number] => [name, ringBytes],
     );
     const rings = allocateRings([...capacities, ['writer', writerRingBytes]], (bytes) => {
       stateOffset = bytes;
@@ -98,7 +116,7 @@ export class WorkerBench {
       toControl: new FrameProxy(producer('toControl'), this.#pool),
       storeHost,
       ...named,
-      bodyBytesMax: 32 * 1024,
+      bodyBytesMax,
       queueWaitMsMax: 200,
       delayLevels: new DelayLevels('1s 5s'),
       brokerName: 'broker-a',
@@ -152,8 +170,41 @@ export class WorkerBench {
   /** All that the worker has said, of every ring, as it travels. */
   outputs(): Buffer[][] {
     return [this.#toWriter, this.#toReactor, this.#toControl].map((ring) =>
-      takeAll(ring, (bytes) => bytes),
+      takeAll(ring, (bytes, type) =>
+        type === MessageType.APPEND_IN_FRAME ? this.#takeFromFrame(bytes) : bytes,
+      ),
     );
+  }
+
+  /** What APPEND would say of a record that stands in its frame; frees the slot, as the writer does. */
+  #takeFromFrame(bytes: Buffer): Buffer {
+    const tail = appendMessage.totalBytes;
+    const slot = bytes.readInt32LE(tail + inFrameTail.slot);
+    const start = bytes.readInt32LE(tail + inFrameTail.start);
+    const end = start + bytes.readInt32LE(tail + inFrameTail.bytes);
+    if (start < this.#pool.offsetOf(slot) || end > this.#pool.endOf(slot))
+      throw new Error('the record is not within its slot');
+    const record = Buffer.from(this.#pool.bytes.subarray(start, end));
+    this.#pool.release(slot);
+    this.inFrameCount++;
+    const extra = bytes.subarray(tail + inFrameTail.totalBytes);
+    return Buffer.concat([bytes.subarray(0, tail), record, extra]);
+  }
+
+  /** Records that were made in their frames. */
+  inFrameCount = 0;
+
+  /** Short slots that nobody holds. */
+  get freeSlotCount(): number {
+    const slots: number[] = [];
+    for (
+      let slot = this.#pool.claimShort();
+      slot !== BACK_PRESSURED;
+      slot = this.#pool.claimShort()
+    )
+      slots.push(slot);
+    for (const slot of slots) this.#pool.release(slot);
+    return slots.length;
   }
 
   /** What control would do: hands back the next frame that the worker sent there. */
@@ -222,7 +273,10 @@ class CountedKernel extends SendKernel {
   }
 }
 
-function takeAll<Item>(ring: SpscRingConsumer, read: (bytes: Buffer) => Item): Item[] {
+function takeAll<Item>(
+  ring: SpscRingConsumer,
+  read: (bytes: Buffer, type: number) => Item,
+): Item[] {
   const items: Item[] = [];
   while (ring.peek()) {
     items.push(
@@ -230,6 +284,7 @@ function takeAll<Item>(ring: SpscRingConsumer, read: (bytes: Buffer) => Item): I
         Buffer.from(
           ring.bytes.subarray(ring.payloadOffset, ring.payloadOffset + ring.payloadBytes),
         ),
+        ring.type,
       ),
     );
     ring.skip();
