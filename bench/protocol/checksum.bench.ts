@@ -5,11 +5,13 @@
  * Command: node bench/protocol/checksum.bench.ts
  */
 import { Bench } from 'tinybench';
-import { crc32Masked } from '../../src/protocol/crc32.ts';
+import { crc32Masked, welcomeNativeCrc32 } from '../../src/protocol/crc32.ts';
 import { PROPERTY_CRC_BYTES, writePropertyCrc } from '../../src/protocol/property-crc.ts';
 import { encodeHost, encodeRecord } from '../../src/protocol/record-encoder.ts';
 
 const host = encodeHost('127.0.0.1', 10911);
+// As a broker on mapped files does.
+welcomeNativeCrc32();
 const lengths = [128, 1024, 64 * 1024, 1024 * 1024];
 const bench = new Bench({ time: 300 });
 let sum = 0;

@@ -13,11 +13,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
+import { welcomeNativeCrc32 } from '../protocol/crc32.ts';
 import { fileCalls, openExisting, storeError, syncError } from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 export function createMappedFiles(): StoreFiles {
+  // These need native code themselves.
+  welcomeNativeCrc32();
   return {
     ...fileCalls,
     kind: 'mapped',

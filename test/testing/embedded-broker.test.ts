@@ -106,6 +106,7 @@ test('loads no native code, and lets the program end without being closed', asyn
     const client = await RawClient.connect(Number(broker.address.split(':')[1]));
     for (const serializeType of [0, 1, 2])
       await client.request(sendRequest({ topic: 'T', body: 'x', serializeType }));
+    await client.request(sendRequest({ topic: 'T', body: 'x'.repeat(100_000) }));
     const native = fs.readFileSync('/proc/self/maps', 'utf8').split('\\n').filter((line) => line.endsWith('.node'));
     console.log(JSON.stringify(native));
     process.exit(0);
