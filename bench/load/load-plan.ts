@@ -65,7 +65,7 @@ export function threadsOf(
   const connectionCount = stage.hasSenders ? options.connectionCount : 0;
   const workCount = Math.max(connectionCount, stage.consumers.length);
   const threadCount = Math.max(1, Math.min(options.threadCount, workCount));
-  return Array.from({ length: threadCount }, (_, threadIndex) => {
+  const threads = Array.from({ length: threadCount }, (_, threadIndex): StageThread => {
     const isMine = (_item: unknown, index: number): boolean => index % threadCount === threadIndex;
     const senders = Array.from({ length: connectionCount }, (_, connectionIndex) => ({
       connectionIndex,
@@ -88,9 +88,7 @@ export function threadsOf(
       outstandingCount: options.outstandingCount,
       ratePerSecond: options.ratePerSecond,
       connectionCount,
-      idleConnectionCount: stage.hasSenders
-        ? shareOf(options.idleConnectionCount, threadIndex, threadCount)
-        : 0,
+      idleConnectionCount: 0,
       inFlightCount:
         options.inFlightCount === null
           ? null
@@ -103,6 +101,11 @@ export function threadsOf(
       consumers: stage.consumers.filter(isMine),
     };
   });
+  const { idleConnectionCount } = options;
+  if (!stage.hasSenders || idleConnectionCount === 0) return threads;
+  // A thread of their own, as they are others' machines: its collector has thousands of sockets to look at.
+  const none = { senders: [], consumers: [], inFlightCount: null, sendCountMax: 0 };
+  return [...threads, { ...threads[0], ...none, idleConnectionCount }];
 }
 
 /** Part of a count for one of several; all parts add up to it. */

@@ -95,7 +95,7 @@ export interface StageResult {
     readonly seconds: number;
   };
   readonly rssAnonBytes: number | null;
-  /** Share of one core that each thread used in the window. */
+  /** Share of one core that each thread that sends or consumes used in the window. */
   readonly threadCoreShares: readonly number[];
 }
 
@@ -137,7 +137,7 @@ export async function runStage(options: StageOptions): Promise<StageResult> {
     stopPacer();
     for (const thread of threads) post(thread.worker, { kind: 'finish' });
     const results = await Promise.race([failed, Promise.all(threads.map((thread) => thread.done))]);
-    const stage = addUp(window, snapshots, results, readTotals(counters));
+    const stage = addUp(window, snapshots, results, options.threads, readTotals(counters));
     return { ...stage, stolenTimeline: stage.timeline.map((_, step) => stolen.steps[step] ?? 0) };
   } finally {
     stopPacer();
@@ -307,6 +307,7 @@ function addUp(
   window: Window,
   [from, to]: [Snapshot, Snapshot],
   results: readonly ThreadResult[],
+  threads: readonly StageThread[],
   totals: Readonly<Record<CounterName, number>>,
 ): Omit<StageResult, 'stolenTimeline'> {
   const sum = (value: (result: ThreadResult) => number): number =>
@@ -342,8 +343,14 @@ function addUp(
       seconds: (to.atMs - from.atMs) / 1000,
     },
     rssAnonBytes: to.broker?.rssAnonBytes ?? null,
-    threadCoreShares: results.map((result) => result.coreShare),
+    threadCoreShares: results
+      .filter((_, index) => !holdsIdleAlone(threads[index]))
+      .map((result) => result.coreShare),
   };
+}
+
+function holdsIdleAlone({ senders, consumers, idleConnectionCount }: StageThread): boolean {
+  return idleConnectionCount > 0 && senders.length === 0 && consumers.length === 0;
 }
 
 /** Of several timelines, step by step. */
