@@ -383,6 +383,11 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
           { addresses: 100, each: 150 },
         ];
     const said: string[] = [];
+    // The healthy client's sends cost what they cost on this machine today: those are not the guesses'.
+    const healthyFrom = broker.cpuSeconds();
+    const healthySeconds = 4;
+    await pause(healthySeconds * 1000);
+    const healthyCpu = (broker.cpuSeconds() - healthyFrom) / healthySeconds;
     for (const { addresses, each } of rounds) {
       const before = await broker.counter('millrace_refusals_total', 'cause="signature"');
       const cpuBefore = broker.cpuSeconds();
@@ -407,7 +412,7 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
       const attackMs = isLong ? 60_000 : 10_000;
       while (performance.now() - beganMs < attackMs) await pause(500);
       const seconds = (performance.now() - beganMs) / 1000;
-      const cpu = (broker.cpuSeconds() - cpuBefore) / seconds;
+      const cpu = (broker.cpuSeconds() - cpuBefore) / seconds - healthyCpu;
       const taken = (await broker.counter('millrace_refusals_total', 'cause="signature"')) - before;
       const waitedMs = performance.now() - Math.min(...answeredMs);
       for (const socket of sockets) socket.destroy();
@@ -417,12 +422,12 @@ const guesses = ({ isLong, progress }: CaseContext): Promise<string> =>
       if (taken > addresses * (5 + Math.ceil(seconds + 1) * 10))
         throw new Error(`${taken} guesses of ${addresses} addresses were taken in ${seconds} s`);
       if (taken < addresses * 5) throw new Error(`only ${taken} guesses were taken`);
-      if (cpu > 0.2)
+      if (cpu > 0.15)
         throw new Error(
           `${addresses} addresses that guess take ${Math.round(cpu * 100)} % of a core`,
         );
       said.push(
-        `${addresses * each} guesses from ${addresses} addresses: ${taken} taken in ${Math.round(seconds)} s, ${Math.round(cpu * 100)} % of a core`,
+        `${addresses * each} guesses from ${addresses} addresses: ${taken} taken in ${Math.round(seconds)} s, ${Math.round(cpu * 100)} % of a core (and the healthy client ${Math.round(healthyCpu * 100)} %)`,
       );
     }
     const delayed = await broker.counter('millrace_refusals_total', 'cause="guessing"');
