@@ -344,13 +344,9 @@ function addUp(
     },
     rssAnonBytes: to.broker?.rssAnonBytes ?? null,
     threadCoreShares: results
-      .filter((_, index) => !holdsIdleAlone(threads[index]))
+      .filter((_, index) => threads[index].idleConnectionCount === 0)
       .map((result) => result.coreShare),
   };
-}
-
-function holdsIdleAlone({ senders, consumers, idleConnectionCount }: StageThread): boolean {
-  return idleConnectionCount > 0 && senders.length === 0 && consumers.length === 0;
 }
 
 /** Of several timelines, step by step. */

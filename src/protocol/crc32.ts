@@ -28,15 +28,15 @@ function loadLongCrc32(): Crc32 {
     const { crc32 } = createRequire(import.meta.url)(
       '@node-rs/crc32',
     ) as typeof import('@node-rs/crc32');
-    return (bytes) => crc32(bytes);
+    return crc32;
   } catch {
-    return (bytes) => zlibCrc32(bytes);
+    return zlibCrc32;
   }
 }
 
 /** CRC-32 with the sign bit cleared, as RocketMQ stores it everywhere (UtilAll.crc32). */
 export function crc32Masked(bytes: Uint8Array): number {
-  if (bytes.length < LONG_BYTES_MIN || !isNativeWelcome) return zlibCrc32(bytes) & 0x7fffffff;
-  longCrc32 ??= loadLongCrc32();
-  return longCrc32(bytes) & 0x7fffffff;
+  const isLong = bytes.length >= LONG_BYTES_MIN && isNativeWelcome;
+  const sum = isLong ? (longCrc32 ??= loadLongCrc32())(bytes) : zlibCrc32(bytes);
+  return sum & 0x7fffffff;
 }

@@ -1,15 +1,15 @@
 /**
- * @agent worker
+ * @agent worker, control, dispatcher
  *
- * Room for the records of one send on their way to the writer: in its ring, in a slot of the pool of records
- * where they are too long for that, or in the slot of the frame itself. One claim at a time.
+ * Room for records on their way to the writer: in its ring, in a slot of the sender's pool where they are too
+ * long for that, or in the slot of the frame that they come from. One claim at a time.
  */
 import { EXTRA_BYTES_MAX } from '../protocol/answer-extra.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
 import type { FrameReader } from './frame-proxy.ts';
-import { appendMessage, inFrameTail, MessageType, pooledTail } from './ring-messages.ts';
+import { appendMessage, MessageType, pooledTail } from './ring-messages.ts';
 
 export class AppendClaim {
   /** Where the records go, from `start` on. */
@@ -20,15 +20,15 @@ export class AppendClaim {
   /** The records go to the ring itself. */
   isInRing = false;
   readonly #ring: SpscRingProducer;
-  readonly #recordPool: LargeMessagePool;
-  readonly #frame: FrameReader;
-  /** Of the pool of records, -1 for none. */
+  readonly #pool: LargeMessagePool;
+  /** Of `#pool`, -1 for none. */
   #slot = -1;
+  /** The records are made in its slot. */
+  #frame: FrameReader | null = null;
 
-  constructor(ring: SpscRingProducer, recordPool: LargeMessagePool, frame: FrameReader) {
+  constructor(ring: SpscRingProducer, pool: LargeMessagePool) {
     this.#ring = ring;
-    this.#recordPool = recordPool;
-    this.#frame = frame;
+    this.#pool = pool;
   }
 
   /** Claims room for records of up to `recordsBytes`; false without room. */
@@ -43,16 +43,17 @@ export class AppendClaim {
     this.offset = offset;
     this.isInRing = isInRing;
     this.#slot = -1;
+    this.#frame = null;
     if (isInRing) {
       this.target = ring.bytes;
       this.start = offset + appendMessage.totalBytes;
       return true;
     }
-    const slot = this.#recordPool.claim();
+    const slot = this.#pool.claim();
     if (slot === BACK_PRESSURED) return false;
     this.#slot = slot;
-    this.target = this.#recordPool.bytes;
-    this.start = this.#recordPool.offsetOf(slot);
+    this.target = this.#pool.bytes;
+    this.start = this.#pool.offsetOf(slot);
     return true;
   }
 
@@ -61,15 +62,16 @@ export class AppendClaim {
    * slot goes to the writer. Everything behind the body has to be written before its head, which may
    * stand where the header of the request does. False without room in the slot or the ring.
    */
-  claimInFrame(start: number, recordBytesMax: number): boolean {
-    const { slot, pool } = this.#frame;
+  claimInFrame(frame: FrameReader, start: number, recordBytesMax: number): boolean {
+    const { slot, pool } = frame;
     if (start < pool.offsetOf(slot) || start + recordBytesMax > pool.endOf(slot)) return false;
-    const payloadBytes = appendMessage.totalBytes + inFrameTail.totalBytes + EXTRA_BYTES_MAX;
+    const payloadBytes = appendMessage.totalBytes + pooledTail.totalBytes + EXTRA_BYTES_MAX;
     const offset = this.#ring.claim(MessageType.APPEND_IN_FRAME, payloadBytes);
     if (offset === BACK_PRESSURED) return false;
     this.offset = offset;
     this.isInRing = false;
     this.#slot = -1;
+    this.#frame = frame;
     this.target = pool.bytes;
     this.start = start;
     return true;
@@ -77,7 +79,7 @@ export class AppendClaim {
 
   /** Gives a claim back that is not used after all. */
   abandon(): void {
-    if (this.#slot >= 0) this.#recordPool.release(this.#slot);
+    if (this.#slot >= 0) this.#pool.release(this.#slot);
     this.#slot = -1;
   }
 
@@ -89,17 +91,13 @@ export class AppendClaim {
     let payloadBytes = appendMessage.totalBytes;
     if (this.isInRing) payloadBytes += recordsBytes;
     else {
+      const frame = this.#frame;
       const tail = (offset + payloadBytes) >> 2;
+      int32[tail] = frame === null ? this.#slot : frame.slot;
       int32[tail + 1] = recordsBytes;
-      if (this.#slot >= 0) {
-        int32[tail] = this.#slot;
-        payloadBytes += pooledTail.totalBytes;
-      } else {
-        int32[tail] = this.#frame.slot;
-        int32[tail + 2] = this.start;
-        payloadBytes += inFrameTail.totalBytes;
-        this.#frame.handOn();
-      }
+      int32[tail + 2] = this.start;
+      frame?.handOn();
+      payloadBytes += pooledTail.totalBytes;
     }
     if (extraBytes > 0) extra.copy(ring.bytes, offset + payloadBytes, 0, extraBytes);
     int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;

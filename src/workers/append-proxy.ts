@@ -15,10 +15,10 @@ import {
   type RecordMove,
   writeMovedRecord,
 } from '../protocol/record-encoder.ts';
-import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingProducer } from '../ring/spsc-ring.ts';
-import { AnswerKind, appendMessage, MessageType, pooledTail } from './ring-messages.ts';
+import { AppendClaim } from './append-claim.ts';
+import { AnswerKind, appendMessage } from './ring-messages.ts';
 
 const sendCodes: ReadonlySet<number> = new Set([
   RequestCode.SEND_MESSAGE,
@@ -30,21 +30,22 @@ const sendCodes: ReadonlySet<number> = new Set([
 
 export class AppendProxy {
   readonly ring: SpscRingProducer;
-  readonly #pool: LargeMessagePool;
+  readonly #claim: AppendClaim;
   readonly #clock: MonotonicClock;
 
   constructor(ring: SpscRingProducer, pool: LargeMessagePool, clock: MonotonicClock) {
     this.#clock = clock;
     this.ring = ring;
-    this.#pool = pool;
+    this.#claim = new AppendClaim(ring, pool);
   }
 
   /** Offers a record; with `answerTo`, the writer answers that request. False when there is no room. */
   append(draft: RecordDraft, answerTo: AppendAnswer | null): boolean {
     const { record, topicId, queueId } = draft;
-    if (!this.#claim(record.length, answerTo)) return false;
-    this.#target.set(record, this.#targetStart);
-    this.#commit(topicId, queueId, answerTo);
+    const claim = this.#claim;
+    if (!claim.claim(record.length)) return false;
+    claim.target.set(record, claim.start);
+    this.#commit(topicId, queueId, record.length, answerTo);
     return true;
   }
 
@@ -56,56 +57,24 @@ export class AppendProxy {
     answerTo: AppendAnswer | null,
   ): boolean {
     const recordBytes = movedRecordBytes(view, move.topicEnd - move.topicStart);
-    if (!this.#claim(recordBytes, answerTo)) return false;
-    writeMovedRecord(this.#target, this.#targetStart, view, move);
-    this.#commit(topicId, move.queueId, answerTo);
+    const claim = this.#claim;
+    if (!claim.claim(recordBytes)) return false;
+    writeMovedRecord(claim.target, claim.start, view, move);
+    this.#commit(topicId, move.queueId, recordBytes, answerTo);
     return true;
   }
 
-  /** Where the record goes that was claimed last. */
-  #target: Buffer = Buffer.alloc(0);
-  #targetStart = 0;
   readonly #extra = Buffer.alloc(EXTRA_BYTES_MAX);
-  readonly #claimed = { offset: 0, payloadBytes: 0, extraBytes: 0 };
 
-  #claim(recordBytes: number, answerTo: AppendAnswer | null): boolean {
+  #commit(
+    topicId: number,
+    queueId: number,
+    recordBytes: number,
+    answerTo: AppendAnswer | null,
+  ): void {
     const { ring } = this;
-    const isPooled =
-      appendMessage.totalBytes + recordBytes + EXTRA_BYTES_MAX > ring.payloadBytesMax;
-    const bytesBefore = appendMessage.totalBytes + (isPooled ? pooledTail.totalBytes : recordBytes);
-    const extra = answerTo?.extra;
-    const extraBytes = extra === undefined ? 0 : writeExtra(this.#extra, 0, extra);
-    const payloadBytes = bytesBefore + extraBytes;
-    const offset = ring.claim(
-      isPooled ? MessageType.APPEND_POOLED : MessageType.APPEND,
-      payloadBytes,
-    );
-    if (offset === BACK_PRESSURED) return false;
-    if (isPooled) {
-      const slot = this.#pool.claim();
-      if (slot === BACK_PRESSURED) return false;
-      this.#target = this.#pool.bytes;
-      this.#targetStart = this.#pool.offsetOf(slot);
-      const tail = (offset + appendMessage.totalBytes) >> 2;
-      ring.int32[tail] = slot;
-      ring.int32[tail + 1] = recordBytes;
-    } else {
-      this.#target = ring.bytes;
-      this.#targetStart = offset + appendMessage.totalBytes;
-    }
-    if (extraBytes > 0) this.#extra.copy(ring.bytes, offset + bytesBefore, 0, extraBytes);
-    const claimed = this.#claimed;
-    claimed.offset = offset;
-    claimed.payloadBytes = payloadBytes;
-    claimed.extraBytes = extraBytes;
-    return true;
-  }
-
-  #commit(topicId: number, queueId: number, answerTo: AppendAnswer | null): void {
-    const { ring } = this;
-    const { offset, payloadBytes, extraBytes } = this.#claimed;
+    const { offset } = this.#claim;
     const { int32 } = ring;
-    int32[(offset + appendMessage.extraBytes) >> 2] = extraBytes;
     const request = answerTo?.request;
     const answerKind =
       request === undefined
@@ -123,7 +92,9 @@ export class AppendProxy {
     int32[(offset + appendMessage.answerQueueId) >> 2] = queueId;
     int32[(offset + appendMessage.recordCount) >> 2] = 1;
     int32[(offset + appendMessage.waitsForDisk) >> 2] = 1;
-    ring.commit(payloadBytes);
+    const extra = answerTo?.extra;
+    const extraBytes = extra === undefined ? 0 : writeExtra(this.#extra, 0, extra);
+    this.#claim.commit(recordBytes, this.#extra, extraBytes);
   }
 
   publish(): void {

@@ -45,7 +45,10 @@ export interface BrokerMemory {
   /** What the rings are in, for WebAssembly, and where agents have their states there; null without. */
   kernel: { memory: KernelMemory; states: Record<string, number> } | null;
   /** By owner: whose large messages it holds. */
-  pools: Record<string, { memory: SharedArrayBuffer; slotBytes: number; short?: ShortSlots }>;
+  pools: Record<
+    string,
+    { memory: SharedArrayBuffer; slotBytes: number; short?: ShortSlots | undefined }
+  >;
   /** By thread. */
   doorbells: Record<string, SharedArrayBuffer>;
   lifecycles: Record<string, SharedArrayBuffer>;
@@ -115,16 +118,13 @@ export function allocateBrokerMemory(
   usesKernel: boolean,
   refusals = Refusals.allocate(),
 ): BrokerMemory {
-  const pool = (slotCount: number): { memory: SharedArrayBuffer; slotBytes: number } => ({
-    memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES),
+  const pool = (slotCount: number, short?: ShortSlots): BrokerMemory['pools'][string] => ({
+    memory: LargeMessagePool.allocate(slotCount, FRAME_SLOT_BYTES, short),
     slotBytes: FRAME_SLOT_BYTES,
+    short,
   });
   const pools: BrokerMemory['pools'] = {
-    reactor: {
-      memory: LargeMessagePool.allocate(FRAME_SLOT_COUNT, FRAME_SLOT_BYTES, SHORT_FRAMES),
-      slotBytes: FRAME_SLOT_BYTES,
-      short: SHORT_FRAMES,
-    },
+    reactor: pool(FRAME_SLOT_COUNT, SHORT_FRAMES),
     control: pool(FEW_SLOTS),
     dispatcher: pool(FEW_SLOTS),
   };

@@ -208,7 +208,7 @@ export class CommitLogWriter implements Agent {
       slot = int32[tail];
       recordsBytes = int32[tail + 1];
       records = slotPool.bytes;
-      at = ring.type === MessageType.APPEND_POOLED ? slotPool.offsetOf(slot) : int32[tail + 2];
+      at = int32[tail + 2];
     }
     // The broker's own records may fill the segments that are there: moving what waits makes room.
     if (

@@ -15,7 +15,7 @@ export const FRAME_IN_RING_BYTES_MAX = 256 * 1024;
 /** Frames from here on travel in a short slot where one is free: a copy less, for a header read in TypeScript. */
 const FRAME_IN_SLOT_BYTES_MIN = 32 * 1024;
 /** Free before a frame in a slot: for the head of its record, where the header of the request is short. */
-export const FRAME_ROOM_BYTES = 128;
+const FRAME_ROOM_BYTES = 128;
 
 /** Where a frame came from. */
 export interface FrameSource {
@@ -111,11 +111,13 @@ export class FrameProxy {
       this.#pool.release(slot);
       return false;
     }
-    bytes.copy(this.#pool.bytes, this.#pool.offsetOf(slot) + FRAME_ROOM_BYTES, start, end);
+    const frameStart = this.#pool.offsetOf(slot) + FRAME_ROOM_BYTES;
+    bytes.copy(this.#pool.bytes, frameStart, start, end);
     writeSource(ring, offset, source, arrivalMs);
     const tail = (offset + frameMessage.totalBytes) >> 2;
     ring.int32[tail] = slot;
     ring.int32[tail + 1] = end - start;
+    ring.int32[tail + 2] = frameStart;
     ring.commit(payloadBytes);
     return true;
   }
@@ -175,7 +177,7 @@ export class FrameReader {
       const tail = (offset + frameMessage.totalBytes) >> 2;
       this.slot = ring.int32[tail];
       this.bytes = this.pool.bytes;
-      this.start = this.pool.offsetOf(this.slot) + FRAME_ROOM_BYTES;
+      this.start = ring.int32[tail + 2];
       this.end = this.start + ring.int32[tail + 1];
     } else {
       this.slot = -1;

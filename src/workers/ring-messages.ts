@@ -74,13 +74,10 @@ export const frameMessage = layout(
   },
   40,
 );
-/** Follows `frameMessage` in FRAME_POOLED. */
-export const pooledTail = layout({ slot: 'i32', bytes: 'i32' }, 8);
+/** Follows the head of what stands in a slot of a pool: whoever is told frees it. `start` counts from the pool's beginning. */
+export const pooledTail = layout({ slot: 'i32', bytes: 'i32', start: 'i32' }, 12);
 
-/** Follows `appendMessage` in APPEND_IN_FRAME; `start` counts from the beginning of the pool of frames. */
-export const inFrameTail = layout({ slot: 'i32', bytes: 'i32', start: 'i32', reserved: 'i32' }, 16);
-
-/** Then `recordCount` whole records, or `pooledTail`, or `inFrameTail`; then `extraBytes` of an `AnswerExtra`. */
+/** Then `recordCount` whole records, or `pooledTail`; then `extraBytes` of an `AnswerExtra`. */
 export const appendMessage = layout(
   {
     connectionId: 'i32',

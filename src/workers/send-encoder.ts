@@ -111,7 +111,7 @@ export class SendEncoder {
     this.#options = options;
     this.#scanner = scanner;
     this.#frame = frame;
-    this.#claim = new AppendClaim(options.toWriter, options.recordPool, frame);
+    this.#claim = new AppendClaim(options.toWriter, options.recordPool);
     this.#suffix = propertySuffix(options);
     this.#storeHostIsV6 = options.storeHost.length === HOST_V6_BYTES;
   }
@@ -247,7 +247,7 @@ export class SendEncoder {
     const claim = this.#claim;
     const isInFrame =
       this.#frame.slot >= 0 &&
-      claim.claimInFrame(scanner.bodyStart - this.#headBytes(), recordBytesMax);
+      claim.claimInFrame(this.#frame, scanner.bodyStart - this.#headBytes(), recordBytesMax);
     if (!isInFrame && !claim.claim(recordBytesMax)) return false;
     if (this.#encodeQuickly(topic)) return true;
     const { target, start } = claim;

@@ -3,6 +3,7 @@
  * of all that is rare, and of what is broken.
  */
 import { describe, expect, test } from 'vitest';
+import { seededRandom } from '../../src/testing/seeded-random.ts';
 import {
   binary,
   frameOf,
@@ -12,17 +13,6 @@ import {
   withoutStamps,
 } from '../workers/send-frames.ts';
 import { WorkerBench } from '../workers/worker-bench.ts';
-
-/** mulberry32: a run is its seed. */
-function chance(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What both make of the frames; the number of records that the kernel wrote itself. */
 function compare(frames: readonly Buffer[], hostBytes = Uint8Array.of(10, 0, 0, 2)): number {
@@ -113,7 +103,7 @@ describe('the kernel of sends', () => {
   });
 
   test('makes of what is broken anywhere what the worker makes of it', () => {
-    const random = chance(20_261_128);
+    const random = seededRandom(20_261_128);
     const pick = (count: number): number => Math.floor(random() * count);
     const pieces = [
       '"',

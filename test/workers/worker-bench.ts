@@ -33,7 +33,7 @@ import { RequestWorker } from '../../src/workers/request-worker.ts';
 import {
   answerBytesMessage,
   appendMessage,
-  inFrameTail,
+  pooledTail,
   MessageType,
   type TopicSnapshot,
 } from '../../src/workers/ring-messages.ts';
@@ -179,15 +179,15 @@ export class WorkerBench {
   /** What APPEND would say of a record that stands in its frame; frees the slot, as the writer does. */
   #takeFromFrame(bytes: Buffer): Buffer {
     const tail = appendMessage.totalBytes;
-    const slot = bytes.readInt32LE(tail + inFrameTail.slot);
-    const start = bytes.readInt32LE(tail + inFrameTail.start);
-    const end = start + bytes.readInt32LE(tail + inFrameTail.bytes);
+    const slot = bytes.readInt32LE(tail + pooledTail.slot);
+    const start = bytes.readInt32LE(tail + pooledTail.start);
+    const end = start + bytes.readInt32LE(tail + pooledTail.bytes);
     if (start < this.#pool.offsetOf(slot) || end > this.#pool.endOf(slot))
       throw new Error('the record is not within its slot');
     const record = Buffer.from(this.#pool.bytes.subarray(start, end));
     this.#pool.release(slot);
     this.inFrameCount++;
-    const extra = bytes.subarray(tail + inFrameTail.totalBytes);
+    const extra = bytes.subarray(tail + pooledTail.totalBytes);
     return Buffer.concat([bytes.subarray(0, tail), record, extra]);
   }
 
