@@ -34,10 +34,11 @@ import { createPlainFiles } from '../store/plain-files.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { ClosingState, PositionSlot } from '../store/store-positions.ts';
-import { AgentFactory, storeFilesOf } from '../workers/agent-factory.ts';
+import { AgentParts, storeFilesOf } from '../workers/agent-parts.ts';
 import { allocateBrokerMemory } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
 import { answerKernelOf } from '../workers/kernels.ts';
+import { makeAgent } from '../workers/message-agents.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
 import type { ThreadStart } from '../workers/thread-main.ts';
@@ -236,13 +237,13 @@ async function start(
             ),
     wakeMain: () => {},
   };
-  const factory = new AgentFactory(mainContext, files);
+  const parts = new AgentParts(mainContext, files);
 
   const { messageIndexEnable } = settings;
   const recovery = {
     files,
     directory,
-    positions: factory.positions,
+    positions: parts.positions,
     segmentBytes,
     checkCrc: config.checkCrcOnRecover,
     checkPropertyCrc: config.verifiesPropertyCrc,
@@ -256,7 +257,7 @@ async function start(
   directory.markRunning();
   const dispatchesHere = placement.get('main')?.includes('dispatcher') === true;
   let derivedQueues: Uint8Array = new Uint8Array();
-  if (dispatchesHere) factory.derived = derived;
+  if (dispatchesHere) parts.derived = derived;
   else {
     // The dispatcher's own thread opens them again, whole.
     derived.consumeQueues.settle(Infinity);
@@ -285,7 +286,7 @@ async function start(
       { connectionCountMax, configured: config.connectionCountMax },
       'fewer connections are taken, so that the limit of open files leaves some for the store',
     );
-  const toControl = new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor'));
+  const toControl = new FrameProxy(parts.producer('reactor→control'), parts.pool('reactor'));
   const registration =
     config.nameServerAddresses.length === 0
       ? null
@@ -321,16 +322,15 @@ async function start(
       'dispatcher→reactor',
       'control→reactor',
       ...Array.from({ length: workerCount }, (_, index) => `worker${index}→reactor`),
-    ].map((name) => factory.consumer(name)),
+    ].map((name) => parts.consumer(name)),
     toWorkers: Array.from(
       { length: workerCount },
-      (_, index) =>
-        new FrameProxy(factory.producer(`reactor→worker${index}`), factory.pool('reactor')),
+      (_, index) => new FrameProxy(parts.producer(`reactor→worker${index}`), parts.pool('reactor')),
     ),
     toControl,
-    toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
-    segments: factory.segments,
-    positions: factory.positions,
+    toDispatcher: new FrameProxy(parts.producer('reactor→dispatcher'), parts.pool('reactor')),
+    segments: parts.segments,
+    positions: parts.positions,
     encoder,
     answerKernel: answerKernelOf(memory, encoder.plainParts),
     logger,
@@ -349,7 +349,7 @@ async function start(
     onMetrics: (frame) => web?.onMetrics(frame),
   });
   for (const name of placement.get('main') ?? []) {
-    agents.push(name === 'reactor' ? reactor : factory.make(name));
+    agents.push(name === 'reactor' ? reactor : makeAgent(parts, name));
   }
 
   await threads.start(
@@ -380,7 +380,7 @@ async function start(
   const settle = (): Promise<void> => settled(rings, runner);
   await waitUntil(() => {
     runner.schedule();
-    const { positions } = factory;
+    const { positions } = parts;
     return (
       (positions.load(PositionSlot.ALLOCATED) > positions.load(PositionSlot.APPENDED) ||
         positions.load(PositionSlot.ALLOCATION_FAILED) === 1) &&
@@ -396,7 +396,7 @@ async function start(
   ports.onServing({
     reactor,
     toControl,
-    positions: factory.positions,
+    positions: parts.positions,
     schedule: () => runner.schedule(),
     isRegistered: () => registration?.isRegistered ?? null,
     isStopping: () => isStopping,
@@ -428,19 +428,18 @@ async function start(
     await settle();
     await waitUntil(() => {
       runner.schedule();
-      const isWriting =
-        factory.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WRITING;
+      const isWriting = parts.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WRITING;
       return reactor.isDrained && !isWriting;
     });
-    const isWhole = factory.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WHOLE;
+    const isWhole = parts.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WHOLE;
     runner.close();
-    factory.close();
+    parts.close();
     await web?.listener.close();
     await threads.stop((thread) =>
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING),
     );
     // Else the next start looks at the log for what is missing, as after a crash.
-    if (isWhole && factory.positions.load(PositionSlot.FILES_CLOSED) === 1) directory.markClean();
+    if (isWhole && parts.positions.load(PositionSlot.FILES_CLOSED) === 1) directory.markClean();
     else logger.info({}, 'left the rest of the consume queues to the next start');
     directory.release();
     await Promise.all(closings);
@@ -453,7 +452,7 @@ async function start(
     await threads.terminate();
     runner.abandon();
     reactor.close();
-    factory.close();
+    parts.close();
     await web?.listener.close();
     directory.release();
   };
@@ -478,7 +477,7 @@ async function start(
     timekeeping: {
       wake: () => runner.schedule(),
       nextWallDeadlineMs: () => runner.nextWallDeadlineMs(),
-      pending: () => pendingIn(rings, runner, factory.positions),
+      pending: () => pendingIn(rings, runner, parts.positions),
       connections: () => transfersOf(reactor, listeners),
     },
   };

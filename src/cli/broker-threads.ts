@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Placement } from '../workers/broker-memory.ts';
-import type { ThreadMessage, ThreadStart } from '../workers/thread-main.ts';
+import type { ThreadMessage, ThreadPlan, ThreadStart } from '../workers/thread-main.ts';
 
 /** Time for a thread to make its agents: it takes 0.1 s, and some seconds where many others want the cores. */
 const THREAD_START_MS_MAX = 30_000;
@@ -28,8 +28,8 @@ export class BrokerThreads {
 
   /** Starts every thread of a placement but the main one. */
   static boot(placement: Placement): BrokerThreads {
-    const names = [...placement.keys()].filter((name) => name !== 'main');
-    return new BrokerThreads(names.map((name) => new BrokerThread(name)));
+    const beside = [...placement].filter(([name]) => name !== 'main');
+    return new BrokerThreads(beside.map(([name, agents]) => new BrokerThread(name, { agents })));
   }
 
   /**
@@ -61,11 +61,11 @@ class BrokerThread {
   #onDeath: (error: unknown) => void;
   #death: { error: unknown } | null = null;
 
-  constructor(name: string) {
+  constructor(name: string, plan: ThreadPlan) {
     this.name = name;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const entry = new URL(`../workers/thread-main.${extension}`, import.meta.url);
-    this.#worker = new Worker(entry, { name });
+    this.#worker = new Worker(entry, { name, workerData: plan });
     this.#onDeath = (error) => (this.#death ??= { error });
     this.#worker.on('error', (error) => this.#onDeath(error));
     this.ended = new Promise((resolve) => {

@@ -1,20 +1,26 @@
 /**
  * @agent any
  *
- * Entry of a worker thread: loads what agents need, and once the main thread says which are placed here,
- * makes them and runs them until told to stop. An exception ends the thread, and the main thread ends the
- * broker with it.
+ * Entry of a worker thread: loads what its agents need, and once the main thread says with what, makes them and
+ * runs them until told to stop. An exception ends the thread, and the main thread ends the broker with it.
  */
 import module from 'node:module';
-import { parentPort, type MessagePort } from 'node:worker_threads';
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { systemMonotonicClock, systemWallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import { ThreadRunner } from '../ring/agent-runner.ts';
 import { Doorbell } from '../ring/doorbell.ts';
 import type { DamagedRange } from '../store/commit-log-recovery.ts';
-import { AgentFactory, type AgentSettings, storeFilesOf } from './agent-factory.ts';
+import { AgentParts, storeFilesOf } from './agent-parts.ts';
+import type { AgentSettings } from './agent-settings.ts';
 import type { AgentName, BrokerMemory } from './broker-memory.ts';
-import { openDerivedFiles } from './store-recovery.ts';
+import { isDiskAgent, makeDiskAgent } from './disk-agents.ts';
+
+/** What a thread is made with. */
+export interface ThreadPlan {
+  /** Those that it will run. */
+  readonly agents: readonly AgentName[];
+}
 
 export interface ThreadStart {
   thread: string;
@@ -37,6 +43,10 @@ export type ThreadMessage =
 
 const wakeMessage: ThreadMessage = { kind: 'wake' };
 
+const { agents: agentNames } = workerData as ThreadPlan;
+// Half of the time to load is theirs.
+const messageAgents = agentNames.every(isDiskAgent) ? null : await import('./message-agents.ts');
+
 function main(port: MessagePort, start: ThreadStart): void {
   const post = (message: ThreadMessage): void => port.postMessage(message);
   const logAt =
@@ -50,7 +60,6 @@ function main(port: MessagePort, start: ThreadStart): void {
     error: logAt('error'),
   };
   const placement = new Map(start.placement);
-  const agentNames = placement.get(start.thread) ?? [];
   const files = storeFilesOf(start.settings.storeKind);
   const context = {
     thread: start.thread,
@@ -63,20 +72,11 @@ function main(port: MessagePort, start: ThreadStart): void {
     advanceClock: null,
     wakeMain: () => post(wakeMessage),
   };
-  const factory = new AgentFactory(context, files);
-  if (agentNames.includes('dispatcher')) {
-    const { messageIndexEnable } = start.settings;
-    const options = {
-      files,
-      directory: factory.directory,
-      messageIndexEnable,
-      wallClock: systemWallClock,
-      logger,
-    };
-    factory.derived = openDerivedFiles(options, start.derivedPosition, start.damage, start.queues);
-    factory.derived.commits = start.commits;
-  }
-  const agents = agentNames.map((name) => factory.make(name));
+  const parts = new AgentParts(context, files);
+  if (agentNames.includes('dispatcher'))
+    parts.derived = messageAgents?.openDerived(parts, start) ?? null;
+  const makeAgent = messageAgents?.makeAgent ?? makeDiskAgent;
+  const agents = agentNames.map((name) => makeAgent(parts, name));
   const doorbell = new Doorbell(start.memory.doorbells[start.thread], null);
   const lifecycle = new Int32Array(start.memory.lifecycles[start.thread]);
   post({ kind: 'started' });

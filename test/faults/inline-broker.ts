@@ -23,8 +23,10 @@ import type { RetentionPolicy } from '../../src/store/retention.ts';
 import type { StoreFiles } from '../../src/store/segment.ts';
 import { StoreDirectory } from '../../src/store/store-directory.ts';
 import { ClosingState, PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
-import { AgentFactory, type AgentSettings } from '../../src/workers/agent-factory.ts';
-import type { BrokerMemory, Placement } from '../../src/workers/broker-memory.ts';
+import { makeAgent } from '../../src/workers/message-agents.ts';
+import { AgentParts } from '../../src/workers/agent-parts.ts';
+import type { AgentSettings } from '../../src/workers/agent-settings.ts';
+import type { AgentName, BrokerMemory, Placement } from '../../src/workers/broker-memory.ts';
 import { FrameProxy } from '../../src/workers/frame-proxy.ts';
 import { Listener } from '../../src/workers/ring-messages.ts';
 import { recoverStore } from '../../src/workers/store-recovery.ts';
@@ -43,7 +45,9 @@ export interface Mutation {
   positions?: (positions: StorePositions) => void;
   settings?: (settings: AgentSettings) => void;
   /** Before agents are made. */
-  factory?: (factory: AgentFactory, settings: AgentSettings) => void;
+  parts?: (parts: AgentParts, settings: AgentSettings) => void;
+  /** Makes an agent otherwise; `make` is the usual way. */
+  agent?: (name: AgentName, make: () => Agent, settings: AgentSettings) => Agent;
   checkCrc?: boolean;
   /** A request as the broker takes it in. */
   frame?: (frame: Buffer) => Buffer;
@@ -195,7 +199,7 @@ export class InlineBroker {
   readonly #monotonic = new ManualClock(1000);
   readonly #agents: Agent[] = [];
   readonly #reactor: Reactor;
-  readonly #factory: AgentFactory;
+  readonly #parts: AgentParts;
   readonly #directory: StoreDirectory;
   readonly #memory: BrokerMemory;
   readonly #mutation: Mutation;
@@ -234,14 +238,14 @@ export class InlineBroker {
       advanceClock: null,
       wakeMain: () => {},
     };
-    const factory = new AgentFactory(context, files);
-    this.#factory = factory;
-    this.positions = factory.positions;
-    mutation.positions?.(factory.positions);
+    const parts = new AgentParts(context, files);
+    this.#parts = parts;
+    this.positions = parts.positions;
+    mutation.positions?.(parts.positions);
     const { derived, queues } = recoverStore({
       files,
       directory,
-      positions: factory.positions,
+      positions: parts.positions,
       segmentBytes: options.segmentBytes,
       checkCrc: mutation.checkCrc ?? true,
       checkPropertyCrc: false,
@@ -252,21 +256,21 @@ export class InlineBroker {
     });
     settings.recoveredQueues = queues;
     directory.markRunning();
-    factory.derived = derived;
-    mutation.factory?.(factory, settings);
+    parts.derived = derived;
+    mutation.parts?.(parts, settings);
     this.#reactor = new Reactor({
       inbound: ['writer→reactor', 'dispatcher→reactor', 'control→reactor', 'worker0→reactor'].map(
-        (name) => factory.consumer(name),
+        (name) => parts.consumer(name),
       ),
-      toWorkers: [new FrameProxy(factory.producer('reactor→worker0'), factory.pool('reactor'))],
-      toControl: new FrameProxy(factory.producer('reactor→control'), factory.pool('reactor')),
-      toDispatcher: new FrameProxy(factory.producer('reactor→dispatcher'), factory.pool('reactor')),
-      segments: factory.segments,
-      positions: factory.positions,
+      toWorkers: [new FrameProxy(parts.producer('reactor→worker0'), parts.pool('reactor'))],
+      toControl: new FrameProxy(parts.producer('reactor→control'), parts.pool('reactor')),
+      toDispatcher: new FrameProxy(parts.producer('reactor→dispatcher'), parts.pool('reactor')),
+      segments: parts.segments,
+      positions: parts.positions,
       answerKernel: null,
       encoder: new AnswerEncoder(storeHost, settings.regionId, settings.traceOn),
       logger,
-      refusals: factory.refusals,
+      refusals: parts.refusals,
       schedule: () => {},
       nowMs: () => this.#monotonic.nowMs(),
       connectionCountMax: 1000,
@@ -277,7 +281,8 @@ export class InlineBroker {
       gate: null,
     });
     for (const name of placement.get('main') ?? []) {
-      this.#agents.push(name === 'reactor' ? this.#reactor : factory.make(name));
+      const make = (): Agent => (name === 'reactor' ? this.#reactor : makeAgent(parts, name));
+      this.#agents.push(mutation.agent?.(name, make, settings) ?? make());
     }
     this.settle();
     if (this.positions.load(PositionSlot.RECOVERY_TOLD) !== 1)
@@ -356,7 +361,7 @@ export class InlineBroker {
     for (const agent of this.#agents) agent.prepareClose?.();
     this.settle();
     for (const agent of this.#agents) agent.close();
-    this.#factory.close();
+    this.#parts.close();
     const isWhole = this.positions.load(PositionSlot.DERIVED_CLOSING) === ClosingState.WHOLE;
     if (isWhole && this.positions.load(PositionSlot.FILES_CLOSED) === 1)
       this.#directory.markClean();

@@ -142,15 +142,12 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'consumers see what is not flushed',
     plant: () => ({
-      factory: (factory, settings) => {
-        const make = factory.make.bind(factory);
-        factory.make = (name) => {
-          const { flushesSynchronously } = settings;
-          settings.flushesSynchronously &&= name !== 'dispatcher';
-          const agent = make(name);
-          settings.flushesSynchronously = flushesSynchronously;
-          return agent;
-        };
+      agent: (name, make, settings) => {
+        const { flushesSynchronously } = settings;
+        settings.flushesSynchronously &&= name !== 'dispatcher';
+        const agent = make();
+        settings.flushesSynchronously = flushesSynchronously;
+        return agent;
       },
     }),
   },
@@ -225,7 +222,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'queues go on one too far after a start',
     plant: () => ({
-      factory: (_factory, settings) => {
+      parts: (_parts, settings) => {
         for (const queue of settings.recoveredQueues) queue.maxOffset++;
       },
     }),
@@ -233,7 +230,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'queues go on one too early after a start',
     plant: () => ({
-      factory: (_factory, settings) => {
+      parts: (_parts, settings) => {
         for (const queue of settings.recoveredQueues)
           queue.maxOffset = Math.max(0, queue.maxOffset - 1);
       },

@@ -7,7 +7,7 @@ import { silentLogger } from '../../src/base/logging.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { PositionSlot } from '../../src/store/store-positions.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
-import type { AgentFactory } from '../../src/workers/agent-factory.ts';
+import type { AgentParts } from '../../src/workers/agent-parts.ts';
 import { FaultyFiles } from '../store/faulty-files.ts';
 import { heartbeatRequest, pullRequest, sendRequest } from '../workers/raw-client.ts';
 import { readRecords } from '../workers/test-broker.ts';
@@ -28,7 +28,7 @@ interface Setting {
 /** Twenty messages of 8 KiB, seven of which fit into a segment. */
 function start(): Setting {
   const files = new FaultyFiles();
-  let factory: AgentFactory | null = null;
+  let parts: AgentParts | null = null;
   const broker = new InlineBroker({
     files,
     wallClock: new ManualClock(Date.UTC(2024, 0, 1)),
@@ -37,7 +37,7 @@ function start(): Setting {
     flush: 'async',
     segmentBytes: SEGMENT_BYTES,
     isLagging: false,
-    mutation: { factory: (made) => (factory = made) },
+    mutation: { parts: (made) => (parts = made) },
   });
   const client = broker.connect();
   for (let index = 0; index < 20; index++) {
@@ -51,7 +51,7 @@ function start(): Setting {
   broker.advance(2000);
   const expire = (): void => {
     broker.positions.publish(PositionSlot.MINIMUM, SEGMENT_BYTES);
-    factory?.segments.remove(0);
+    parts?.segments.remove(0);
     files.remove(`${storeRoot}/commitlog/00000000000000000000`);
   };
   return { broker, client, expire };
