@@ -92,6 +92,8 @@ const GO_AWAY_MS = 100;
 /** Turns of the event loop after that time: each reads what has come to any socket. */
 const LAST_LOOKS = 3;
 const SETTLE_TIMEOUT_MS = 10_000;
+/** To wake another thread for a batch of the log costs less than to write so much of it. */
+const DEFERRED_BYTES_MIN = 128 * 1024;
 
 /** `threads` may be booted before what this module needs is loaded; they end with the broker, or if it can not start. */
 export async function startBrokerProcess(
@@ -235,6 +237,7 @@ async function start(
               // The answer is handed on with the next turn.
               runner.schedule(),
             ),
+    deferral: { bytesMin: DEFERRED_BYTES_MIN, wake: () => runner.schedule() },
     wakeMain: () => {},
   };
   const parts = new AgentParts(mainContext, files);

@@ -200,9 +200,14 @@ export class SpscRingProducer {
 
   /** Shows the consumer all committed records at once and wakes it if it sleeps. */
   publish(): void {
-    if (this.#plainTail === this.#publishedTail) return;
-    this.#publishedTail = this.#plainTail;
-    Atomics.store(this.int32, TAIL_INDEX, this.#plainTail);
+    this.publishUntil(this.#plainTail);
+  }
+
+  /** `publish`, but only of what had been committed when `position` was taken. */
+  publishUntil(position: number): void {
+    if (position === this.#publishedTail) return;
+    this.#publishedTail = position;
+    Atomics.store(this.int32, TAIL_INDEX, position);
     this.#doorbell?.ring();
   }
 }
@@ -277,10 +282,20 @@ export class SpscRingConsumer {
     this.#plainHead = (this.#plainHead + align8(RECORD_HEADER_BYTES + this.payloadBytes)) | 0;
   }
 
+  /** The end of what has been taken so far, for `releaseUntil`. */
+  get takenPosition(): number {
+    return this.#plainHead;
+  }
+
   /** Gives the room of all taken records back to the producer. */
   release(): void {
-    if (this.#plainHead === this.#releasedHead) return;
-    this.#releasedHead = this.#plainHead;
-    Atomics.store(this.int32, HEAD_INDEX, this.#plainHead);
+    this.releaseUntil(this.#plainHead);
+  }
+
+  /** `release`, but only of what had been taken when `position` was. */
+  releaseUntil(position: number): void {
+    if (position === this.#releasedHead) return;
+    this.#releasedHead = position;
+    Atomics.store(this.int32, HEAD_INDEX, position);
   }
 }

@@ -153,8 +153,7 @@ export const fileCalls: FileCalls = {
     try {
       writeAll(descriptor, source, from, to, position);
     } catch (cause) {
-      // EBADF: what could only be opened to read, see `openExisting`.
-      throw storeError(codeOf(cause) === 'EBADF' ? { code: 'EROFS' } : cause, 'write');
+      throw writeError(cause);
     }
   },
   syncDescriptor(descriptor) {
@@ -177,6 +176,39 @@ export const fileCalls: FileCalls = {
     });
   },
 };
+
+/** What `writeAt` throws. */
+function writeError(cause: unknown): BrokerError {
+  // EBADF: what could only be opened to read, see `openExisting`.
+  return storeError(codeOf(cause) === 'EBADF' ? { code: 'EROFS' } : cause, 'write');
+}
+
+/** `writeAt` of pieces, one behind the other, by a thread of Node's pool; `onWritten` gets null or what that throws. */
+export function beginWriteAt(
+  descriptor: number,
+  pieces: readonly Uint8Array[],
+  position: number,
+  onWritten: (error: BrokerError | null) => void,
+): void {
+  fs.writev(descriptor, pieces, position, (cause, writtenBytes) => {
+    let error = cause === null ? null : writeError(cause);
+    // Where it was cut short, the rest says why.
+    let at = 0;
+    for (const piece of pieces) {
+      if (error !== null) break;
+      const from = Math.max(0, writtenBytes - at);
+      if (from < piece.length) {
+        try {
+          writeAll(descriptor, piece, from, piece.length, position + at + from);
+        } catch (rest) {
+          error = writeError(rest);
+        }
+      }
+      at += piece.length;
+    }
+    onWritten(error);
+  });
+}
 
 /** Opens what is there to read and write, on a file system that is read-only to read. */
 export function openExisting(file: string): { descriptor: number; isReadOnly: boolean } {

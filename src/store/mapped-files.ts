@@ -14,7 +14,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import { welcomeNativeCrc32 } from '../protocol/crc32.ts';
-import { fileCalls, openExisting, storeError, syncError } from './file-calls.ts';
+import { beginWriteAt, fileCalls, openExisting, storeError, syncError } from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -95,6 +95,8 @@ class MappedSegment implements Segment {
   /** Of whoever appends; -1: nobody has. */
   #descriptor = -1;
   #isClosed = false;
+  /** Of other threads. */
+  #writeCount = 0;
   /** Pages are prepared from some place on, forwards. */
   #isRandom = false;
 
@@ -106,8 +108,31 @@ class MappedSegment implements Segment {
   }
 
   write(source: Uint8Array, from: number, to: number, position: number): void {
-    if (this.#descriptor < 0) this.#descriptor = openSync(this.#file, fs.constants.O_RDWR);
+    this.#openToWrite();
     fileCalls.writeAt(this.#descriptor, source, from, to, position);
+  }
+
+  beginWrite(
+    pieces: readonly Uint8Array[],
+    position: number,
+    onWritten: (error: BrokerError | null) => void,
+  ): void {
+    try {
+      this.#openToWrite();
+    } catch (error) {
+      onWritten(error as BrokerError);
+      return;
+    }
+    const descriptor = this.#descriptor;
+    this.#writeCount++;
+    beginWriteAt(descriptor, pieces, position, (error) => {
+      if (--this.#writeCount === 0 && this.#isClosed) fs.closeSync(descriptor);
+      onWritten(error);
+    });
+  }
+
+  #openToWrite(): void {
+    if (this.#descriptor < 0) this.#descriptor = openSync(this.#file, fs.constants.O_RDWR);
   }
 
   publish(): void {}
@@ -134,7 +159,8 @@ class MappedSegment implements Segment {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (this.#descriptor >= 0) fs.closeSync(this.#descriptor);
+    // Not before the last write: its number would be another file's.
+    if (this.#descriptor >= 0 && this.#writeCount === 0) fs.closeSync(this.#descriptor);
     const memory = this.bytes.buffer as ArrayBuffer;
     this.bytes = Buffer.alloc(0);
     posix().unmap(this.#address, this.capacityBytes, memory);

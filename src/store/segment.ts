@@ -6,6 +6,8 @@
  * volatile copies, errors and crash states on demand).
  */
 
+import type { BrokerError } from '../base/errors.ts';
+
 /** One CommitLog segment file, preallocated to its whole size. */
 export interface Segment {
   /** The file's bytes, `capacityBytes` of them. */
@@ -16,6 +18,15 @@ export interface Segment {
    * @throws BrokerError STORE_NO_SPACE, STORE_IO
    */
   write(source: Uint8Array, from: number, to: number, position: number): void;
+  /**
+   * Writes pieces one behind the other at `position`, by another thread; they may not change until `onWritten` is
+   * called, from the event loop, with null or what `write` would have thrown. Absent where nobody else writes.
+   */
+  beginWrite?(
+    pieces: readonly Uint8Array[],
+    position: number,
+    onWritten: (error: BrokerError | null) => void,
+  ): void;
   /**
    * Makes [from, to) of `bytes`, where it was changed in place, survive the death of this process. Nothing to do where `bytes` is the page
    * cache itself.

@@ -20,6 +20,14 @@ import type { AgentSettings } from './agent-settings.ts';
 import type { AgentName, BrokerMemory, Placement } from './broker-memory.ts';
 import type { DerivedFiles } from './store-recovery.ts';
 
+/** Batches of the log that another thread writes, for a thread that has an event loop to hear of it. */
+export interface WriteDeferral {
+  /** From so many bytes of long records on. */
+  readonly bytesMin: number;
+  /** Runs this thread's agents soon. */
+  readonly wake: () => void;
+}
+
 /** What a thread needs to make its agents. */
 export interface ThreadContext {
   thread: string;
@@ -33,6 +41,8 @@ export interface ThreadContext {
   random: () => number;
   /** Moves the clock for a client, and says what time it is then; null where it goes by itself. */
   advanceClock: ((millis: number) => Promise<number>) | null;
+  /** How long batches of the log are written; null: this thread waits for all of them. */
+  deferral: WriteDeferral | null;
   /** Posts to the main thread's event loop. */
   wakeMain: () => void;
 }

@@ -89,7 +89,7 @@ const FRAME_SLOT_BYTES = FRAME_BYTES_MAX + 4096;
 const FEW_SLOTS = 2;
 const FRAME_SLOT_COUNT = 4;
 /** Of the frames that a worker makes records of where they are: they stay in the cache, and have room for what a record has more. */
-const SHORT_FRAMES: ShortSlots = { count: 32, bytes: 132 * KIB };
+const SHORT_FRAMES: ShortSlots = { count: 128, bytes: 132 * KIB };
 const RECORD_SLOT_COUNT = 4;
 
 /** Rings, in memory that WebAssembly sees if `usesKernel` and there is such. */

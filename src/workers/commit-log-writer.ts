@@ -8,6 +8,9 @@
  * It never waits and never touches a page that is not allocated: where the next segment is not there
  * yet, what came stays in its ring; where the disk is full, it is answered SERVICE_NOT_AVAILABLE.
  *
+ * What one turn appends is a batch, written at the end of the turn; where it is long, and this thread has an event
+ * loop, by another thread. Until that is done nobody sees its records, its answers or the room that it took in the rings.
+ *
  * ```
  *  worker ring ─┐  claim room for the answer, then append:      ┌─▶ answer ring (async flush)
  *  control ring ┼─▶ queueOffset, physicalOffset, timestamp, copy ┤
@@ -41,6 +44,9 @@ import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { failedWith } from '../store/file-calls.ts';
 import type { Segment } from '../store/segment.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import type { WriteDeferral } from './agent-parts.ts';
+import { AppendBatch } from './append-batch.ts';
+import { DeferredWrites } from './deferred-writes.ts';
 import type { QueueOffsets } from './queue-offsets.ts';
 import {
   AnswerKind,
@@ -81,14 +87,15 @@ export interface CommitLogWriterOptions {
   appendsPropertyCrc: boolean;
   refusals: Refusals;
   wallNowMs: () => number;
+  deferral: WriteDeferral | null;
 }
 
 /** Appends from one ring in one turn: bounds how long an answer waits for its batch. */
 const APPENDS_PER_TURN = 1024;
-/** Records that are written to the segment by one call. */
-const STAGING_BYTES = 256 * 1024;
 /** Records of so many bytes are written from where they are: a call is cheaper than another copy. */
-const DIRECT_BYTES_MIN = 16 * 1024;
+const LONG_BYTES_MIN = 16 * 1024;
+/** A batch with so many bytes of them takes no more: their senders wait for it. */
+const BATCH_LONG_BYTES = 1024 * 1024;
 
 export class CommitLogWriter implements Agent {
   readonly name = 'writer';
@@ -100,22 +107,30 @@ export class CommitLogWriter implements Agent {
   #segmentEnd = 0;
   /** End of the last whole record. */
   #appended: number;
-  /** What the segment has; records from here to `#appended` stand at the beginning of `#staging`. */
-  #written: number;
-  #staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
-  /** What other agents know as the end; never above `#appended`. */
-  #published: number;
+  /** What this turn appends; it ended the last one at `#ended`. */
+  #batch: AppendBatch;
+  #ended: number;
+  readonly #spareBatches: AppendBatch[] = [];
+  /** What other threads write; null where none do. */
+  readonly #deferred: DeferredWrites | null;
+  readonly #deferredBytesMin: number;
   #lastTimestampMs: number;
   #isDiskFull = false;
-  /** Nothing is appended any more; what is staged never will be. */
+  /** Nothing is appended any more. */
   #isReadOnly = false;
+  /** A write failed: what was appended behind it is nowhere. */
+  #hasFailed = false;
 
   constructor(options: CommitLogWriterOptions) {
     this.#options = options;
     this.#waiting = new WaitingAnswers(options);
     this.#appended = options.positions.load(PositionSlot.APPENDED);
-    this.#written = this.#appended;
-    this.#published = this.#appended;
+    this.#ended = this.#appended;
+    this.#batch = new AppendBatch(options.sources.length);
+    this.#batch.start = this.#appended;
+    const { deferral } = options;
+    this.#deferred = deferral === null ? null : new DeferredWrites(deferral.wake);
+    this.#deferredBytesMin = deferral?.bytesMin ?? Infinity;
     this.#lastTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
   }
 
@@ -128,14 +143,15 @@ export class CommitLogWriter implements Agent {
       positions.load(PositionSlot.DISK_FULL) !== 0 ||
       positions.load(PositionSlot.DERIVED_FULL) !== 0;
     try {
-      for (let index = 0; index < sources.length; index++)
-        work += this.#drain(sources[index], nowMs);
-      this.#publish();
+      if (this.#deferred !== null) work += this.#takeWritten(this.#deferred);
+      if (this.#deferred?.isFull !== true) {
+        for (let index = 0; index < sources.length; index++)
+          work += this.#drain(sources[index], nowMs);
+        this.#endBatch();
+      }
     } catch (error) {
       this.#onFailure(error);
     }
-    // Only now: who finds its ring consumed finds the records below `appended`.
-    for (let index = 0; index < sources.length; index++) sources[index].ring.release();
     return work;
   }
 
@@ -143,23 +159,21 @@ export class CommitLogWriter implements Agent {
     return this.#waiting.oldestSinceMs() + this.#options.syncFlushTimeoutMs;
   }
 
-  close(): void {
-    try {
-      this.#publish();
-    } catch (error) {
-      this.#onFailure(error);
-    }
-  }
+  close(): void {}
 
   /**
-   * On a file system that is read-only now, records of this turn are nowhere: their senders get no answer,
-   * and who comes later is refused.
+   * On a file system that is read-only now, records that are not written are nowhere: their senders get no
+   * answer, and who comes later is refused.
    */
   #onFailure(error: unknown): void {
     if (!failedWith(error, 'EROFS')) throw error;
     const { positions, toReactor, flusherDoorbell } = this.#options;
     this.#isReadOnly = true;
+    this.#hasFailed = true;
     toReactor.forgetUnpublished();
+    this.#batch.clear(this.#appended);
+    this.#ended = this.#appended;
+    this.#releaseRings();
     positions.publish(PositionSlot.READ_ONLY, 1);
     flusherDoorbell.ring();
   }
@@ -238,16 +252,20 @@ export class CommitLogWriter implements Agent {
     else if (answerKind !== AnswerKind.NONE)
       answer = toReactor.claim(MessageType.APPEND_ANSWER, answerBytes);
     if (answer === BACK_PRESSURED) return false;
-    if (!this.#makeRoom(bytesMax)) {
+    const batch = this.#batch;
+    const isLong = !appendsPropertyCrc && recordsBytes >= LONG_BYTES_MIN;
+    if (isLong ? batch.longBytes >= BATCH_LONG_BYTES : !this.#reserve(bytesMax)) return false;
+    const fits =
+      this.#segment !== null && this.#appended + bytesMax + BLANK_BYTES <= this.#segmentEnd;
+    // A segment ends when all of it is written.
+    if (!fits && !(batch.isEmpty && this.#isIdle)) return false;
+    if (!fits && !this.#makeRoom(bytesMax)) {
       if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0)
         return false;
       return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
     }
 
-    const isDirect = !appendsPropertyCrc && recordsBytes >= DIRECT_BYTES_MIN;
-    if (isDirect) this.#writeStaged();
-    else this.#stage(bytesMax);
-    const target = isDirect ? records : this.#staging;
+    const target = isLong ? records : batch.staging;
     const queueId = int32[(head + appendMessage.queueId) >> 2];
     const queues = this.#options.queueOffsets.of(
       int32[(head + appendMessage.topicId) >> 2],
@@ -256,11 +274,10 @@ export class CommitLogWriter implements Agent {
     const queueOffset = queues[queueId];
     const nowWallMs = this.#options.wallNowMs();
     if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
-    const firstPosition = isDirect ? at : this.#appended - this.#written;
+    const firstPosition = isLong ? at : batch.stagedBytes;
     const physicalStart = this.#appended - firstPosition;
     const offsetsIndex = (answer + appendAnswerMessage.totalBytes) >> 3;
-    if (!isDirect && !appendsPropertyCrc)
-      records.copy(target, firstPosition, at, at + recordsBytes);
+    if (!isLong && !appendsPropertyCrc) records.copy(target, firstPosition, at, at + recordsBytes);
     let position = firstPosition;
     for (let index = 0; index < recordCount; index++) {
       const physicalOffset = physicalStart + position;
@@ -277,10 +294,13 @@ export class CommitLogWriter implements Agent {
       if (hasCrc) writePropertyCrc(target, position, totalBytes);
       position += totalBytes;
     }
-    if (isDirect) this.#write(records, firstPosition, position);
     this.#appended += position - firstPosition;
     queues[queueId] = queueOffset + recordCount;
-    slotPool?.release(slot);
+    if (isLong) batch.addLong(records.subarray(firstPosition, position), slotPool, slot);
+    else {
+      batch.stagedBytes = position;
+      slotPool?.release(slot);
+    }
     if (answerKind === AnswerKind.NONE) return true;
     writeAnswer(answerRing, answer, ring, ResponseCode.SUCCESS, queueOffset, recordCount);
     if (extraBytes > 0) {
@@ -298,48 +318,46 @@ export class CommitLogWriter implements Agent {
     return true;
   }
 
-  /** Makes sure that so many bytes fit the current segment, rolling to the next; false while there is none. */
+  /** Makes room for short records in the batch; false where it has to be written by another thread first. */
+  #reserve(bytes: number): boolean {
+    const batch = this.#batch;
+    if (batch.reserve(bytes)) return true;
+    if (batch.longBytes > 0 || !this.#isIdle) return false;
+    batch.write(this.#segment as Segment, batch.start - this.#segmentBase);
+    batch.clear(this.#appended);
+    return batch.reserve(bytes);
+  }
+
+  /** Nothing is being written by another thread. */
+  get #isIdle(): boolean {
+    return this.#deferred === null || this.#deferred.isEmpty;
+  }
+
+  /** Opens the segment, or rolls to the next, so that so many bytes fit; false while there is none. */
   #makeRoom(recordsBytes: number): boolean {
-    if (this.#segment !== null && this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd)
-      return true;
     const { segments, positions, preparerDoorbell } = this.#options;
     const segmentBytes = segments.segmentBytes;
     if (this.#segment === null) {
       const base = this.#appended - (this.#appended % segmentBytes);
-      return this.#openSegment(base) && this.#makeRoom(recordsBytes);
+      return (
+        this.#openSegment(base) &&
+        (this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd ||
+          this.#makeRoom(recordsBytes))
+      );
     }
     const end = this.#segmentEnd;
     if (positions.load(PositionSlot.ALLOCATED) < end + segmentBytes) return false;
-    this.#stage(BLANK_BYTES);
-    const at = this.#appended - this.#written;
-    writeInt32(this.#staging, end - this.#appended, at);
-    writeInt32(this.#staging, BLANK_MAGIC, at + recordHead.magic);
-    this.#write(this.#staging, 0, at + BLANK_BYTES);
+    const blank = this.#batch.staging;
+    writeInt32(blank, end - this.#appended, 0);
+    writeInt32(blank, BLANK_MAGIC, recordHead.magic);
+    this.#segment.write(blank, 0, BLANK_BYTES, this.#appended - this.#segmentBase);
     this.#appended = end;
-    this.#written = end;
-    this.#published = end;
+    this.#ended = end;
+    this.#batch.start = end;
     positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
     positions.publish(PositionSlot.APPENDED, end);
     preparerDoorbell.ring();
     return this.#openSegment(end);
-  }
-
-  /** Makes room for so many bytes behind what is staged. */
-  #stage(bytes: number): void {
-    if (this.#appended - this.#written + bytes <= this.#staging.length) return;
-    this.#writeStaged();
-    if (bytes > this.#staging.length) this.#staging = Buffer.allocUnsafeSlow(bytes);
-  }
-
-  #writeStaged(): void {
-    if (this.#appended === this.#written) return;
-    this.#write(this.#staging, 0, this.#appended - this.#written);
-  }
-
-  /** Writes at the end of what the segment has. */
-  #write(source: Buffer, from: number, to: number): void {
-    (this.#segment as Segment).write(source, from, to, this.#written - this.#segmentBase);
-    this.#written += to - from;
   }
 
   #openSegment(base: number): boolean {
@@ -375,23 +393,76 @@ export class CommitLogWriter implements Agent {
     return this.#waiting.release(flushed, nowMs, this.#options.syncFlushTimeoutMs);
   }
 
-  /** Shows what this turn appended, and then its answers. */
-  #publish(): void {
-    const { positions, toReactor, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } =
-      this.#options;
-    if (!this.#isReadOnly && this.#appended !== this.#published && this.#segment !== null) {
-      this.#writeStaged();
-      this.#published = this.#appended;
-      positions.publish(PositionSlot.APPENDED_TIMESTAMP, this.#lastTimestampMs);
-      positions.publish(PositionSlot.APPENDED, this.#appended);
-      if (!flushesSynchronously) dispatcherDoorbell?.ring();
-      // Also where no sender waits: with synchronous flush consumers see only what is on disk.
-      if (flushesSynchronously) {
-        positions.publish(PositionSlot.SYNC_WANTED, this.#appended);
-        flusherDoorbell.ring();
-      }
-    }
+  /** Writes what this turn appended and shows it, or has another thread write it. */
+  #endBatch(): void {
+    const { toReactor } = this.#options;
+    if (this.#appended !== this.#ended) {
+      const batch = this.#batch;
+      batch.end = this.#appended;
+      batch.timestampMs = this.#lastTimestampMs;
+      this.#ended = this.#appended;
+      if (this.#defer(batch)) return;
+      if (!batch.isEmpty) batch.write(this.#segment as Segment, batch.start - this.#segmentBase);
+      this.#publish(batch);
+      batch.clear(this.#appended);
+    } else if (!this.#isIdle) return;
     toReactor.publish();
+    this.#releaseRings();
+  }
+
+  /** Has another thread write a batch, if it is long or others have to be written before it. */
+  #defer(batch: AppendBatch): boolean {
+    const { toReactor, sources } = this.#options;
+    const deferred = this.#deferred;
+    const segment = this.#segment as Segment;
+    if (deferred === null || segment.beginWrite === undefined || batch.isEmpty) return false;
+    if (deferred.isEmpty && batch.longBytes < this.#deferredBytesMin) return false;
+    for (let index = 0; index < sources.length; index++)
+      batch.takenPositions[index] = sources[index].ring.takenPosition;
+    batch.answeredPosition = toReactor.committedPosition;
+    deferred.add(batch, segment, batch.start - this.#segmentBase);
+    this.#batch = this.#spareBatches.pop() ?? new AppendBatch(sources.length);
+    this.#batch.clear(this.#appended);
+    return true;
+  }
+
+  /** Who finds its ring consumed finds the records below `appended`. */
+  #releaseRings(): void {
+    const { sources } = this.#options;
+    for (let index = 0; index < sources.length; index++) sources[index].ring.release();
+  }
+
+  /** Shows what other threads have written; returns how many batches. */
+  #takeWritten(deferred: DeferredWrites): number {
+    const { toReactor, sources } = this.#options;
+    let count = 0;
+    for (let write = deferred.take(); write !== null; write = deferred.take()) {
+      const { batch, error } = write;
+      if (error === null && !this.#hasFailed) {
+        this.#publish(batch);
+        toReactor.publishUntil(batch.answeredPosition);
+        for (let index = 0; index < sources.length; index++)
+          sources[index].ring.releaseUntil(batch.takenPositions[index]);
+      }
+      batch.clear(0);
+      this.#spareBatches.push(batch);
+      if (error !== null) throw error;
+      count++;
+    }
+    return count;
+  }
+
+  /** Shows records that are written. */
+  #publish(batch: AppendBatch): void {
+    const { positions, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } = this.#options;
+    positions.publish(PositionSlot.APPENDED_TIMESTAMP, batch.timestampMs);
+    positions.publish(PositionSlot.APPENDED, batch.end);
+    if (!flushesSynchronously) dispatcherDoorbell?.ring();
+    // Also where no sender waits: with synchronous flush consumers see only what is on disk.
+    else {
+      positions.publish(PositionSlot.SYNC_WANTED, batch.end);
+      flusherDoorbell.ring();
+    }
   }
 }
 

@@ -136,6 +136,7 @@ function makeWriter(parts: AgentParts): Agent {
     appendsPropertyCrc: settings.appendsPropertyCrc,
     refusals: parts.refusals,
     wallNowMs: () => parts.context.wallClock.nowMs(),
+    deferral: parts.context.deferral,
   });
 }
 

@@ -70,6 +70,7 @@ function main(port: MessagePort, start: ThreadStart): void {
     wallClock: systemWallClock,
     random: Math.random,
     advanceClock: null,
+    deferral: null,
     wakeMain: () => post(wakeMessage),
   };
   const parts = new AgentParts(context, files);

@@ -114,8 +114,12 @@ class Life {
 
   #start(files: FaultyFiles, wallClock: ManualClock): InlineBroker {
     files.nowMs = () => wallClock.nowMs();
+    const { mutation } = this.#options;
+    const isDeferring =
+      mutation === undefined ? this.#random() < 0.5 : mutation.isDeferring === true;
     return new InlineBroker({
       files,
+      deferred: isDeferring ? files : null,
       wallClock,
       random: this.#random,
       logger: this.#options.logger ?? silentLogger,
@@ -123,7 +127,7 @@ class Life {
       segmentBytes: SEGMENT_BYTES,
       retention: { fileReservedTimeMs: this.#hasRetention ? 3000 : 3_600_000 },
       messageIndexEnable: this.#isIndexed,
-      mutation: this.#options.mutation,
+      mutation,
     });
   }
 

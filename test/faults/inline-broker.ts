@@ -30,6 +30,7 @@ import type { AgentName, BrokerMemory, Placement } from '../../src/workers/broke
 import { FrameProxy } from '../../src/workers/frame-proxy.ts';
 import { Listener } from '../../src/workers/ring-messages.ts';
 import { recoverStore } from '../../src/workers/store-recovery.ts';
+import type { FaultyFiles } from '../store/faulty-files.ts';
 import { InlineClient } from './inline-client.ts';
 
 export const storeRoot = '/store';
@@ -49,6 +50,8 @@ export interface Mutation {
   /** Makes an agent otherwise; `make` is the usual way. */
   agent?: (name: AgentName, make: () => Agent, settings: AgentSettings) => Agent;
   checkCrc?: boolean;
+  /** Batches of the log are written later. */
+  isDeferring?: boolean;
   /** A request as the broker takes it in. */
   frame?: (frame: Buffer) => Buffer;
 }
@@ -64,6 +67,8 @@ export interface InlineBrokerOptions {
   retention?: Partial<RetentionPolicy>;
   messageIndexEnable?: boolean;
   mutation?: Mutation | undefined;
+  /** All batches of the log are written some turns later, as another thread would, to these files. */
+  deferred?: FaultyFiles | null;
   /** Agents lag behind others now and then, as on threads of their own; so unless said otherwise. */
   isLagging?: boolean;
 }
@@ -192,6 +197,8 @@ const LAG_CHANCE = 0.1;
 const LAG_TURNS_MAX = 10;
 /** In each turn, of the flusher alone: it waits for a disk where others do not. */
 const SYNC_LAG_CHANCE = 0.2;
+/** In each turn, of a write that another thread has been given. */
+const DEFERRED_WRITE_CHANCE = 0.3;
 
 export class InlineBroker {
   readonly positions: StorePositions;
@@ -207,6 +214,7 @@ export class InlineBroker {
   #hasEnded = false;
   readonly #random: () => number;
   readonly #isLagging: boolean;
+  readonly #deferred: FaultyFiles | null;
   #lagging = 0;
   #lagTurns = 0;
   #syncLagTurns = 0;
@@ -219,6 +227,7 @@ export class InlineBroker {
     this.#mutation = mutation;
     this.#random = random;
     this.#isLagging = options.isLagging ?? true;
+    this.#deferred = options.deferred ?? null;
     monotonic = this.#monotonic;
     const directory = new StoreDirectory(files, storeRoot);
     this.#directory = directory;
@@ -236,6 +245,7 @@ export class InlineBroker {
       wallClock,
       random,
       advanceClock: null,
+      deferral: this.#deferred === null ? null : { bytesMin: 0, wake: () => {} },
       wakeMain: () => {},
     };
     const parts = new AgentParts(context, files);
@@ -319,6 +329,10 @@ export class InlineBroker {
     }
     for (const agent of this.#agents) agent.endTurns?.();
     for (const client of this.#clients) work += client.deliver();
+    if (this.#deferred?.hasDeferredWrite === true) {
+      work++;
+      if (this.#random() < DEFERRED_WRITE_CHANCE) this.#deferred.makeDeferredWrite();
+    }
     return work;
   }
 

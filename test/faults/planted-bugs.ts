@@ -140,6 +140,19 @@ export const plantedBugs: readonly PlantedBug[] = [
     }),
   },
   {
+    name: 'what another thread writes is shown before it is written',
+    plant: () => ({
+      isDeferring: true,
+      ...segments((segment) => ({
+        ...segment,
+        beginWrite: (pieces, position, onWritten) => {
+          segment.beginWrite?.(pieces, position, () => {});
+          onWritten(null);
+        },
+      }))(),
+    }),
+  },
+  {
     name: 'consumers see what is not flushed',
     plant: () => ({
       agent: (name, make, settings) => {

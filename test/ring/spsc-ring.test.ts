@@ -209,3 +209,27 @@ describe('a ring', () => {
     );
   });
 });
+
+test('a part of what was committed can be shown, and a part of what was taken given back', () => {
+  const { producer, consumer } = pair();
+  for (const type of [1, 2]) offer(producer, type, new Uint8Array(300));
+  const shown = producer.committedPosition;
+  offer(producer, 3, new Uint8Array(300));
+  producer.publishUntil(shown);
+  const seen: number[] = [];
+  let given = 0;
+  for (; consumer.peek(); consumer.skip()) {
+    if (consumer.type === 2) given = consumer.takenPosition;
+    seen.push(consumer.type);
+  }
+  expect(seen).toEqual([1, 2]);
+  expect(offer(producer, 4, new Uint8Array(300))).toBe(false);
+  consumer.releaseUntil(given);
+  expect(offer(producer, 4, new Uint8Array(300))).toBe(true);
+  expect(consumer.isEmpty).toBe(false);
+  producer.publish();
+  for (; consumer.peek(); consumer.skip()) seen.push(consumer.type);
+  expect(seen).toEqual([1, 2, 3, 4]);
+  consumer.release();
+  expect(consumer.isEmpty).toBe(true);
+});

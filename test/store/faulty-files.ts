@@ -47,6 +47,8 @@ export class FaultyFiles implements StoreFiles {
   /** The call that failed last, and what it was. */
   failed = '';
   forgetsFailedSyncs = false;
+  /** What another thread is to write, oldest first. */
+  readonly #deferredWrites: (() => void)[] = [];
   availableBytes = 2 ** 40;
   nowMs: () => number = () => 0;
   readonly #names = new Map<string, FaultyInode>();
@@ -100,6 +102,15 @@ export class FaultyFiles implements StoreFiles {
     return [...this.#names.keys()].sort();
   }
 
+  get hasDeferredWrite(): boolean {
+    return this.#deferredWrites.length > 0;
+  }
+
+  /** The other thread makes the oldest of its writes. */
+  makeDeferredWrite(): void {
+    this.#deferredWrites.shift()?.();
+  }
+
   /** Changes a file behind the back of whoever has it, as a bad disk does. */
   damage(file: string, change: (content: Buffer) => Buffer): void {
     const inode = FaultyInode.of(change(this.#find(file, 'damage').content()));
@@ -145,14 +156,31 @@ export class FaultyFiles implements StoreFiles {
       const end = Math.min(inode.bytes, Math.ceil(to / PAGE_BYTES) * PAGE_BYTES);
       this.#sync(inode, file, from - (from % PAGE_BYTES), end);
     };
+    const write: Segment['write'] = (source, from, to, position) => {
+      const half = from + ((to - from) >> 1);
+      this.#count(`append ${file}`, () => inode.write(source, from, half, position));
+      inode.write(source, from, to, position);
+      inode.modifiedMs = this.nowMs();
+    };
     return {
       bytes: inode.map(),
       capacityBytes: inode.bytes,
-      write: (source, from, to, position) => {
-        const half = from + ((to - from) >> 1);
-        this.#count(`append ${file}`, () => inode.write(source, from, half, position));
-        inode.write(source, from, to, position);
-        inode.modifiedMs = this.nowMs();
+      write,
+      beginWrite: (pieces, position, onWritten) => {
+        this.#deferredWrites.push(() => {
+          let at = position;
+          try {
+            for (const piece of pieces) {
+              write(piece, 0, piece.length, at);
+              at += piece.length;
+            }
+          } catch (error) {
+            if (!BrokerError.is(error)) throw error;
+            onWritten(error);
+            return;
+          }
+          onWritten(null);
+        });
       },
       publish: () => {
         inode.modifiedMs = this.nowMs();

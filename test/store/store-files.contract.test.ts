@@ -82,6 +82,29 @@ describe.each([
       again.close();
     });
 
+    test('what another thread writes is there when it says so, also when the file was closed meanwhile', async () => {
+      const segment = files.createSegment(at('0'), CAPACITY);
+      const reader = files.openSegment(at('0'), CAPACITY);
+      if (segment.beginWrite === undefined) return;
+      const shared = Buffer.from(new SharedArrayBuffer(64));
+      shared.write('a record');
+      const write = (position: number): Promise<unknown> =>
+        new Promise((resolve) =>
+          segment.beginWrite?.(
+            [shared.subarray(0, 8), Buffer.from(' and more')],
+            position,
+            resolve,
+          ),
+        );
+      const writes = [write(4092), write(100)];
+      segment.close();
+      if (files instanceof FaultyFiles) while (files.hasDeferredWrite) files.makeDeferredWrite();
+      expect(await Promise.all(writes)).toEqual([null, null]);
+      for (const from of [100, 4092])
+        expect(reader.bytes.toString('utf8', from, from + 17)).toBe('a record and more');
+      reader.close();
+    });
+
     test('what was synced is there without having been published', () => {
       const segment = files.createSegment(at('0'), CAPACITY);
       segment.bytes.write('synced', 4090);
