@@ -141,7 +141,7 @@ async function openAndStart(
     onWait: () => refusals.add('connection-rate'),
   });
   try {
-    tls = tlsAcceptorOf(config, logger, refusals);
+    tls = await tlsAcceptorOf(config, logger, refusals);
     await openListeners(config, sockets);
     if (config.webPort >= 0)
       web = await openWebPort({

@@ -69,7 +69,7 @@ export async function startNameServerProcess(
 ): Promise<NameServerProcess> {
   const limits = options.limits ?? defaultBrokerConfig();
   const refusals = new Refusals(logger, systemMonotonicClock.nowMs);
-  const tls = options.tls === undefined ? null : tlsAcceptorOf(options.tls, logger, refusals);
+  const tls = options.tls === undefined ? null : await tlsAcceptorOf(options.tls, logger, refusals);
   const slotBytes = FRAME_BYTES_MAX + 4096;
   const pool = new LargeMessagePool(LargeMessagePool.allocate(2, slotBytes), slotBytes);
   const toControl = allocateRing(RING_BYTES);

@@ -9,7 +9,7 @@ import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
 import type { Refusals } from '../base/refusals.ts';
 import type { TlsClientOptions } from '../client/platform.ts';
-import { TlsAcceptor } from '../reactor/tls-acceptor.ts';
+import type { TlsAcceptor } from '../reactor/tls-acceptor.ts';
 import { readTrusted } from '../reactor/trusted-certificates.ts';
 
 export type TlsConfig = Pick<
@@ -23,14 +23,15 @@ export type TlsConfig = Pick<
   | 'tlsServerTrustCertPath'
 >;
 
-/** Null where connections are plain. @throws BrokerError CONFIG_INVALID */
-export function tlsAcceptorOf(
+/** Null where connections are plain; what TLS needs is loaded where they are not. @throws BrokerError CONFIG_INVALID */
+export async function tlsAcceptorOf(
   config: TlsConfig,
   logger: Logger,
   refusals: Refusals,
-): TlsAcceptor | null {
+): Promise<TlsAcceptor | null> {
   const { tlsServerMode: mode, tlsServerCertPath, tlsServerKeyPath } = config;
   if (mode === 'disabled' || tlsServerCertPath === null || tlsServerKeyPath === null) return null;
+  const { TlsAcceptor } = await import('../reactor/tls-acceptor.ts');
   return new TlsAcceptor(
     {
       mode,

@@ -4,10 +4,14 @@
  * What Node has for signatures and TLS.
  */
 import { createHmac } from 'node:crypto';
+import { createRequire } from 'node:module';
 import net from 'node:net';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import type { TlsClientOptions } from './platform.ts';
 import type { HmacSha1 } from './request-signer.ts';
+
+/** Loaded where it is used: Node reads all certificates that it trusts when it loads it. */
+const loadTls = (): typeof tls => createRequire(import.meta.url)('node:tls') as typeof tls;
 
 export const nodeHmacSha1: HmacSha1 = (key, ...parts) => {
   const hmac = createHmac('sha1', key);
@@ -26,7 +30,7 @@ export function connectSocket(
     return { socket, readyEvent: 'connect' };
   }
   const name = security.serverName ?? host;
-  const socket = tls.connect({
+  const socket = loadTls().connect({
     host,
     port,
     // An address is checked against the certificate, but is no name to ask for.

@@ -3,8 +3,8 @@
  *
  * The web listener on node:http and ws. A socket that is not to be read is paused, as a TCP one is.
  */
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
+import type https from 'node:https';
 import { createRequire } from 'node:module';
 import net, { type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -23,6 +23,10 @@ import {
   type WebListenerOptions,
   type WebReply,
 } from './web-listener.ts';
+
+const require = createRequire(import.meta.url);
+/** An `import` of it would ask for all that it has: Node loads its own HTTP client, HTTP/2 and TLS for that, in 50 ms. */
+const { createServer, STATUS_CODES } = require('node:http') as typeof http;
 
 /** Time for the head of a request. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -171,9 +175,7 @@ export async function openWsListener(options: WebListenerOptions): Promise<WebLi
       return;
     }
     // Loaded for the first WebSocket: 3 MB that a broker without them does not need.
-    webSockets ??= new (
-      createRequire(import.meta.url)('ws') as typeof import('ws')
-    ).WebSocketServer(settings);
+    webSockets ??= new (require('ws') as typeof import('ws')).WebSocketServer(settings);
     const server = webSockets;
     options.pace.take(socket, () =>
       server.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, socket)),
@@ -242,9 +244,12 @@ function httpServers(
     keepAliveTimeout: KEEP_ALIVE_MS,
     noDelay: true,
   };
-  const plain = http.createServer(settings, onRequest);
+  const plain = createServer(settings, onRequest);
   if (tls === null) return { front: plain, servers: [plain] };
-  const secure = https.createServer({ ...settings, ...tls.serverOptions }, onRequest);
+  const secure = (require('node:https') as typeof https).createServer(
+    { ...settings, ...tls.serverOptions },
+    onRequest,
+  );
   secure.on('tlsClientError', (error, socket) => tls.onHandshakeError(error, socket));
   secure.on('secureConnection', (socket) => tls.onArrived(socket));
   tls.follow(secure);
@@ -274,7 +279,7 @@ function pathOf(request: http.IncomingMessage): string {
 function refuseUpgrade(socket: Duplex, refusal: { status: number; text: string }): void {
   const body = `${refusal.text}\n`;
   socket.end(
-    `HTTP/1.1 ${refusal.status} ${http.STATUS_CODES[refusal.status]}\r\n` +
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n` +
       `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
       `connection: close\r\n\r\n${body}`,
   );
