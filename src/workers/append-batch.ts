@@ -25,6 +25,8 @@ export class AppendBatch {
   end = 0;
   /** Store timestamp of the last record. */
   timestampMs = 0;
+  /** When those came in whose senders wait for long records. */
+  readonly arrivalsMs: number[] = [];
   /** For a batch that is written later: how far each source was taken, and answers were committed, when it ended. */
   readonly takenPositions: Int32Array;
   answeredPosition = 0;
@@ -98,5 +100,6 @@ export class AppendBatch {
     this.#pieces.length = 0;
     this.#pieceStart = 0;
     this.longBytes = 0;
+    this.arrivalsMs.length = 0;
   }
 }

@@ -143,11 +143,11 @@ export class CommitLogWriter implements Agent {
       positions.load(PositionSlot.DISK_FULL) !== 0 ||
       positions.load(PositionSlot.DERIVED_FULL) !== 0;
     try {
-      if (this.#deferred !== null) work += this.#takeWritten(this.#deferred);
+      if (this.#deferred !== null) work += this.#takeWritten(this.#deferred, nowMs);
       if (this.#deferred?.isFull !== true) {
         for (let index = 0; index < sources.length; index++)
           work += this.#drain(sources[index], nowMs);
-        this.#endBatch();
+        this.#endBatch(nowMs);
       }
     } catch (error) {
       this.#onFailure(error);
@@ -312,7 +312,9 @@ export class CommitLogWriter implements Agent {
     const arrivalMs = ring.float64[(head + appendMessage.arrivalMs) >> 3];
     if (waits) this.#waiting.commit(answer, answerBytes, this.#appended, arrivalMs);
     else {
-      latency.record(nowMs - arrivalMs);
+      // What another thread writes may be answered some turns later.
+      if (isLong) batch.arrivalsMs.push(arrivalMs);
+      else latency.record(nowMs - arrivalMs);
       toReactor.commit(answerBytes);
     }
     return true;
@@ -394,7 +396,7 @@ export class CommitLogWriter implements Agent {
   }
 
   /** Writes what this turn appended and shows it, or has another thread write it. */
-  #endBatch(): void {
+  #endBatch(nowMs: number): void {
     const { toReactor } = this.#options;
     if (this.#appended !== this.#ended) {
       const batch = this.#batch;
@@ -403,7 +405,7 @@ export class CommitLogWriter implements Agent {
       this.#ended = this.#appended;
       if (this.#defer(batch)) return;
       if (!batch.isEmpty) batch.write(this.#segment as Segment, batch.start - this.#segmentBase);
-      this.#publish(batch);
+      this.#publish(batch, nowMs);
       batch.clear(this.#appended);
     } else if (!this.#isIdle) return;
     toReactor.publish();
@@ -433,13 +435,13 @@ export class CommitLogWriter implements Agent {
   }
 
   /** Shows what other threads have written; returns how many batches. */
-  #takeWritten(deferred: DeferredWrites): number {
+  #takeWritten(deferred: DeferredWrites, nowMs: number): number {
     const { toReactor, sources } = this.#options;
     let count = 0;
     for (let write = deferred.take(); write !== null; write = deferred.take()) {
       const { batch, error } = write;
       if (error === null && !this.#hasFailed) {
-        this.#publish(batch);
+        this.#publish(batch, nowMs);
         toReactor.publishUntil(batch.answeredPosition);
         for (let index = 0; index < sources.length; index++)
           sources[index].ring.releaseUntil(batch.takenPositions[index]);
@@ -453,8 +455,10 @@ export class CommitLogWriter implements Agent {
   }
 
   /** Shows records that are written. */
-  #publish(batch: AppendBatch): void {
-    const { positions, flusherDoorbell, dispatcherDoorbell, flushesSynchronously } = this.#options;
+  #publish(batch: AppendBatch, nowMs: number): void {
+    const { positions, flusherDoorbell, dispatcherDoorbell, flushesSynchronously, latency } =
+      this.#options;
+    for (const arrivalMs of batch.arrivalsMs) latency.record(nowMs - arrivalMs);
     positions.publish(PositionSlot.APPENDED_TIMESTAMP, batch.timestampMs);
     positions.publish(PositionSlot.APPENDED, batch.end);
     if (!flushesSynchronously) dispatcherDoorbell?.ring();
