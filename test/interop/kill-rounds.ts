@@ -1,7 +1,8 @@
 /**
  * Rounds of `kill -9` under load: nothing that was acknowledged may be missing afterwards, nothing may
  * appear that was never sent, and queue offsets stay what was answered. Holds for asynchronous flush
- * too: an answered message is in memory that survives the process.
+ * too: an answered message is in memory that survives the process. In some rounds half of the connections send messages
+ * that are so long that another thread writes them.
  */
 import path from 'node:path';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
@@ -13,6 +14,10 @@ const OUTSTANDING = 16;
 const QUEUES = 4;
 const LOAD_MS = 500;
 const TOPIC = 'KillTopic';
+/** Behind the body of a long message. */
+const PADDING = '.'.repeat(64 * 1024);
+/** Of so many rounds at the beginning one in four has long messages: some 100 MB each. */
+const LONG_ROUNDS = 200;
 
 interface Sent {
   queueId: number;
@@ -71,18 +76,22 @@ async function startLoad(
   );
   const state = { isStopped: false };
   let count = 0;
-  const loop = async (client: RawClient): Promise<void> => {
+  const hasLong = round < LONG_ROUNDS && round % 4 === 1;
+  const loop = async (client: RawClient, padding: string): Promise<void> => {
     while (!state.isStopped) {
       const body = `round ${round} message ${count++}`;
       const one: Sent = { queueId: count % QUEUES, queueOffset: undefined };
       sent.set(body, one);
       const answer = await client.request(
-        sendRequest({ topic: TOPIC, body, queueId: one.queueId }),
+        sendRequest({ topic: TOPIC, body: `${body}${padding}`, queueId: one.queueId }),
       );
       if (answer.code === 0) one.queueOffset = Number(answer.extFields.get('queueOffset'));
     }
   };
-  for (const client of clients) for (let index = 0; index < OUTSTANDING; index++) void loop(client);
+  for (const [at, client] of clients.entries()) {
+    const padding = hasLong && at % 2 === 1 ? PADDING : '';
+    for (let index = 0; index < OUTSTANDING; index++) void loop(client, padding);
+  }
   return {
     stop: () => {
       state.isStopped = true;
@@ -108,7 +117,8 @@ async function readAll(
           throw new Error('a broken record');
         if (view.queueOffset !== offset)
           throw new Error(`queue ${queueId} has a gap: ${view.queueOffset} after ${offset - 1}`);
-        const body = answer.body.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes);
+        const text = answer.body.toString('utf8', view.bodyStart, view.bodyStart + view.bodyBytes);
+        const body = text.endsWith(PADDING) ? text.slice(0, -PADDING.length) : text;
         found.set(body, { queueId, queueOffset: view.queueOffset });
         offset++;
       }
