@@ -113,7 +113,6 @@ export class CommitLogWriter implements Agent {
   readonly #spareBatches: AppendBatch[] = [];
   /** What other threads write; null where none do. */
   readonly #deferred: DeferredWrites | null;
-  readonly #deferredBytesMin: number;
   #lastTimestampMs: number;
   #isDiskFull = false;
   /** Nothing is appended any more. */
@@ -129,8 +128,7 @@ export class CommitLogWriter implements Agent {
     this.#batch = new AppendBatch(options.sources.length);
     this.#batch.start = this.#appended;
     const { deferral } = options;
-    this.#deferred = deferral === null ? null : new DeferredWrites(deferral.wake);
-    this.#deferredBytesMin = deferral?.bytesMin ?? Infinity;
+    this.#deferred = deferral === null ? null : new DeferredWrites(deferral);
     this.#lastTimestampMs = options.positions.load(PositionSlot.APPENDED_TIMESTAMP);
   }
 
@@ -255,14 +253,14 @@ export class CommitLogWriter implements Agent {
     const batch = this.#batch;
     const isLong = !appendsPropertyCrc && recordsBytes >= LONG_BYTES_MIN;
     if (isLong ? batch.longBytes >= BATCH_LONG_BYTES : !this.#reserve(bytesMax)) return false;
-    const fits =
-      this.#segment !== null && this.#appended + bytesMax + BLANK_BYTES <= this.#segmentEnd;
-    // A segment ends when all of it is written.
-    if (!fits && !(batch.isEmpty && this.#isIdle)) return false;
-    if (!fits && !this.#makeRoom(bytesMax)) {
-      if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0)
-        return false;
-      return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
+    if (!this.#fits(bytesMax)) {
+      // A segment ends when all of it is written.
+      if (!batch.isEmpty || !this.#isIdle) return false;
+      if (!this.#makeRoom(bytesMax)) {
+        if (source.waitsForSpace || positions.load(PositionSlot.ALLOCATION_FAILED) === 0)
+          return false;
+        return this.#refuse(source, ResponseCode.SERVICE_NOT_AVAILABLE);
+      }
     }
 
     const target = isLong ? records : batch.staging;
@@ -335,17 +333,20 @@ export class CommitLogWriter implements Agent {
     return this.#deferred === null || this.#deferred.isEmpty;
   }
 
+  /** Whether so many bytes of records fit what is open. */
+  #fits(recordsBytes: number): boolean {
+    return (
+      this.#segment !== null && this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd
+    );
+  }
+
   /** Opens the segment, or rolls to the next, so that so many bytes fit; false while there is none. */
   #makeRoom(recordsBytes: number): boolean {
     const { segments, positions, preparerDoorbell } = this.#options;
     const segmentBytes = segments.segmentBytes;
     if (this.#segment === null) {
       const base = this.#appended - (this.#appended % segmentBytes);
-      return (
-        this.#openSegment(base) &&
-        (this.#appended + recordsBytes + BLANK_BYTES <= this.#segmentEnd ||
-          this.#makeRoom(recordsBytes))
-      );
+      return this.#openSegment(base) && (this.#fits(recordsBytes) || this.#makeRoom(recordsBytes));
     }
     const end = this.#segmentEnd;
     if (positions.load(PositionSlot.ALLOCATED) < end + segmentBytes) return false;
@@ -412,13 +413,13 @@ export class CommitLogWriter implements Agent {
     this.#releaseRings();
   }
 
-  /** Has another thread write a batch, if it is long or others have to be written before it. */
+  /** Has another thread write a batch; false where it is for this one. */
   #defer(batch: AppendBatch): boolean {
     const { toReactor, sources } = this.#options;
     const deferred = this.#deferred;
     const segment = this.#segment as Segment;
     if (deferred === null || segment.beginWrite === undefined || batch.isEmpty) return false;
-    if (deferred.isEmpty && batch.longBytes < this.#deferredBytesMin) return false;
+    if (!deferred.wants(batch)) return false;
     for (let index = 0; index < sources.length; index++)
       batch.takenPositions[index] = sources[index].ring.takenPosition;
     batch.answeredPosition = toReactor.committedPosition;

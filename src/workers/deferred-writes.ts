@@ -6,6 +6,7 @@
  */
 import type { BrokerError } from '../base/errors.ts';
 import type { Segment } from '../store/segment.ts';
+import type { WriteDeferral } from './agent-parts.ts';
 import type { AppendBatch } from './append-batch.ts';
 
 /** Batches that are written or wait for it. */
@@ -23,11 +24,10 @@ interface DeferredWrite {
 export class DeferredWrites {
   /** Oldest first. */
   readonly #writes: DeferredWrite[] = [];
-  /** Called from the event loop when one has ended. */
-  readonly #onWritten: () => void;
+  readonly #deferral: WriteDeferral;
 
-  constructor(onWritten: () => void) {
-    this.#onWritten = onWritten;
+  constructor(deferral: WriteDeferral) {
+    this.#deferral = deferral;
   }
 
   get isEmpty(): boolean {
@@ -36,6 +36,11 @@ export class DeferredWrites {
 
   get isFull(): boolean {
     return this.#writes.length >= COUNT_MAX;
+  }
+
+  /** Whether a batch is to go this way: it is long, or others have to be written before it. */
+  wants(batch: AppendBatch): boolean {
+    return !this.isEmpty || batch.longBytes >= this.#deferral.bytesMin;
   }
 
   /** Has a batch written behind the others; its records may not change before `take` returns it. */
@@ -52,7 +57,7 @@ export class DeferredWrites {
       write.isWritten = true;
       write.error = error;
       this.#begin();
-      this.#onWritten();
+      this.#deferral.wake();
     });
   }
 

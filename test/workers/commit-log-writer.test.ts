@@ -96,12 +96,15 @@ function harness(flushesSynchronously = false) {
   return {
     files,
     positions,
-    send(bodyBytes: number): void {
-      const record = recordOf(bodyBytes, 1 + sent.length);
-      const answerTo = { connectionId: 1, request };
-      if (!proxy.append({ topicId: 1, queueId: 0, record }, answerTo)) throw new Error('no room');
+    /** Messages with bodies of these lengths. */
+    send(...lengths: number[]): void {
+      for (const bodyBytes of lengths) {
+        const record = recordOf(bodyBytes, 1 + sent.length);
+        const answerTo = { connectionId: 1, request };
+        if (!proxy.append({ topicId: 1, queueId: 0, record }, answerTo)) throw new Error('no room');
+        sent.push(record);
+      }
       proxy.publish();
-      sent.push(record);
     },
     turn: (): number => writer.doWork(nowMs++),
     /** Codes of the answers since the last look. */
@@ -148,9 +151,7 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, inde
 describe('a long batch', () => {
   test('is seen, answered and let go of when it is written, and not before', () => {
     const log = harness();
-    log.send(LONG);
-    log.send(SHORT);
-    log.send(LONG);
+    log.send(LONG, SHORT, LONG);
     expect(log.turn()).toBe(3);
     for (let turns = 0; turns < 3; turns++) {
       expect(log.turn()).toBe(0);
@@ -175,7 +176,7 @@ describe('a long batch', () => {
 
   test('is followed by others meanwhile, each seen when it is written', () => {
     const log = harness();
-    for (let count = 0; count < 2; count++) log.send(LONG);
+    log.send(LONG, LONG);
     log.turn();
     log.send(SHORT);
     log.turn();
@@ -202,7 +203,7 @@ describe('a long batch', () => {
 
   test('ends its segment before the next is begun', () => {
     const log = harness();
-    for (let count = 0; count < 12; count++) log.send(LONG);
+    log.send(...upTo(12).map(() => LONG));
     for (let turns = 0; turns < 20; turns++) {
       log.turn();
       if (turns % 3 === 2) log.files.makeDeferredWrite();
@@ -214,7 +215,7 @@ describe('a long batch', () => {
 
   test('that cannot be written is not answered, nor what comes behind it, and the next is refused', () => {
     const log = harness();
-    for (let count = 0; count < 2; count++) log.send(LONG);
+    log.send(LONG, LONG);
     log.turn();
     log.send(SHORT);
     log.turn();
@@ -234,7 +235,7 @@ describe('a long batch', () => {
 
   test('that fails otherwise ends the agent', () => {
     const log = harness();
-    for (let count = 0; count < 2; count++) log.send(LONG);
+    log.send(LONG, LONG);
     log.turn();
     log.files.failure = { call: log.files.callCount + 1, fault: 'EIO' };
     log.files.makeDeferredWrite();
@@ -244,7 +245,7 @@ describe('a long batch', () => {
 
   test('is wanted on the disk when it is written, where senders wait for that', () => {
     const log = harness(true);
-    for (let count = 0; count < 2; count++) log.send(LONG);
+    log.send(LONG, LONG);
     log.turn();
     expect(log.positions.load(PositionSlot.SYNC_WANTED)).toBe(0);
     log.files.makeDeferredWrite();
@@ -259,8 +260,7 @@ describe('a long batch', () => {
 
 test('what is short is written in the turn that appends it', () => {
   const log = harness();
-  for (let count = 0; count < 20; count++) log.send(SHORT);
-  log.send(LONG);
+  log.send(...upTo(20).map(() => SHORT), LONG);
   log.turn();
   expect(log.files.hasDeferredWrite).toBe(false);
   expect(log.answers()).toHaveLength(21);
