@@ -7,6 +7,7 @@
 import type { FrameSource } from '../workers/frame-proxy.ts';
 import { pullAnswerMessage } from '../workers/ring-messages.ts';
 import type { BufferPool } from './buffer-pool.ts';
+import type { LongFrame } from './long-frame.ts';
 import type { Peer } from './peer.ts';
 
 const OUTPUT_BYTES_START = 8 * 1024;
@@ -37,6 +38,8 @@ export class Connection implements FrameSource {
   input: Buffer = NO_BYTES;
   inputStart = 0;
   inputEnd = 0;
+  /** What arrives goes to it, as long as it is not whole; there is no input meanwhile. */
+  longFrame: LongFrame | null = null;
   /** Whole frames wait for room in a ring. */
   isBlocked = false;
   /** Blocked because its address has failed to sign too often. */
@@ -161,6 +164,12 @@ export class Connection implements FrameSource {
     this.input = NO_BYTES;
     this.inputStart = 0;
     this.inputEnd = 0;
+  }
+
+  /** Lets go of a long frame that its worker has, or nobody is to have. */
+  endLongFrame(): void {
+    this.longFrame?.release();
+    this.longFrame = null;
   }
 
   /** Makes room for so many more bytes of output; they go to `output` at `outputBytes`. */

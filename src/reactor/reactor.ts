@@ -13,11 +13,10 @@
  * A ring without room blocks the connection: it is not read until the frame has gone. A socket that
  * takes no bytes never blocks a ring: answers collect in the connection, up to a limit.
  */
-import { type AccessGate, type AccessSnapshot, Admission } from '../access/access-gate.ts';
+import type { AccessSnapshot } from '../access/access-gate.ts';
 import { CauseLog } from '../base/cause-log.ts';
 import { readInt32 } from '../protocol/message-record.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
-import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
 import type { Agent } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
@@ -37,12 +36,11 @@ import { emptyPullAnswer, PULL_HEADER_BYTES_MAX } from './answer-encoder.ts';
 import { BufferPool, INPUT_KEPT_BYTES_MAX, OUTPUT_KEPT_BYTES_MAX } from './buffer-pool.ts';
 import { Connection, type ConnectionTransfer } from './connection.ts';
 import { ConnectionNews } from './connection-news.ts';
-import { goAwayAnswer } from './go-away.ts';
 import type { CloseReason, Peer } from './peer.ts';
 import { ReactorCounts } from './reactor-counts.ts';
 import type { ReactorOptions } from './reactor-options.ts';
 import { RequestBacklog } from './request-backlog.ts';
-import { portOf, type RequestServer, serverOf } from './request-route.ts';
+import { RequestRouter } from './request-router.ts';
 import { SendAnswers } from './send-answers.ts';
 
 /** Output that a peer does not take before its connection is no longer read. */
@@ -68,7 +66,6 @@ export class Reactor implements Agent {
   readonly counts = new ReactorCounts();
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
-  readonly #scanner = new RequestScanner();
   readonly #inputBuffers = new BufferPool(INPUT_KEPT_BYTES_MAX);
   readonly #outputBuffers = new BufferPool(OUTPUT_KEPT_BYTES_MAX);
   readonly #assemblers: PartAssembler[];
@@ -79,11 +76,10 @@ export class Reactor implements Agent {
   /** Blocked until `#nextWaitingMs`: their addresses have failed to sign too often. */
   readonly #waiting: Connection[] = [];
   #nextWaitingMs = Infinity;
-  readonly #serving = { server: 'control' as RequestServer, port: portOf(0), code: 0 };
   readonly #news: ConnectionNews;
+  readonly #router: RequestRouter;
   #nextId = 1;
   #nextSweepMs = 0;
-  #isGoingAway = false;
   #isReading = true;
   readonly #closeLog: CauseLog;
   readonly #sendAnswers: SendAnswers;
@@ -92,6 +88,12 @@ export class Reactor implements Agent {
   constructor(options: ReactorOptions) {
     this.#options = options;
     this.#news = new ConnectionNews(options.toControl);
+    this.#router = new RequestRouter({
+      reactor: options,
+      news: this.#news,
+      answer: (connection, frame) => this.#write(connection, frame),
+      cut: (connection, what) => this.#cut(connection, 'bad-frame', what),
+    });
     this.#sendAnswers = new SendAnswers(
       options.encoder,
       options.answerKernel,
@@ -155,10 +157,26 @@ export class Reactor implements Agent {
 
   /** Bytes of a connection have arrived; the reactor keeps the chunk until its frames have gone. */
   onInput(connection: Connection, chunk: Buffer): void {
+    connection.addInput(chunk);
+    this.#onBytes(connection, chunk.length);
+  }
+
+  /** So many bytes have been read to the rest of `connection.longFrame`. */
+  onRest(connection: Connection, bytes: number): void {
+    connection.receivedBytes += bytes;
+    connection.longFrame?.onRead(bytes);
+    this.#onBytes(connection, bytes);
+  }
+
+  /** True where the input was the beginning of a long send: its rest is to be read to its `longFrame`. */
+  beginLongFrame(connection: Connection): boolean {
+    return this.#router.beginLongFrame(connection);
+  }
+
+  #onBytes(connection: Connection, bytes: number): void {
     const { nowMs, schedule } = this.#options;
     connection.lastReadMs = nowMs();
-    this.counts.bytesIn += chunk.length;
-    connection.addInput(chunk);
+    this.counts.bytesIn += bytes;
     if (!connection.isBlocked) this.#readFrames(connection);
     this.requests.onInput(connection);
     schedule();
@@ -180,7 +198,7 @@ export class Reactor implements Agent {
 
   /** From now on requests are answered GO_AWAY where the client knows that answer (newer than 5.3.1). */
   goAway(): void {
-    this.#isGoingAway = true;
+    this.#router.isGoingAway = true;
   }
 
   /** Reads no further requests; what was read is served. */
@@ -247,6 +265,15 @@ export class Reactor implements Agent {
 
   /** Hands on every whole frame that has arrived, until a ring is full. */
   #readFrames(connection: Connection): void {
+    const { longFrame } = connection;
+    if (longFrame !== null) {
+      if (!longFrame.isWhole) return;
+      if (!this.#router.route(connection, longFrame.bytes, longFrame.start, longFrame.end)) {
+        this.#block(connection);
+        return;
+      }
+      connection.endLongFrame();
+    }
     while (!connection.isClosed) {
       const availableBytes = connection.inputEnd - connection.inputStart;
       if (availableBytes < 4) break;
@@ -257,11 +284,8 @@ export class Reactor implements Agent {
       }
       if (availableBytes - 4 < frameBytes) break;
       const start = connection.inputStart + 4;
-      if (!this.#route(connection, start, start + frameBytes)) {
-        connection.isBlocked = true;
-        connection.peer.pause();
-        if (connection.isWaiting) this.#waiting.push(connection);
-        else this.#blocked.push(connection);
+      if (!this.#router.route(connection, connection.input, start, start + frameBytes)) {
+        this.#block(connection);
         return;
       }
       connection.inputStart = start + frameBytes;
@@ -273,69 +297,17 @@ export class Reactor implements Agent {
       : Infinity;
   }
 
-  /** Hands one frame to the agent that serves it; false when there is no room. */
-  #route(connection: Connection, start: number, end: number): boolean {
-    const { toWorkers, toDispatcher, gate } = this.#options;
-    const bytes = connection.input;
-    const code = peekRequestCode(bytes, start, end, this.#scanner);
-    if (code < 0) {
-      this.#cut(connection, 'bad-frame', 'header that cannot be read');
-      return true;
+  /** A frame of it has to wait: nothing more is read until that has gone. */
+  #block(connection: Connection): void {
+    connection.isBlocked = true;
+    connection.peer.pause();
+    if (!connection.isWaiting) {
+      this.#blocked.push(connection);
+      return;
     }
-    if (this.#isGoingAway && this.#answerGoAway(connection, start, end)) return true;
-    let server = toDispatcher === null ? 'control' : serverOf(code, connection.listener);
-    if (gate !== null) {
-      const admission = this.#admit(connection, code, server, start, end);
-      if (admission === Admission.WAITS) return false;
-      if (admission === Admission.IS_ANSWER) server = 'control';
-      else if (admission !== Admission.PASSES) return true;
-    }
-    const arrivalMs = connection.lastReadMs;
-    if (server === 'worker') {
-      const toWorker = toWorkers[connection.id % toWorkers.length];
-      return toWorker.offer(connection, arrivalMs, bytes, start, end);
-    }
-    if (server === 'dispatcher' && toDispatcher !== null)
-      return toDispatcher.offer(connection, arrivalMs, bytes, start, end);
-    const { toControl } = this.#options;
-    return (
-      this.#news.tellOpened(connection) && toControl.offer(connection, arrivalMs, bytes, start, end)
-    );
-  }
-
-  /** Asks the gate about a frame, and does what it says of one that does not pass. */
-  #admit(
-    connection: Connection,
-    code: number,
-    server: RequestServer,
-    start: number,
-    end: number,
-  ): Admission {
-    const gate = this.#options.gate as AccessGate;
-    const serving = this.#serving;
-    serving.server = server;
-    serving.port = portOf(connection.listener);
-    serving.code = code;
-    const nowMs = this.#options.nowMs();
-    const admission = gate.admit(connection, serving, connection.input, start, end, nowMs);
-    // Its wait here is not one for a broker that is busy.
-    if (connection.isWaiting && admission !== Admission.WAITS) connection.lastReadMs = nowMs;
-    connection.isWaiting = admission === Admission.WAITS;
-    if (connection.isWaiting)
-      this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nowMs + WAITING_INTERVAL_MS);
-    else if (admission === Admission.BAD)
-      this.#cut(connection, 'bad-frame', 'header that can be read in two ways');
-    else if (admission === Admission.REFUSED && gate.answer !== null)
-      this.#write(connection, gate.answer);
-    return admission;
-  }
-
-  #answerGoAway(connection: Connection, start: number, end: number): boolean {
-    const answer = goAwayAnswer(connection.input.subarray(start, end));
-    if (answer === null) return false;
-    this.#write(connection, answer);
-    this.#options.refusals.add('go-away');
-    return true;
+    this.#waiting.push(connection);
+    const nextMs = this.#options.nowMs() + WAITING_INTERVAL_MS;
+    this.#nextWaitingMs = Math.min(this.#nextWaitingMs, nextMs);
   }
 
   /** Ends a connection because of what its peer does, or does not. */
@@ -380,6 +352,7 @@ export class Reactor implements Agent {
     connection.deferredPulls = [];
     this.backlog.onClose(connection);
     this.requests.onClose(connection);
+    connection.endLongFrame();
     connection.releaseInput();
     connection.releaseOutput();
     this.#connections.delete(connection.id);

@@ -15,6 +15,8 @@ import type { Reactor } from './reactor.ts';
 
 /** Bytes that one read may bring. */
 const INPUT_BYTES = 256 * 1024;
+/** Behind a long frame another is expected: the head of a send, mostly, so that the rest can be read to its place. */
+const HEAD_BYTES = 2 * 1024;
 
 /** What an accepted socket has of Node's own. */
 interface SocketHandle {
@@ -106,12 +108,17 @@ class TcpPeer implements Peer {
 
 /** One for all: what a connection keeps of it is copied before the next read. */
 const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
+const headInput = input.subarray(0, HEAD_BYTES);
 
 /**
- * Has a socket read into `input` and call `onRead` with how much; false where this Node has not got what that
- * needs: the slots that its own `onread` option fills.
+ * Has a socket read into `input` and call `onRead` with how much, and then `nextBuffer` for where to read to
+ * next; false where this Node has not got what that needs: the slots that its own `onread` option fills.
  */
-function readDirectly(socket: Socket, onRead: (bytes: number) => void): boolean {
+function readDirectly(
+  socket: Socket,
+  onRead: (bytes: number) => void,
+  nextBuffer: () => Buffer,
+): boolean {
   const handle = handleOf(socket);
   // What has been read already comes by the stream alone.
   if (isEncrypted(socket) || socket.readableLength > 0) return false;
@@ -121,10 +128,15 @@ function readDirectly(socket: Socket, onRead: (bytes: number) => void): boolean 
     Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === name);
   const buffer = slotOf('kBuffer');
   const callback = slotOf('kBufferCb');
-  if (buffer === undefined || callback === undefined || slotOf('kBufferGen') === undefined)
-    return false;
+  const generator = slotOf('kBufferGen');
+  if (buffer === undefined || callback === undefined || generator === undefined) return false;
   slots[buffer] = input;
   slots[callback] = onRead;
+  slots[generator] = () => {
+    const next = nextBuffer();
+    // Undefined for the same again: a look into C++ less.
+    return next === slots[buffer] ? undefined : next;
+  };
   handle.useUserBuffer(input);
   return true;
 }
@@ -140,7 +152,7 @@ export function takenBytes(socket: { readonly bytesWritten: number }): number {
 
 /** Gives an accepted socket, which comes paused, to the reactor. */
 export function acceptSocket(
-  reactor: Pick<Reactor, 'accept' | 'onInput' | 'onClosed'>,
+  reactor: Pick<Reactor, 'accept' | 'onInput' | 'onRest' | 'beginLongFrame' | 'onClosed'>,
   socket: Socket,
   listener: number,
 ): void {
@@ -149,11 +161,24 @@ export function acceptSocket(
     socket.destroy();
     return;
   }
-  const isDirect = readDirectly(socket, (bytes) => {
+  let isLong = false;
+  const onRead = (bytes: number): void => {
+    if (connection.longFrame !== null) {
+      reactor.onRest(connection, bytes);
+      return;
+    }
     reactor.onInput(connection, input.subarray(0, bytes));
-    connection.ownInput();
-  });
-  if (!isDirect) socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
+    isLong = reactor.beginLongFrame(connection);
+    if (!isLong) connection.ownInput();
+  };
+  // Asked after each read. A frame that is whole, and waits for room, is not to be read to any more.
+  const nextBuffer = (): Buffer => {
+    const frame = connection.longFrame;
+    if (frame !== null && !frame.isWhole) return frame.rest;
+    return isLong ? headInput : input;
+  };
+  if (!readDirectly(socket, onRead, nextBuffer))
+    socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
   socket.on('error', () => socket.destroy());
   socket.on('close', () => reactor.onClosed(connection));
   socket.resume();

@@ -87,9 +87,11 @@ function openSync(file: string, flags: number): number {
   }
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 class MappedSegment implements Segment {
   readonly capacityBytes: number;
-  bytes: Buffer;
+  #bytes: Buffer | null = null;
   readonly #file: string;
   readonly #address: bigint;
   /** Of whoever appends; -1: nobody has. */
@@ -104,7 +106,17 @@ class MappedSegment implements Segment {
     this.capacityBytes = capacityBytes;
     this.#file = file;
     this.#address = posix().map(descriptor, capacityBytes, isReadOnly);
-    this.bytes = Buffer.from(posix().view(this.#address, capacityBytes));
+  }
+
+  /** V8 counts all of it as memory that was taken, and looks for garbage: threads that only sync have no view. */
+  get bytes(): Buffer {
+    return this.#bytes ?? this.#view();
+  }
+
+  #view(): Buffer {
+    if (this.#isClosed) return NO_BYTES;
+    this.#bytes = Buffer.from(posix().view(this.#address, this.capacityBytes));
+    return this.#bytes;
   }
 
   write(source: Uint8Array, from: number, to: number, position: number): void {
@@ -161,8 +173,12 @@ class MappedSegment implements Segment {
     this.#isClosed = true;
     // Not before the last write: its number would be another file's.
     if (this.#descriptor >= 0 && this.#writeCount === 0) fs.closeSync(this.#descriptor);
-    const memory = this.bytes.buffer as ArrayBuffer;
-    this.bytes = Buffer.alloc(0);
-    posix().unmap(this.#address, this.capacityBytes, memory);
+    const view = this.#bytes;
+    this.#bytes = null;
+    posix().unmap(
+      this.#address,
+      this.capacityBytes,
+      view === null ? null : (view.buffer as ArrayBuffer),
+    );
   }
 }

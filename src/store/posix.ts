@@ -16,9 +16,9 @@ export interface Posix {
   /**
    * Ends a mapping. Whoever still holds a part of `view` must not reach unmapped memory: the view is
    * detached first, so that it is empty for all. Where the engine cannot detach it (Node 20), the
-   * range is mapped to empty memory instead: the file is let go, only address space stays taken.
+   * range is mapped to empty memory instead: the file is let go, only address space stays taken. Null: there is no view.
    */
-  unmap(address: bigint, bytes: number, view: ArrayBuffer): void;
+  unmap(address: bigint, bytes: number, view: ArrayBuffer | null): void;
   /** MS_SYNC; returns 0 or an errno. `from` is rounded down to a page. */
   sync(address: bigint, from: number, to: number): number;
   /** Returns 0 or an errno. `from` is rounded down to a page. */
@@ -95,7 +95,8 @@ function load(): Posix {
       return address;
     },
     unmap(address, bytes, view) {
-      if ('transfer' in view) {
+      if (view === null) munmap(address, bytes);
+      else if ('transfer' in view) {
         (view as ArrayBuffer & { transfer(): ArrayBuffer }).transfer();
         munmap(address, bytes);
       } else mmap(address, bytes, PROT_READ, MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0);

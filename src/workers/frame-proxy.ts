@@ -13,7 +13,7 @@ import { frameMessage, MessageType, pooledTail } from './ring-messages.ts';
 /** Longest frame that travels in the ring itself. */
 export const FRAME_IN_RING_BYTES_MAX = 256 * 1024;
 /** Frames from here on travel in a short slot where one is free: a copy less, for a header read in TypeScript. */
-const FRAME_IN_SLOT_BYTES_MIN = 32 * 1024;
+export const FRAME_IN_SLOT_BYTES_MIN = 32 * 1024;
 /** Free before a frame in a slot: for the head of its record, where the header of the request is short. */
 const FRAME_ROOM_BYTES = 128;
 
@@ -50,11 +50,10 @@ export class FrameProxy {
   ): boolean {
     const frameBytes = end - start;
     const ring = this.ring;
-    const pool = this.#pool;
     if (frameBytes > this.#inRingBytesMax)
-      return this.#offerPooled(source, arrivalMs, bytes, start, end, pool.claim());
-    if (frameBytes >= FRAME_IN_SLOT_BYTES_MIN && frameBytes <= pool.shortBytes - FRAME_ROOM_BYTES) {
-      const slot = pool.claimShort();
+      return this.#offerPooled(source, arrivalMs, bytes, start, end, this.#pool.claim());
+    if (frameBytes >= FRAME_IN_SLOT_BYTES_MIN) {
+      const slot = this.claimShort(frameBytes);
       if (slot !== BACK_PRESSURED)
         return this.#offerPooled(source, arrivalMs, bytes, start, end, slot);
     }
@@ -95,6 +94,44 @@ export class FrameProxy {
     this.ring.publish();
   }
 
+  /** The memory of slots. */
+  get slotBytes(): Buffer {
+    return this.#pool.bytes;
+  }
+
+  /** Where the frame in a slot stands in `slotBytes`. */
+  startOf(slot: number): number {
+    return this.#pool.offsetOf(slot) + FRAME_ROOM_BYTES;
+  }
+
+  /** Takes a short slot for a frame to come; BACK_PRESSURED where it is not one for those, or none is free. */
+  claimShort(frameBytes: number): number {
+    const pool = this.#pool;
+    const fits =
+      frameBytes >= FRAME_IN_SLOT_BYTES_MIN && frameBytes <= pool.shortBytes - FRAME_ROOM_BYTES;
+    return fits ? pool.claimShort() : BACK_PRESSURED;
+  }
+
+  /** Gives a slot back that was not offered. */
+  releaseSlot(slot: number): void {
+    this.#pool.release(slot);
+  }
+
+  /** Offers the frame that stands in a slot, which is the receiver's then; false when there is no room. */
+  offerSlot(source: FrameSource, arrivalMs: number, slot: number, frameBytes: number): boolean {
+    const ring = this.ring;
+    const payloadBytes = frameMessage.totalBytes + pooledTail.totalBytes;
+    const offset = ring.claim(MessageType.FRAME_POOLED, payloadBytes);
+    if (offset === BACK_PRESSURED) return false;
+    writeSource(ring, offset, source, arrivalMs);
+    const tail = (offset + frameMessage.totalBytes) >> 2;
+    ring.int32[tail] = slot;
+    ring.int32[tail + 1] = frameBytes;
+    ring.int32[tail + 2] = this.startOf(slot);
+    ring.commit(payloadBytes);
+    return true;
+  }
+
   #offerPooled(
     source: FrameSource,
     arrivalMs: number,
@@ -104,21 +141,12 @@ export class FrameProxy {
     slot: number,
   ): boolean {
     if (slot === BACK_PRESSURED) return false;
-    const ring = this.ring;
-    const payloadBytes = frameMessage.totalBytes + pooledTail.totalBytes;
-    const offset = ring.claim(MessageType.FRAME_POOLED, payloadBytes);
-    if (offset === BACK_PRESSURED) {
+    // Before the copy, which is for nothing where the ring has no room: the worker sees it once it is published.
+    if (!this.offerSlot(source, arrivalMs, slot, end - start)) {
       this.#pool.release(slot);
       return false;
     }
-    const frameStart = this.#pool.offsetOf(slot) + FRAME_ROOM_BYTES;
-    bytes.copy(this.#pool.bytes, frameStart, start, end);
-    writeSource(ring, offset, source, arrivalMs);
-    const tail = (offset + frameMessage.totalBytes) >> 2;
-    ring.int32[tail] = slot;
-    ring.int32[tail + 1] = end - start;
-    ring.int32[tail + 2] = frameStart;
-    ring.commit(payloadBytes);
+    bytes.copy(this.#pool.bytes, this.startOf(slot), start, end);
     return true;
   }
 }

@@ -50,6 +50,8 @@ async function listen(
       },
       onInput: (connection: Connection, bytes: Buffer) =>
         onInput(byConnection.get(connection) as Accepted, bytes),
+      beginLongFrame: () => false,
+      onRest: () => {},
       onClosed: (connection: Connection) => {
         (byConnection.get(connection) as Accepted).isClosed = true;
       },
