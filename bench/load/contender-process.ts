@@ -28,6 +28,8 @@ export interface RunningBroker {
   /** Anonymous memory of all its processes. */
   rssAnonBytes(): number;
   stop(): Promise<void>;
+  /** Ends it without waiting for what it would store yet: nobody reads that. */
+  discard(): Promise<void>;
 }
 
 export interface Contender {
@@ -67,17 +69,20 @@ export function processContender(what: {
         const timed = timeStart(options.brokerPort, givenUp.signal, what.sendFirst);
         const start = await Promise.race([timed, stopped]);
         const pid = child.pid ?? 0;
+        const stop = async (): Promise<void> => {
+          child.kill('SIGTERM');
+          const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+          await ended;
+          clearTimeout(timer);
+          letBe();
+        };
         return {
           ...start,
           pid,
           rssAnonBytes: () => rssAnonOf([pid]),
-          stop: async () => {
-            child.kill('SIGTERM');
-            const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
-            await ended;
-            clearTimeout(timer);
-            letBe();
-          },
+          stop,
+          // Not by SIGKILL: Redis would leave the child that rewrites its file.
+          discard: stop,
         };
       } catch (error) {
         givenUp.abort();

@@ -27,6 +27,8 @@ Examples:
 
 Exit code 1: a bar was missed, or nothing could be measured.`;
 
+const OUTPUT_NAME = 'bench-result';
+
 interface Flags {
   readonly quick?: true;
   readonly soak?: true;
@@ -55,6 +57,13 @@ const number =
   };
 const integer = number(1, true);
 
+/** A directory is where the files go, by their usual name. */
+function namesBeginning(output: string): string {
+  const isDirectory =
+    /[/\\]$/.test(output) || fs.statSync(output, { throwIfNoEntry: false })?.isDirectory();
+  return isDirectory === true ? path.join(output, OUTPUT_NAME) : output;
+}
+
 function readFlags(): Flags {
   return new Command('bench')
     .description('Compares Millrace with other brokers in alternating rounds.')
@@ -77,7 +86,12 @@ function readFlags(): Flags {
     .option('--workloads <NAMES...>', 'groups, or names of rows')
     .option('--millrace <COMMAND>', 'starts the Millrace that is measured', BUILT_MILLRACE_COMMAND)
     .option('--directory <DIR>', 'where stores and logs go meanwhile', os.tmpdir())
-    .option('--output <PATH>', 'beginning of the names of the JSON and HTML files', 'bench-result')
+    .option(
+      '--output <PATH>',
+      'a directory for the JSON and HTML files, or the beginning of their names',
+      namesBeginning,
+      OUTPUT_NAME,
+    )
     .option('--broker-port <N>', 'port of the broker', integer, 18_911)
     .option('--name-server-port <N>', 'port of the name server', integer, 18_876)
     .option('--threads <N>', 'threads of the generator', integer, 1)
@@ -117,8 +131,7 @@ async function main(): Promise<void> {
   const bar = new ProgressBar();
   const log = (line: string): void => bar.log(line);
   fs.mkdirSync(flags.directory, { recursive: true });
-  // Of what follows the beginning of a name, which may be a directory's.
-  fs.mkdirSync(path.dirname(path.resolve(`${flags.output}-`)), { recursive: true });
+  fs.mkdirSync(path.dirname(path.resolve(flags.output)), { recursive: true });
   if (fs.statfsSync(flags.directory).type === TMPFS_MAGIC)
     log(`${flags.directory} is memory, not a disk: sync flush will look far too good`);
   const machine = machineOf();

@@ -145,7 +145,7 @@ class Sittings {
         if (!done.has(name))
           this.runs.push({ round, system: system.key, workload: name, result: null, failure });
     } finally {
-      await seat.stop();
+      await seat.leave();
       emptyFiles(directory);
     }
   }
@@ -205,10 +205,19 @@ class Seat {
     return { acceptMs, firstSendMs, idleRssAnonBytes: broker.rssAnonBytes() };
   }
 
-  async stop(): Promise<void> {
+  /** Ends the system for good: what it stored is not read any more. */
+  async leave(): Promise<void> {
+    await this.#take()?.discard();
+  }
+
+  async #stop(): Promise<void> {
+    await this.#take()?.stop();
+  }
+
+  #take(): RunningBroker | null {
     const broker = this.#broker;
     this.#broker = null;
-    await broker?.stop();
+    return broker;
   }
 
   async heat(): Promise<void> {
@@ -225,7 +234,7 @@ class Seat {
     // A broker may have ended at the workload before; this one shall not pay for it.
     const isGone = this.#broker === null || readProcessUsage(this.#broker.pid) === null;
     if (workload.isCold || isGone) {
-      await this.stop();
+      await this.#stop();
       if (workload.isCold) dropFromPageCache(this.#place.directory);
       await this.start();
       this.#isHeated = false;
