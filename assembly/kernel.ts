@@ -256,6 +256,17 @@ function copy(target: usize, source: usize, bytes: i32): void {
   for (let at: i32 = 0; at < bytes; at += 16) v128.store(target + at, v128.load(source + at));
 }
 
+/** Copies, and changes no byte behind the target's end. The two must not overlap. */
+export function copyExactly(target: usize, source: usize, bytes: i32): void {
+  if (bytes < 16) {
+    for (let at: i32 = 0; at < bytes; at++) store<u8>(target + at, load<u8>(source + at));
+    return;
+  }
+  const last = bytes - 16;
+  for (let at: i32 = 0; at < last; at += 16) v128.store(target + at, v128.load(source + at));
+  v128.store(target + last, v128.load(source + last));
+}
+
 @inline
 function store32(at: usize, value: i32): void {
   store<i32>(at, bswap<i32>(value));

@@ -10,6 +10,7 @@ const files = [
   'protocol/checksum.bench.ts',
   'client/message-pack.bench.ts',
   'ring/spsc-ring.bench.ts',
+  'ring/copy.bench.ts',
   'workers/request-worker.bench.ts',
   'broker/filter.bench.ts',
   'store/consume-queue.bench.ts',

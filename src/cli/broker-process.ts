@@ -35,9 +35,9 @@ import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
 import { ClosingState, PositionSlot } from '../store/store-positions.ts';
 import { AgentParts, storeFilesOf } from '../workers/agent-parts.ts';
-import { allocateBrokerMemory } from '../workers/broker-memory.ts';
+import { allocateBrokerMemory, READ_BYTES } from '../workers/broker-memory.ts';
 import { FrameProxy } from '../workers/frame-proxy.ts';
-import { answerKernelOf } from '../workers/kernels.ts';
+import { answerKernelOf, readKernelOf } from '../workers/kernels.ts';
 import { makeAgent } from '../workers/message-agents.ts';
 import { Listener, MessageType } from '../workers/ring-messages.ts';
 import { recoverStore } from '../workers/store-recovery.ts';
@@ -319,6 +319,7 @@ async function start(
     die('the main thread', error),
   );
   const encoder = new AnswerEncoder(settings.storeHost, config.regionId, config.traceOn);
+  const readKernel = readKernelOf(memory);
   const reactor = new Reactor({
     inbound: [
       'writer→reactor',
@@ -328,7 +329,8 @@ async function start(
     ].map((name) => parts.consumer(name)),
     toWorkers: Array.from(
       { length: workerCount },
-      (_, index) => new FrameProxy(parts.producer(`reactor→worker${index}`), parts.pool('reactor')),
+      (_, index) =>
+        new FrameProxy(parts.producer(`reactor→worker${index}`), parts.pool('reactor'), readKernel),
     ),
     toControl,
     toDispatcher: new FrameProxy(parts.producer('reactor→dispatcher'), parts.pool('reactor')),
@@ -336,6 +338,7 @@ async function start(
     positions: parts.positions,
     encoder,
     answerKernel: answerKernelOf(memory, encoder.plainParts),
+    readBuffer: readKernel?.space ?? Buffer.allocUnsafeSlow(READ_BYTES),
     logger,
     refusals,
     schedule: () => runner.schedule(),

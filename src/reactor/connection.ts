@@ -111,25 +111,25 @@ export class Connection implements FrameSource {
     return first === undefined ? 0 : first.readInt32LE(pullAnswerMessage.bodyBytes);
   }
 
-  /** Takes in what has arrived. */
-  addInput(chunk: Buffer): void {
-    this.receivedBytes += chunk.length;
+  /** Takes in what has arrived, `chunk[0, bytes)`. */
+  addInput(chunk: Buffer, bytes: number): void {
+    this.receivedBytes += bytes;
     const leftBytes = this.inputEnd - this.inputStart;
     if (leftBytes === 0) {
       this.input = chunk;
       this.inputStart = 0;
-      this.inputEnd = chunk.length;
+      this.inputEnd = bytes;
       return;
     }
-    const neededBytes = leftBytes + chunk.length;
-    if (this.inputEnd + chunk.length <= this.input.length && this.#ownsInput) {
-      chunk.copy(this.input, this.inputEnd);
-      this.inputEnd += chunk.length;
+    const neededBytes = leftBytes + bytes;
+    if (this.inputEnd + bytes <= this.input.length && this.#ownsInput) {
+      chunk.copy(this.input, this.inputEnd, 0, bytes);
+      this.inputEnd += bytes;
       return;
     }
     const larger = this.#inputBuffers.take(neededBytes);
     this.input.copy(larger, 0, this.inputStart, this.inputEnd);
-    chunk.copy(larger, leftBytes);
+    chunk.copy(larger, leftBytes, 0, bytes);
     this.releaseInput();
     this.input = larger;
     this.#ownsInput = true;

@@ -26,6 +26,8 @@ export interface ReactorOptions {
   encoder: AnswerEncoder;
   /** Null where there is none. */
   answerKernel: AnswerKernel | null;
+  /** What sockets are read to: one for all, since what a connection keeps is copied before the next read. */
+  readBuffer: Buffer;
   logger: Logger;
   refusals: Refusals;
   /** Wakes the agents of this thread after an event. */

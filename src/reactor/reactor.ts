@@ -49,6 +49,8 @@ const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 const PULL_OUTPUT_BYTES_MAX = 1024 * 1024;
 /** Pull answers that wait as descriptors before their connection is no longer read: a guess. */
 const DEFERRED_PULL_COUNT_MAX = 256;
+/** Of a read behind a long frame: the head of the next send, mostly. */
+const HEAD_BYTES = 2 * 1024;
 /** Time for a frame that has begun to arrive whole. */
 const FRAME_DEADLINE_MS = 30_000;
 const SWEEP_INTERVAL_MS = 1000;
@@ -64,6 +66,9 @@ export type { ReactorOptions };
 export class Reactor implements Agent {
   readonly name = 'reactor';
   readonly counts = new ReactorCounts();
+  /** What sockets are to be read to; its beginning, where a long frame is expected: the rest of that has its place. */
+  readonly readBuffer: Buffer;
+  readonly headBuffer: Buffer;
   readonly #options: ReactorOptions;
   readonly #connections = new Map<number, Connection>();
   readonly #inputBuffers = new BufferPool(INPUT_KEPT_BYTES_MAX);
@@ -87,6 +92,8 @@ export class Reactor implements Agent {
 
   constructor(options: ReactorOptions) {
     this.#options = options;
+    this.readBuffer = options.readBuffer;
+    this.headBuffer = this.readBuffer.subarray(0, HEAD_BYTES);
     this.#news = new ConnectionNews(options.toControl);
     this.#router = new RequestRouter({
       reactor: options,
@@ -155,10 +162,10 @@ export class Reactor implements Agent {
     return connection;
   }
 
-  /** Bytes of a connection have arrived; the reactor keeps the chunk until its frames have gone. */
-  onInput(connection: Connection, chunk: Buffer): void {
-    connection.addInput(chunk);
-    this.#onBytes(connection, chunk.length);
+  /** `chunk[0, bytes)` has arrived; the connection keeps the chunk until its frames have gone, or `ownInput`. */
+  onInput(connection: Connection, chunk: Buffer, bytes = chunk.length): void {
+    connection.addInput(chunk, bytes);
+    this.#onBytes(connection, bytes);
   }
 
   /** So many bytes have been read to the rest of `connection.longFrame`. */

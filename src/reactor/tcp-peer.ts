@@ -3,7 +3,7 @@
  *
  * A TCP socket as the reactor sees it.
  *
- * Where this Node lets us, bytes come and go without its streams: reads go into one buffer for all sockets
+ * Where this Node lets us, bytes come and go without its streams: reads go into one buffer of the reactor's for all sockets
  * (`onread`, which Node offers for sockets that connect, but not for those that are accepted), instead of a
  * new one of 64 KiB for each; answers go to the descriptor at once. Both are worth as much as the request
  * itself where it comes alone. What the socket does not take goes the usual way.
@@ -12,11 +12,6 @@ import fs from 'node:fs';
 import type { Socket } from 'node:net';
 import type { CloseReason, Peer } from './peer.ts';
 import type { Reactor } from './reactor.ts';
-
-/** Bytes that one read may bring. */
-const INPUT_BYTES = 256 * 1024;
-/** Behind a long frame another is expected: the head of a send, mostly, so that the rest can be read to its place. */
-const HEAD_BYTES = 2 * 1024;
 
 /** What an accepted socket has of Node's own. */
 interface SocketHandle {
@@ -106,16 +101,13 @@ class TcpPeer implements Peer {
   }
 }
 
-/** One for all: what a connection keeps of it is copied before the next read. */
-const input = Buffer.allocUnsafeSlow(INPUT_BYTES);
-const headInput = input.subarray(0, HEAD_BYTES);
-
 /**
- * Has a socket read into `input` and call `onRead` with how much, and then `nextBuffer` for where to read to
+ * Has a socket read into a buffer and call `onRead` with how much, and then `nextBuffer` for where to read to
  * next; false where this Node has not got what that needs: the slots that its own `onread` option fills.
  */
 function readDirectly(
   socket: Socket,
+  first: Buffer,
   onRead: (bytes: number) => void,
   nextBuffer: () => Buffer,
 ): boolean {
@@ -130,14 +122,14 @@ function readDirectly(
   const callback = slotOf('kBufferCb');
   const generator = slotOf('kBufferGen');
   if (buffer === undefined || callback === undefined || generator === undefined) return false;
-  slots[buffer] = input;
+  slots[buffer] = first;
   slots[callback] = onRead;
   slots[generator] = () => {
     const next = nextBuffer();
     // Undefined for the same again: a look into C++ less.
     return next === slots[buffer] ? undefined : next;
   };
-  handle.useUserBuffer(input);
+  handle.useUserBuffer(first);
   return true;
 }
 
@@ -152,7 +144,10 @@ export function takenBytes(socket: { readonly bytesWritten: number }): number {
 
 /** Gives an accepted socket, which comes paused, to the reactor. */
 export function acceptSocket(
-  reactor: Pick<Reactor, 'accept' | 'onInput' | 'onRest' | 'beginLongFrame' | 'onClosed'>,
+  reactor: Pick<
+    Reactor,
+    'readBuffer' | 'headBuffer' | 'accept' | 'onInput' | 'onRest' | 'beginLongFrame' | 'onClosed'
+  >,
   socket: Socket,
   listener: number,
 ): void {
@@ -161,13 +156,14 @@ export function acceptSocket(
     socket.destroy();
     return;
   }
+  const { readBuffer, headBuffer } = reactor;
   let isLong = false;
   const onRead = (bytes: number): void => {
     if (connection.longFrame !== null) {
       reactor.onRest(connection, bytes);
       return;
     }
-    reactor.onInput(connection, input.subarray(0, bytes));
+    reactor.onInput(connection, readBuffer, bytes);
     isLong = reactor.beginLongFrame(connection);
     if (!isLong) connection.ownInput();
   };
@@ -175,9 +171,9 @@ export function acceptSocket(
   const nextBuffer = (): Buffer => {
     const frame = connection.longFrame;
     if (frame !== null && !frame.isWhole) return frame.rest;
-    return isLong ? headInput : input;
+    return isLong ? headBuffer : readBuffer;
   };
-  if (!readDirectly(socket, onRead, nextBuffer))
+  if (!readDirectly(socket, readBuffer, onRead, nextBuffer))
     socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
   socket.on('error', () => socket.destroy());
   socket.on('close', () => reactor.onClosed(connection));

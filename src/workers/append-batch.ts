@@ -9,15 +9,16 @@
  *  pieces   [ staged       ][ long, in its slot ]  [ staged  ] ─▶ segment, at `start`
  * ```
  */
+import type { CopyKernel } from '../kernel/copy-kernel.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { Segment } from '../store/segment.ts';
 
 /** Short records of one batch, unless one alone is longer. */
-const STAGING_BYTES = 256 * 1024;
+export const STAGING_BYTES = 256 * 1024;
 
 export class AppendBatch {
   /** Short records are made here, from `stagedBytes` on. */
-  staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
+  staging: Buffer;
   stagedBytes = 0;
   longBytes = 0;
   /** Physical offset of the first byte, and behind the last. */
@@ -31,13 +32,17 @@ export class AppendBatch {
   readonly takenPositions: Int32Array;
   answeredPosition = 0;
   readonly #pieces: Buffer[] = [];
+  #kernel: CopyKernel | null;
   /** Of `staging`: the beginning of what is no piece yet. */
   #pieceStart = 0;
   readonly #pools: LargeMessagePool[] = [];
   readonly #slots: number[] = [];
 
-  constructor(sourceCount: number) {
+  /** `kernel`: of the memory that the batch stages in, where it has one. */
+  constructor(sourceCount: number, kernel: CopyKernel | null) {
     this.takenPositions = new Int32Array(sourceCount);
+    this.#kernel = kernel;
+    this.staging = kernel?.space ?? Buffer.allocUnsafeSlow(STAGING_BYTES);
   }
 
   get isEmpty(): boolean {
@@ -49,7 +54,16 @@ export class AppendBatch {
     if (this.stagedBytes + bytes <= this.staging.length) return true;
     if (this.stagedBytes > 0) return false;
     this.staging = Buffer.allocUnsafeSlow(bytes);
+    this.#kernel = null;
     return true;
+  }
+
+  /** Copies `records[start, end)` behind what is staged, for which there is room; `isInRing`: from a ring's memory. */
+  stage(records: Buffer, start: number, end: number, isInRing: boolean): void {
+    const { staging, stagedBytes } = this;
+    const kernel = this.#kernel;
+    if (kernel === null || !isInRing) records.copy(staging, stagedBytes, start, end);
+    else kernel.copy(staging, stagedBytes, records, start, end);
   }
 
   /** Adds long records, which no one may change before `clear` gives back the slot that they stand in; null: a ring. */

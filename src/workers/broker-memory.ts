@@ -19,6 +19,7 @@ import { LargeMessagePool, type ShortSlots } from '../ring/large-message-pool.ts
 import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { StorePositions } from '../store/store-positions.ts';
+import { STAGING_BYTES } from './append-batch.ts';
 
 /** Agents by name; `worker` is one request worker of several. */
 export type AgentName =
@@ -92,6 +93,9 @@ const FRAME_SLOT_COUNT = 4;
 const SHORT_FRAMES: ShortSlots = { count: 128, bytes: 132 * KIB };
 const RECORD_SLOT_COUNT = 4;
 
+/** Bytes that one read of a socket may bring. */
+export const READ_BYTES = 256 * KIB;
+
 /** Rings, in memory that WebAssembly sees if `usesKernel` and there is such. */
 function allocateSharedRings(
   workerCount: number,
@@ -101,9 +105,16 @@ function allocateSharedRings(
   const rings = allocateRings(ringSizes(workerCount), (bytes) => {
     const workersEnd = bytes + workerCount * KERNEL_STATE_BYTES;
     const dispatcherEnd = workersEnd + DISPATCH_STATE_BYTES;
-    const memory = usesKernel ? allocateKernelMemory(dispatcherEnd + ANSWER_STATE_BYTES) : null;
+    const answersEnd = dispatcherEnd + ANSWER_STATE_BYTES;
+    const readEnd = answersEnd + READ_BYTES;
+    const memory = usesKernel ? allocateKernelMemory(readEnd + STAGING_BYTES) : null;
     if (memory === null) return freshSharedMemory(bytes);
-    const states: Record<string, number> = { dispatcher: workersEnd, reactor: dispatcherEnd };
+    const states: Record<string, number> = {
+      dispatcher: workersEnd,
+      reactor: dispatcherEnd,
+      read: answersEnd,
+      staging: readEnd,
+    };
     for (let index = 0; index < workerCount; index++)
       states[`worker${index}`] = bytes + index * KERNEL_STATE_BYTES;
     kernel = { memory, states };

@@ -17,6 +17,7 @@
  *  dispatcher  ─┘                                               └─▶ waiting answers, until flushed
  * ```
  */
+import type { CopyKernel } from '../kernel/copy-kernel.ts';
 import type { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Refusals } from '../base/refusals.ts';
 import { ResponseCode } from '../protocol/codes.ts';
@@ -88,6 +89,8 @@ export interface CommitLogWriterOptions {
   refusals: Refusals;
   wallNowMs: () => number;
   deferral: WriteDeferral | null;
+  /** Null where there is none. */
+  stagingKernel: CopyKernel | null;
 }
 
 /** Appends from one ring in one turn: bounds how long an answer waits for its batch. */
@@ -125,7 +128,7 @@ export class CommitLogWriter implements Agent {
     this.#waiting = new WaitingAnswers(options);
     this.#appended = options.positions.load(PositionSlot.APPENDED);
     this.#ended = this.#appended;
-    this.#batch = new AppendBatch(options.sources.length);
+    this.#batch = new AppendBatch(options.sources.length, options.stagingKernel);
     this.#batch.start = this.#appended;
     const { deferral } = options;
     this.#deferred = deferral === null ? null : new DeferredWrites(deferral);
@@ -179,6 +182,7 @@ export class CommitLogWriter implements Agent {
   #drain(source: AppendSource, nowMs: number): number {
     const ring = source.ring;
     let count = 0;
+    if (ring.peek()) this.#readClock();
     while (count < APPENDS_PER_TURN && ring.peek()) {
       if (isAppend(ring.type)) {
         if (!this.#append(source, nowMs)) break;
@@ -190,6 +194,12 @@ export class CommitLogWriter implements Agent {
       count++;
     }
     return count;
+  }
+
+  /** Store timestamps are those of the turn: a look at the clock costs as much as a checksum. They never go back. */
+  #readClock(): void {
+    const nowMs = this.#options.wallNowMs();
+    if (nowMs > this.#lastTimestampMs) this.#lastTimestampMs = nowMs;
   }
 
   #onSnapshot(snapshot: Snapshot): void {
@@ -270,12 +280,11 @@ export class CommitLogWriter implements Agent {
       queueId,
     );
     const queueOffset = queues[queueId];
-    const nowWallMs = this.#options.wallNowMs();
-    if (nowWallMs > this.#lastTimestampMs) this.#lastTimestampMs = nowWallMs;
     const firstPosition = isLong ? at : batch.stagedBytes;
     const physicalStart = this.#appended - firstPosition;
     const offsetsIndex = (answer + appendAnswerMessage.totalBytes) >> 3;
-    if (!isLong && !appendsPropertyCrc) records.copy(target, firstPosition, at, at + recordsBytes);
+    if (!isLong && !appendsPropertyCrc)
+      batch.stage(records, at, at + recordsBytes, slotPool === null);
     let position = firstPosition;
     for (let index = 0; index < recordCount; index++) {
       const physicalOffset = physicalStart + position;
@@ -424,7 +433,7 @@ export class CommitLogWriter implements Agent {
       batch.takenPositions[index] = sources[index].ring.takenPosition;
     batch.answeredPosition = toReactor.committedPosition;
     deferred.add(batch, segment, batch.start - this.#segmentBase);
-    this.#batch = this.#spareBatches.pop() ?? new AppendBatch(sources.length);
+    this.#batch = this.#spareBatches.pop() ?? new AppendBatch(sources.length, null);
     this.#batch.clear(this.#appended);
     return true;
   }

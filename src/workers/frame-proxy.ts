@@ -5,6 +5,7 @@
  * frames travel in the ring, long ones in a slot of the sender's pool, which the receiver frees, or hands on
  * with the record that it has made of the frame there.
  */
+import type { CopyKernel } from '../kernel/copy-kernel.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
@@ -29,11 +30,14 @@ export interface FrameSource {
 export class FrameProxy {
   readonly ring: SpscRingProducer;
   readonly #pool: LargeMessagePool;
+  readonly #kernel: CopyKernel | null;
   readonly #inRingBytesMax: number;
 
-  constructor(ring: SpscRingProducer, pool: LargeMessagePool) {
+  /** `kernel`: of the buffer that most frames stand in, where it has one. */
+  constructor(ring: SpscRingProducer, pool: LargeMessagePool, kernel: CopyKernel | null = null) {
     this.ring = ring;
     this.#pool = pool;
+    this.#kernel = kernel;
     this.#inRingBytesMax = Math.min(
       FRAME_IN_RING_BYTES_MAX,
       ring.payloadBytesMax - frameMessage.totalBytes,
@@ -61,7 +65,10 @@ export class FrameProxy {
     const offset = ring.claim(MessageType.FRAME, payloadBytes);
     if (offset === BACK_PRESSURED) return false;
     writeSource(ring, offset, source, arrivalMs);
-    bytes.copy(ring.bytes, offset + frameMessage.totalBytes, start, end);
+    const at = offset + frameMessage.totalBytes;
+    const kernel = this.#kernel;
+    if (kernel === null || bytes !== kernel.space) bytes.copy(ring.bytes, at, start, end);
+    else kernel.copy(ring.bytes, at, bytes, start, end);
     ring.commit(payloadBytes);
     return true;
   }

@@ -1,13 +1,15 @@
 /**
- * @agent worker, dispatcher, reactor
+ * @agent worker, writer, dispatcher, reactor
  *
  * The kernels of a broker's agents: null where it has no memory for them, or names that are too long.
  */
 import { AnswerKernel } from '../kernel/answer-kernel.ts';
+import { CopyKernel } from '../kernel/copy-kernel.ts';
 import { DispatchKernel } from '../kernel/dispatch-kernel.ts';
 import { SendKernel } from '../kernel/send-kernel.ts';
 import type { AgentSettings } from './agent-settings.ts';
-import type { AgentName, BrokerMemory } from './broker-memory.ts';
+import { STAGING_BYTES } from './append-batch.ts';
+import { type AgentName, type BrokerMemory, READ_BYTES } from './broker-memory.ts';
 import { specialNames } from './property-copier.ts';
 import { propertySuffix } from './send-encoder.ts';
 
@@ -41,6 +43,18 @@ export function answerKernelOf(
 ): AnswerKernel | null {
   if (kernel === null) return null;
   return unlessTooLong(() => new AnswerKernel(kernel.memory, kernel.states['reactor'], parts));
+}
+
+/** Of the buffer that sockets are read to. */
+export function readKernelOf({ kernel }: BrokerMemory): CopyKernel | null {
+  return kernel === null ? null : new CopyKernel(kernel.memory, kernel.states['read'], READ_BYTES);
+}
+
+/** Of the memory in which the writer puts short records together. */
+export function stagingKernelOf({ kernel }: BrokerMemory): CopyKernel | null {
+  return kernel === null
+    ? null
+    : new CopyKernel(kernel.memory, kernel.states['staging'], STAGING_BYTES);
 }
 
 function unlessTooLong<Kernel>(make: () => Kernel): Kernel | null {

@@ -27,7 +27,7 @@ import { isDiskAgent, makeDiskAgent } from './disk-agents.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { DispatcherMetrics } from './dispatcher-metrics.ts';
 import { FrameProxy } from './frame-proxy.ts';
-import { dispatchKernelOf, sendKernelOf } from './kernels.ts';
+import { dispatchKernelOf, sendKernelOf, stagingKernelOf } from './kernels.ts';
 import { PullService } from './pull-service.ts';
 import { PullCommitReader, PullCommits } from './pull-commits.ts';
 import { QueueOffsets } from './queue-offsets.ts';
@@ -137,6 +137,7 @@ function makeWriter(parts: AgentParts): Agent {
     refusals: parts.refusals,
     wallNowMs: () => parts.context.wallClock.nowMs(),
     deferral: parts.context.deferral,
+    stagingKernel: stagingKernelOf(parts.context.memory),
   });
 }
 

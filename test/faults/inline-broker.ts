@@ -278,6 +278,7 @@ export class InlineBroker {
       segments: parts.segments,
       positions: parts.positions,
       answerKernel: null,
+      readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
       encoder: new AnswerEncoder(storeHost, settings.regionId, settings.traceOn),
       logger,
       refusals: parts.refusals,

@@ -45,7 +45,7 @@ describe('input of connections', () => {
         for (const { connection: at, bytes, share, closes } of steps) {
           const connection = open[at];
           const chunk = Buffer.alloc(bytes, fill++);
-          connection.addInput(chunk);
+          connection.addInput(chunk, chunk.length);
           const held = Buffer.concat([expected[at], chunk]);
           const taken = Math.floor(held.length * share);
           connection.inputStart += taken;

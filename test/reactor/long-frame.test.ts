@@ -20,7 +20,7 @@ import { frameOf, plainHeader } from '../workers/send-frames.ts';
 
 const KIB = 1024;
 /** Fewer than there are connections, and more than the smallest ring has room for. */
-const SHORT = { count: 16, bytes: 132 * KIB };
+const SHORT = { count: 24, bytes: 132 * KIB };
 
 const stops: (() => void)[] = [];
 afterEach(() => {
@@ -67,6 +67,7 @@ class Bench {
       positions: null,
       encoder: new AnswerEncoder(Uint8Array.of(127, 0, 0, 1, 0, 0, 0, 1), 'region', true),
       answerKernel: null,
+      readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
       logger: silentLogger,
       refusals: new Refusals(silentLogger, () => this.nowMs),
       schedule: () => {},
@@ -204,7 +205,7 @@ describe('long sends over a socket', () => {
   test('of many connections, of which not all find a slot', async () => {
     const bench = await benchWith();
     const sent = await Promise.all(
-      Array.from({ length: 24 }, async () => {
+      Array.from({ length: 32 }, async () => {
         const frames = Array.from({ length: 15 }, () => send(33_000 + random(98_000)));
         const socket = await bench.connect();
         void write(socket, Buffer.concat(frames), () => 1 + random(100_000));
@@ -221,7 +222,7 @@ describe('long sends over a socket', () => {
     for (const frames of byConnection.values()) {
       expectSame(frames, withoutLength(byFirst.get(summary(frames)[0]) as Buffer[]));
     }
-    expect(byConnection.size).toBe(24);
+    expect(byConnection.size).toBe(32);
     expect(bench.freeSlotCount).toBe(SHORT.count);
   });
 
@@ -247,7 +248,7 @@ describe('long sends over a socket', () => {
   test('a connection that ends within its frame gives the slot back', async () => {
     const bench = await benchWith();
     const half = send(100_000).subarray(0, 50_000);
-    const sockets = await Promise.all(Array.from({ length: 20 }, () => bench.connect()));
+    const sockets = await Promise.all(Array.from({ length: 30 }, () => bench.connect()));
     for (const socket of sockets) socket.write(half);
     await bench.until(() => bench.freeSlotCount === 0);
     for (const [index, socket] of sockets.entries()) {

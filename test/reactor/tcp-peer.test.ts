@@ -48,8 +48,10 @@ async function listen(
         byConnection.set(connection, one);
         return connection;
       },
-      onInput: (connection: Connection, bytes: Buffer) =>
-        onInput(byConnection.get(connection) as Accepted, bytes),
+      readBuffer: Buffer.allocUnsafeSlow(256 * 1024),
+      headBuffer: Buffer.allocUnsafeSlow(2048),
+      onInput: (connection: Connection, chunk: Buffer, bytes = chunk.length) =>
+        onInput(byConnection.get(connection) as Accepted, chunk.subarray(0, bytes)),
       beginLongFrame: () => false,
       onRest: () => {},
       onClosed: (connection: Connection) => {

@@ -8,14 +8,22 @@ import { LatencyHistogram } from '../../src/base/latency-histogram.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Refusals } from '../../src/base/refusals.ts';
 import { RequestCode } from '../../src/protocol/codes.ts';
+import { CopyKernel } from '../../src/kernel/copy-kernel.ts';
+import { allocateKernelMemory } from '../../src/kernel/kernel-memory.ts';
 import { BLANK_MAGIC, readInt32, recordHead } from '../../src/protocol/message-record.ts';
 import { encodeHost, encodeRecord } from '../../src/protocol/record-encoder.ts';
 import { encodeRequest, decodeFrame } from '../../src/protocol/remoting-command.ts';
 import { Doorbell } from '../../src/ring/doorbell.ts';
 import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
-import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../../src/ring/spsc-ring.ts';
+import {
+  allocateRing,
+  allocateRings,
+  SpscRingConsumer,
+  SpscRingProducer,
+} from '../../src/ring/spsc-ring.ts';
 import { CommitLogSegments } from '../../src/store/commit-log-segments.ts';
 import { PositionSlot, StorePositions } from '../../src/store/store-positions.ts';
+import { STAGING_BYTES } from '../../src/workers/append-batch.ts';
 import { AppendProxy } from '../../src/workers/append-proxy.ts';
 import { CommitLogWriter } from '../../src/workers/commit-log-writer.ts';
 import { QueueOffsets } from '../../src/workers/queue-offsets.ts';
@@ -51,7 +59,8 @@ function recordOf(bodyBytes: number, fill: number): Buffer {
   });
 }
 
-function harness(flushesSynchronously = false) {
+/** `usesKernel`: short records are staged in the memory of WebAssembly, in which the ring of sends is. */
+function harness(flushesSynchronously = false, usesKernel = false) {
   const files = new FaultyFiles();
   const segments = new CommitLogSegments({
     files,
@@ -61,12 +70,18 @@ function harness(flushesSynchronously = false) {
   const positions = new StorePositions();
   for (const base of [0, SEGMENT_BYTES]) segments.create(base);
   positions.publish(PositionSlot.ALLOCATED, 2 * SEGMENT_BYTES);
-  const sends = allocateRing(64 * KIB);
+  const kernelMemory = usesKernel ? allocateKernelMemory(1024 * KIB) : null;
+  const [[, sends]] = allocateRings(
+    [['sends', 64 * KIB]],
+    (bytes) => kernelMemory?.buffer ?? new SharedArrayBuffer(bytes),
+  );
   const answers = allocateRing(64 * KIB);
   const poolMemory = LargeMessagePool.allocate(SLOT_COUNT, SLOT_BYTES);
   const toReactor = new SpscRingConsumer(answers);
   let wakeCount = 0;
   const writer = new CommitLogWriter({
+    stagingKernel:
+      kernelMemory === null ? null : new CopyKernel(kernelMemory, 512 * KIB, STAGING_BYTES),
     sources: [
       {
         ring: new SpscRingConsumer(sends),
@@ -148,9 +163,12 @@ function harness(flushesSynchronously = false) {
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
 
-describe('a long batch', () => {
+describe.each([
+  ['a buffer', false],
+  ['the memory of WebAssembly', true],
+])('a long batch, short records staged in %s', (_name, usesKernel) => {
   test('is seen, answered and let go of when it is written, and not before', () => {
-    const log = harness();
+    const log = harness(false, usesKernel);
     log.send(LONG, SHORT, LONG);
     expect(log.turn()).toBe(3);
     for (let turns = 0; turns < 3; turns++) {
@@ -175,7 +193,7 @@ describe('a long batch', () => {
   });
 
   test('is followed by others meanwhile, each seen when it is written', () => {
-    const log = harness();
+    const log = harness(false, usesKernel);
     log.send(LONG, LONG);
     log.turn();
     log.send(SHORT);
@@ -202,7 +220,7 @@ describe('a long batch', () => {
   });
 
   test('ends its segment before the next is begun', () => {
-    const log = harness();
+    const log = harness(false, usesKernel);
     log.send(...upTo(12).map(() => LONG));
     for (let turns = 0; turns < 20; turns++) {
       log.turn();
@@ -214,7 +232,7 @@ describe('a long batch', () => {
   });
 
   test('that cannot be written is not answered, nor what comes behind it, and the next is refused', () => {
-    const log = harness();
+    const log = harness(false, usesKernel);
     log.send(LONG, LONG);
     log.turn();
     log.send(SHORT);
@@ -234,7 +252,7 @@ describe('a long batch', () => {
   });
 
   test('that fails otherwise ends the agent', () => {
-    const log = harness();
+    const log = harness(false, usesKernel);
     log.send(LONG, LONG);
     log.turn();
     log.files.failure = { call: log.files.callCount + 1, fault: 'EIO' };
@@ -244,7 +262,7 @@ describe('a long batch', () => {
   });
 
   test('is wanted on the disk when it is written, where senders wait for that', () => {
-    const log = harness(true);
+    const log = harness(true, usesKernel);
     log.send(LONG, LONG);
     log.turn();
     expect(log.positions.load(PositionSlot.SYNC_WANTED)).toBe(0);
