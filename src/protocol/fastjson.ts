@@ -22,7 +22,7 @@ const CLOSE_OBJECT = 0x7d;
  * @throws BrokerError FRAME_INVALID where the text is not of that form, with the place.
  */
 export function parseFastjson(text: string, valueCountMax = Infinity): unknown {
-  checkSize(text, valueCountMax);
+  checkJsonSize(text, valueCountMax);
   try {
     // The standard parser is many times quicker, and most bodies are standard.
     return withoutPrototypes(JSON.parse(text) as unknown);
@@ -56,9 +56,10 @@ export function printDouble(value: number): string {
 
 /**
  * Refuses brackets that nest beyond the limit, and more values than there may be: there are at most
- * one more than commas and opening brackets outside of strings.
+ * one more than commas and opening brackets outside of strings. A parser takes many times as long.
+ * @throws BrokerError FRAME_INVALID
  */
-function checkSize(text: string, valueCountMax: number): void {
+export function checkJsonSize(text: string, valueCountMax: number): void {
   let depth = 0;
   let valueCount = 1;
   for (let index = 0; index < text.length; index++) {

@@ -14,6 +14,7 @@
  */
 import { BrokerError } from '../base/errors.ts';
 import { languages, LANGUAGE_OTHER, MILLRACE_PROTOCOL_VERSION } from './codes.ts';
+import { checkJsonSize } from './fastjson.ts';
 import { decodeMsgpackHeader, encodeMsgpackHeader } from './msgpack-header.ts';
 
 export const SERIALIZE_JSON = 0;
@@ -58,6 +59,10 @@ export interface Answer {
 }
 
 const MAXIMUM_EXT_FIELDS = 1024;
+/** JSON headers from here on are looked through before they are parsed: 16 MiB of names take a parser seconds. */
+const CHECKED_HEADER_BYTES_MIN = 16 * 1024;
+/** Of a whole JSON header: extFields, and what stands beside them. */
+const HEADER_VALUE_COUNT_MAX = MAXIMUM_EXT_FIELDS + 64;
 
 /**
  * Decodes the bytes that follow a frame's length word.
@@ -201,9 +206,11 @@ function encodeBinaryHeader(parts: FrameParts): Buffer {
 }
 
 function decodeJsonHeader(header: Buffer, body: Buffer): RemotingCommand {
+  const text = header.toString('utf8');
+  if (header.length >= CHECKED_HEADER_BYTES_MIN) checkJsonSize(text, HEADER_VALUE_COUNT_MAX);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(header.toString('utf8'));
+    parsed = JSON.parse(text);
   } catch (cause) {
     throw new BrokerError('FRAME_INVALID', 'header is not JSON', { cause });
   }
