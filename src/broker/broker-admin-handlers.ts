@@ -11,11 +11,18 @@ import { MILLRACE_PROTOCOL_VERSION, RequestCode, ResponseCode } from '../protoco
 import { parseProperties } from '../base/properties-file.ts';
 import type { RequestHandler } from './control-state.ts';
 import { readChange, type SettingChange } from './live-settings.ts';
-import { requiredText } from './request-fields.ts';
+import { requiredText, RequestFault } from './request-fields.ts';
 import { statsDataJson } from './statistics.ts';
+
+/** Of what a change of settings may bring: there are some dozens of settings. */
+const SETTINGS_BYTES_MAX = 64 * 1024;
 
 /** All changes, or none where one is not allowed. */
 const updateConfig: RequestHandler = (state, request) => {
+  if (request.body.length > SETTINGS_BYTES_MAX)
+    throw new RequestFault(
+      `the settings have ${request.body.length} bytes, more than ${SETTINGS_BYTES_MAX}`,
+    );
   const changes: SettingChange[] = [];
   for (const { name, text } of parseProperties(request.body.toString())) {
     const change = readChange(name, text);

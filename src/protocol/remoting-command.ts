@@ -59,6 +59,8 @@ export interface Answer {
 }
 
 const MAXIMUM_EXT_FIELDS = 1024;
+/** Characters of an answer's remark; one with a stack trace of Java has fewer. */
+const REMARK_LENGTH_MAX = 16 * 1024;
 /** JSON headers from here on are looked through before they are parsed: 16 MiB of names take a parser seconds. */
 const CHECKED_HEADER_BYTES_MIN = 16 * 1024;
 /** Of a whole JSON header: extFields, and what stands beside them. */
@@ -123,12 +125,18 @@ export function encodeAnswer(
       code: answer.code,
       opaque: request.opaque,
       flag: FLAG_RESPONSE,
-      remark: answer.remark,
+      remark: shortened(answer.remark),
       extFields: answer.extFields,
       body: answer.body,
     },
     request.serializeType,
   );
+}
+
+/** Remarks name what was asked for, which may be megabytes. */
+function shortened(remark: string | undefined): string | undefined {
+  if (remark === undefined || remark.length <= REMARK_LENGTH_MAX) return remark;
+  return `${remark.slice(0, REMARK_LENGTH_MAX)}…`;
 }
 
 interface FrameParts {

@@ -173,6 +173,12 @@ describe('configuration over the network', () => {
     expect(answer.code).toBe(16);
   });
 
+  it('is refused (25) where there is more of it than there are settings', () => {
+    const body = 'a=b\n'.repeat(20_000);
+    const answer = new ControlHarness().ask(1, { code: 25, body });
+    expect(answer).toMatchObject({ code: 1, remark: expect.stringContaining('80000 bytes') });
+  });
+
   it('is shown (26) without secrets, one line a key', () => {
     const harness = new ControlHarness({
       config: {

@@ -1,6 +1,6 @@
 /** Frames that are made to cost: what no request has is found out before a parser looks at it. */
 import { expect, test } from 'vitest';
-import { decodeFrame } from '../../src/protocol/remoting-command.ts';
+import { decodeFrame, encodeAnswer } from '../../src/protocol/remoting-command.ts';
 
 function frameOf(header: string): Buffer {
   const bytes = Buffer.from(header);
@@ -32,3 +32,15 @@ test('a long header of few values is one, whatever stands in them', () => {
   expect(extFields.size).toBe(1001);
   expect(extFields.get('a')).toBe(value);
 });
+
+test.each([0, 1, 2] as const)(
+  'an answer does not say a name of megabytes again, type %d',
+  (type) => {
+    const request = { opaque: 1, serializeType: type };
+    const remarkOf = (remark: string): string =>
+      decodeFrame(encodeAnswer(request, { code: 1, remark }).subarray(4)).remark ?? '';
+    const long = remarkOf(`no topic ${'x'.repeat(1_000_000)}`);
+    expect([long.length, long.slice(0, 12), long.at(-1)]).toEqual([16_385, 'no topic xxx', '…']);
+    expect(remarkOf('y'.repeat(16_384))).toBe('y'.repeat(16_384));
+  },
+);

@@ -19,24 +19,18 @@ export interface RawRequest {
   serializeType?: 0 | 1 | 2;
 }
 
-interface Waiting {
-  readonly resolve: (answer: RemotingCommand) => void;
-  readonly reject: (error: Error) => void;
-}
-
 export class RawClient {
   readonly socket: net.Socket;
   readonly requests: RemotingCommand[] = [];
   #input = Buffer.alloc(0);
   #nextOpaque = 1;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new Map<number, (answer: RemotingCommand) => void>();
   readonly closed: Promise<void>;
   readonly #served = new Map<number, (request: RemotingCommand) => Answer | undefined>();
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
-    socket.once('close', () => this.#giveUp());
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
   }
@@ -53,7 +47,7 @@ export class RawClient {
   /** Sends a request and waits for its answer. */
   request(request: RawRequest): Promise<RemotingCommand> {
     const opaque = this.#nextOpaque++;
-    const answer = this.answerTo(opaque);
+    const answer = new Promise<RemotingCommand>((resolve) => this.#waiting.set(opaque, resolve));
     this.socket.write(this.encode(request, opaque));
     return answer;
   }
@@ -84,22 +78,11 @@ export class RawClient {
 
   /** Waits for the answer to a frame that was written by hand. */
   answerTo(opaque: number): Promise<RemotingCommand> {
-    const answer = new Promise<RemotingCommand>((resolve, reject) => {
-      this.#waiting.set(opaque, { resolve, reject });
-    });
-    // Who has given it up shall not fail for it.
-    answer.catch(() => {});
-    return answer;
+    return new Promise((resolve) => this.#waiting.set(opaque, resolve));
   }
 
   close(): void {
     this.socket.destroy();
-  }
-
-  #giveUp(): void {
-    for (const { reject } of this.#waiting.values())
-      reject(new Error('the connection has ended before the answer'));
-    this.#waiting.clear();
   }
 
   #onData(chunk: Buffer): void {
@@ -114,7 +97,7 @@ export class RawClient {
         const answer = this.#served.get(frame.code)?.(frame);
         if (answer !== undefined) this.socket.write(encodeAnswer(frame, answer));
       } else {
-        this.#waiting.get(frame.opaque)?.resolve(frame);
+        this.#waiting.get(frame.opaque)?.(frame);
         this.#waiting.delete(frame.opaque);
       }
     }
