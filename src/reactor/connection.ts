@@ -166,6 +166,11 @@ export class Connection implements FrameSource {
     this.inputEnd = 0;
   }
 
+  /** The long frame, where the socket is to be read to it: one that is whole waits for room. */
+  get openFrame(): LongFrame | null {
+    return this.longFrame === null || this.longFrame.isWhole ? null : this.longFrame;
+  }
+
   /** Lets go of a long frame that its worker has, or nobody is to have. */
   endLongFrame(): void {
     this.longFrame?.release();

@@ -159,7 +159,7 @@ export function acceptSocket(
   const { readBuffer, headBuffer } = reactor;
   let isLong = false;
   const onRead = (bytes: number): void => {
-    if (connection.longFrame !== null) {
+    if (connection.openFrame !== null) {
       reactor.onRest(connection, bytes);
       return;
     }
@@ -167,12 +167,7 @@ export function acceptSocket(
     isLong = reactor.beginLongFrame(connection);
     if (!isLong) connection.ownInput();
   };
-  // Asked after each read. A frame that is whole, and waits for room, is not to be read to any more.
-  const nextBuffer = (): Buffer => {
-    const frame = connection.longFrame;
-    if (frame !== null && !frame.isWhole) return frame.rest;
-    return isLong ? headBuffer : readBuffer;
-  };
+  const nextBuffer = (): Buffer => connection.openFrame?.rest ?? (isLong ? headBuffer : readBuffer);
   if (!readDirectly(socket, readBuffer, onRead, nextBuffer))
     socket.on('data', (chunk: Buffer) => reactor.onInput(connection, chunk));
   socket.on('error', () => socket.destroy());
