@@ -31,8 +31,7 @@ import { allocateRing, SpscRingConsumer, SpscRingProducer } from '../ring/spsc-r
 import { readMetadata, writeMetadata } from '../store/metadata-file.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import { Control } from '../workers/control.ts';
-import { READ_BYTES } from '../workers/broker-memory.ts';
-import { FrameProxy } from '../workers/frame-proxy.ts';
+import { FrameProxy, READ_BYTES } from '../workers/frame-proxy.ts';
 import { Listener } from '../workers/ring-messages.ts';
 import { nameServerGate } from './access-settings.ts';
 import type { NameServerLimits } from './configuration.ts';

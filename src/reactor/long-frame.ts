@@ -30,9 +30,9 @@ export class LongFrame {
     this.#at = this.start;
   }
 
-  /** Null for a frame that is not of the length that such slots are for, and where none is free. */
+  /** For a frame of the length that short slots are for; null where none is free. */
   static begin(proxy: FrameProxy, frameBytes: number): LongFrame | null {
-    const slot = proxy.claimShort(frameBytes);
+    const slot = proxy.claimShort();
     return slot === BACK_PRESSURED ? null : new LongFrame(proxy, slot, frameBytes);
   }
 

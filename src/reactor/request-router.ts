@@ -7,7 +7,7 @@
 import { type AccessGate, Admission } from '../access/access-gate.ts';
 import { readInt32 } from '../protocol/message-record.ts';
 import { peekRequestCode, RequestScanner } from '../protocol/request-scanner.ts';
-import { FRAME_IN_SLOT_BYTES_MIN, type FrameProxy } from '../workers/frame-proxy.ts';
+import type { FrameProxy } from '../workers/frame-proxy.ts';
 import type { Connection } from './connection.ts';
 import type { ConnectionNews } from './connection-news.ts';
 import { goAwayAnswer } from './go-away.ts';
@@ -79,11 +79,14 @@ export class RequestRouter {
     const { input, inputStart, inputEnd } = connection;
     const start = inputStart + 4;
     if (inputEnd <= start || connection.isBlocked || connection.isClosed) return false;
+    // A name server has no workers.
+    if (this.#options.toWorkers.length === 0) return false;
     const frameBytes = readInt32(input, inputStart);
-    if (frameBytes < FRAME_IN_SLOT_BYTES_MIN) return false;
+    const worker = this.#workerOf(connection);
+    if (!worker.isForShortSlot(frameBytes)) return false;
     const code = peekRequestCode(input, start, inputEnd, this.#scanner);
     if (code < 0 || this.#serverOf(connection, code) !== 'worker') return false;
-    const frame = LongFrame.begin(this.#workerOf(connection), frameBytes);
+    const frame = LongFrame.begin(worker, frameBytes);
     if (frame === null) return false;
     frame.take(input, start, inputEnd);
     connection.releaseInput();

@@ -20,6 +20,7 @@ import { allocateRings, type RingMemory } from '../ring/spsc-ring.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import { StorePositions } from '../store/store-positions.ts';
 import { STAGING_BYTES } from './append-batch.ts';
+import { READ_BYTES } from './frame-proxy.ts';
 
 /** Agents by name; `worker` is one request worker of several. */
 export type AgentName =
@@ -92,9 +93,6 @@ const FRAME_SLOT_COUNT = 4;
 /** Of the frames that a worker makes records of where they are: they stay in the cache, and have room for what a record has more. */
 const SHORT_FRAMES: ShortSlots = { count: 128, bytes: 132 * KIB };
 const RECORD_SLOT_COUNT = 4;
-
-/** Bytes that one read of a socket may bring. */
-export const READ_BYTES = 256 * KIB;
 
 /** Rings, in memory that WebAssembly sees if `usesKernel` and there is such. */
 function allocateSharedRings(

@@ -17,9 +17,9 @@
  *  dispatcher  ─┘                                               └─▶ waiting answers, until flushed
  * ```
  */
-import type { CopyKernel } from '../kernel/copy-kernel.ts';
 import type { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { Refusals } from '../base/refusals.ts';
+import type { CopyKernel } from '../kernel/copy-kernel.ts';
 import { ResponseCode } from '../protocol/codes.ts';
 import {
   BLANK_BYTES,

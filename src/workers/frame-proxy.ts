@@ -11,10 +11,12 @@ import type { LargeMessagePool } from '../ring/large-message-pool.ts';
 import type { SpscRingConsumer, SpscRingProducer } from '../ring/spsc-ring.ts';
 import { frameMessage, MessageType, pooledTail } from './ring-messages.ts';
 
+/** Bytes that one read of a socket may bring: the length of the buffer that most frames stand in. */
+export const READ_BYTES = 256 * 1024;
 /** Longest frame that travels in the ring itself. */
 export const FRAME_IN_RING_BYTES_MAX = 256 * 1024;
 /** Frames from here on travel in a short slot where one is free: a copy less, for a header read in TypeScript. */
-export const FRAME_IN_SLOT_BYTES_MIN = 32 * 1024;
+const FRAME_IN_SLOT_BYTES_MIN = 32 * 1024;
 /** Free before a frame in a slot: for the head of its record, where the header of the request is short. */
 const FRAME_ROOM_BYTES = 128;
 
@@ -56,8 +58,8 @@ export class FrameProxy {
     const ring = this.ring;
     if (frameBytes > this.#inRingBytesMax)
       return this.#offerPooled(source, arrivalMs, bytes, start, end, this.#pool.claim());
-    if (frameBytes >= FRAME_IN_SLOT_BYTES_MIN) {
-      const slot = this.claimShort(frameBytes);
+    if (this.isForShortSlot(frameBytes)) {
+      const slot = this.claimShort();
       if (slot !== BACK_PRESSURED)
         return this.#offerPooled(source, arrivalMs, bytes, start, end, slot);
     }
@@ -111,12 +113,17 @@ export class FrameProxy {
     return this.#pool.offsetOf(slot) + FRAME_ROOM_BYTES;
   }
 
-  /** Takes a short slot for a frame to come; BACK_PRESSURED where it is not one for those, or none is free. */
-  claimShort(frameBytes: number): number {
-    const pool = this.#pool;
-    const fits =
-      frameBytes >= FRAME_IN_SLOT_BYTES_MIN && frameBytes <= pool.shortBytes - FRAME_ROOM_BYTES;
-    return fits ? pool.claimShort() : BACK_PRESSURED;
+  /** Whether a frame of that length travels in a short slot, where one is free. */
+  isForShortSlot(frameBytes: number): boolean {
+    return (
+      frameBytes >= FRAME_IN_SLOT_BYTES_MIN &&
+      frameBytes <= this.#pool.shortBytes - FRAME_ROOM_BYTES
+    );
+  }
+
+  /** Takes a short slot for a frame to come; BACK_PRESSURED where none is free. */
+  claimShort(): number {
+    return this.#pool.claimShort();
   }
 
   /** Gives a slot back that was not offered. */

@@ -9,7 +9,8 @@ import { DispatchKernel } from '../kernel/dispatch-kernel.ts';
 import { SendKernel } from '../kernel/send-kernel.ts';
 import type { AgentSettings } from './agent-settings.ts';
 import { STAGING_BYTES } from './append-batch.ts';
-import { type AgentName, type BrokerMemory, READ_BYTES } from './broker-memory.ts';
+import type { AgentName, BrokerMemory } from './broker-memory.ts';
+import { READ_BYTES } from './frame-proxy.ts';
 import { specialNames } from './property-copier.ts';
 import { propertySuffix } from './send-encoder.ts';
 

@@ -93,6 +93,19 @@ test('refuses registrations without room, counts them, and knows who is there', 
   await expect.poll(() => metric('millrace_route_bytes')).toBe(0);
 });
 
+test('a long send, which comes in parts, is refused, and the connection goes on', async () => {
+  const { ready } = await start();
+  const client = await RawClient.connect(ready.nameServerPort);
+  const sent = client.encode({ code: 310, fields: { b: 'T' }, body: Buffer.alloc(60_000) }, 7);
+  const answer = client.answerTo(7);
+  client.socket.write(sent.subarray(0, 20_000));
+  while ((await metric('millrace_network_received_bytes_total')) < 20_000);
+  client.socket.write(sent.subarray(20_000));
+  expect(await answer).toMatchObject({ code: 3, remark: expect.stringContaining('310') as string });
+  expect((await client.request({ code: 106 })).code).toBe(0);
+  client.close();
+});
+
 test('takes so many connections, and so many a second', async () => {
   const { ready } = await start({ connectionCountMax: 5, acceptRateMax: 2 });
   const sockets = Array.from({ length: 8 }, () => net.connect(ready.nameServerPort, '127.0.0.1'));

@@ -334,7 +334,11 @@ async function pairedP99(
     if (ratioOf() <= P99_RATIO_MAX) break;
   }
   const ratio = ratioOf();
-  const text = `${round(median(pairs.map((pair) => pair.many)))} ms, with ${FEW_TOPICS} topics ${round(median(pairs.map((pair) => pair.few)))} ms: ${round(ratio)} x (${pairs.map((pair) => `${round(pair.many)}/${round(pair.few)}${quieterOf(pairs).includes(pair) ? '' : ' stolen'}`).join(', ')})`;
+  const quieter = quieterOf(pairs);
+  const list = pairs.map(
+    (pair) => `${round(pair.many)}/${round(pair.few)}${quieter.includes(pair) ? '' : ' stolen'}`,
+  );
+  const text = `${round(median(pairs.map((pair) => pair.many)))} ms, with ${FEW_TOPICS} topics ${round(median(pairs.map((pair) => pair.few)))} ms: ${round(ratio)} x (${list.join(', ')})`;
   if (ratio > P99_RATIO_MAX) throw new Error(`p99 ${text}, above ${P99_RATIO_MAX} x`);
   return { text, peakHandles };
 }

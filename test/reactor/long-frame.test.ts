@@ -11,11 +11,11 @@ import { Refusals } from '../../src/base/refusals.ts';
 import { AnswerEncoder } from '../../src/reactor/answer-encoder.ts';
 import { Reactor } from '../../src/reactor/reactor.ts';
 import { acceptSocket } from '../../src/reactor/tcp-peer.ts';
-import { BACK_PRESSURED } from '../../src/ring/agent.ts';
 import { LargeMessagePool } from '../../src/ring/large-message-pool.ts';
 import { SpscRingConsumer, SpscRingProducer, allocateRings } from '../../src/ring/spsc-ring.ts';
 import { FrameProxy, FrameReader } from '../../src/workers/frame-proxy.ts';
 import { Listener, MessageType } from '../../src/workers/ring-messages.ts';
+import { freeSlotCountOf } from '../ring/free-slots.ts';
 import { frameOf, plainHeader } from '../workers/send-frames.ts';
 
 const KIB = 1024;
@@ -126,15 +126,7 @@ class Bench {
   }
 
   get freeSlotCount(): number {
-    const slots: number[] = [];
-    for (
-      let slot = this.#pool.claimShort();
-      slot !== BACK_PRESSURED;
-      slot = this.#pool.claimShort()
-    )
-      slots.push(slot);
-    for (const slot of slots) this.#pool.release(slot);
-    return slots.length;
+    return freeSlotCountOf(this.#pool, () => this.#pool.claimShort());
   }
 }
 

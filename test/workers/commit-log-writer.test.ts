@@ -7,9 +7,9 @@ import { systemMonotonicClock } from '../../src/base/clock.ts';
 import { LatencyHistogram } from '../../src/base/latency-histogram.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Refusals } from '../../src/base/refusals.ts';
-import { RequestCode } from '../../src/protocol/codes.ts';
 import { CopyKernel } from '../../src/kernel/copy-kernel.ts';
 import { allocateKernelMemory } from '../../src/kernel/kernel-memory.ts';
+import { RequestCode } from '../../src/protocol/codes.ts';
 import { BLANK_MAGIC, readInt32, recordHead } from '../../src/protocol/message-record.ts';
 import { encodeHost, encodeRecord } from '../../src/protocol/record-encoder.ts';
 import { encodeRequest, decodeFrame } from '../../src/protocol/remoting-command.ts';
@@ -28,6 +28,7 @@ import { AppendProxy } from '../../src/workers/append-proxy.ts';
 import { CommitLogWriter } from '../../src/workers/commit-log-writer.ts';
 import { QueueOffsets } from '../../src/workers/queue-offsets.ts';
 import { appendAnswerMessage } from '../../src/workers/ring-messages.ts';
+import { freeSlotCountOf } from '../ring/free-slots.ts';
 import { FaultyFiles } from '../store/faulty-files.ts';
 
 const KIB = 1024;
@@ -137,10 +138,7 @@ function harness(flushesSynchronously = false, usesKernel = false) {
       return new SpscRingConsumer(sends).isEmpty;
     },
     get freeSlotCount(): number {
-      const slots: number[] = [];
-      for (let slot = pool.claim(); slot >= 0; slot = pool.claim()) slots.push(slot);
-      for (const slot of slots) pool.release(slot);
-      return slots.length;
+      return freeSlotCountOf(pool, () => pool.claim());
     },
     get wakeCount(): number {
       return wakeCount;

@@ -19,7 +19,6 @@ import {
   type RemotingCommand,
 } from '../../src/protocol/remoting-command.ts';
 import { LargeMessagePool, type ShortSlots } from '../../src/ring/large-message-pool.ts';
-import { BACK_PRESSURED } from '../../src/ring/agent.ts';
 import {
   allocateRings,
   type RingMemory,
@@ -39,6 +38,7 @@ import {
 } from '../../src/workers/ring-messages.ts';
 import { propertySuffix } from '../../src/workers/send-encoder.ts';
 import { sendRequest, type SendOptions } from './raw-client.ts';
+import { freeSlotCountOf } from '../ring/free-slots.ts';
 
 const POOL_BYTES = 64 * 1024;
 
@@ -196,15 +196,7 @@ export class WorkerBench {
 
   /** Short slots that nobody holds. */
   get freeSlotCount(): number {
-    const slots: number[] = [];
-    for (
-      let slot = this.#pool.claimShort();
-      slot !== BACK_PRESSURED;
-      slot = this.#pool.claimShort()
-    )
-      slots.push(slot);
-    for (const slot of slots) this.#pool.release(slot);
-    return slots.length;
+    return freeSlotCountOf(this.#pool, () => this.#pool.claimShort());
   }
 
   /** What control would do: hands back the next frame that the worker sent there. */
