@@ -52,6 +52,8 @@ export async function fullDisk(options: {
         storeDirectory: path.join(disk, 'store'),
         brokerPort: options.port,
         nameServerPort: options.port + 1,
+        // Not on the disk that is full.
+        logDirectory: options.directory,
         arguments: ['--config', configuration],
       });
     broker = await start();

@@ -6,7 +6,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import fs from 'node:fs';
 import path from 'node:path';
-import { readProcessUsage, readStolenUs } from '../../bench/load/process-usage.ts';
+import { readProcessUsage } from '../../bench/load/process-usage.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
 
@@ -22,6 +22,8 @@ const OUTSTANDING = 32;
 
 const SENDS_PER_SECOND = 5000;
 const WINDOW_MS = 2500;
+/** A stall of the machine is one slice's p99, not that of a whole window. */
+const SLICE_MS = 500;
 const PAIRS = 5;
 
 const START_MS_MAX = 5000;
@@ -29,13 +31,10 @@ const STOP_MS_MAX = 10_000;
 const RSS_ANON_MIB_MAX = 600;
 /** The descriptor cache holds 256; the rest are sockets, segments, index files, and what Node itself has open. */
 const HANDLES_MAX = 400;
-/**
- * Sends over all topics against sends over few, by p99: the median of the pairs' ratios, of those half of the pairs, and at
- * least PAIRS, from which the hypervisor took least of the cores' time.
- */
+/** Sends over all topics against sends over few, by the p99 of slices. */
 const P99_RATIO_MAX = 1.5;
-/** One stall of a busy machine is a whole window's p99: where the median is too high, more pairs are measured. */
-const ATTEMPTS_MAX = 3;
+/** Where the ratio is too high, more pairs are measured, and all count. */
+const ATTEMPTS_MAX = 4;
 /** Then a broker with nothing to do has written the queues of which it had put off writing. */
 const IDLE_MS = 12_000;
 /** Far above what is measured; a cost for each topic that grows with their number is far above this. */
@@ -178,7 +177,7 @@ async function createBesideSends(
   const sends = pacedSends(sender, 1000, () => ['Beside', 0]);
   // One by one, as a script of an operator does, so that every one is a change of its own.
   const ms = await createTopics({ ...subject, clients: subject.clients.slice(0, 1) }, 1);
-  const waits = await sends.stop();
+  const waits = Float64Array.from((await sends.stop()).flat()).sort();
   sender.clients.forEach((client) => client.close());
   if (ms > CREATE_MS_MAX) throw new Error(`${TOPICS} topics took ${ms} ms to make`);
   const p99Ms = round(quantile(waits, 0.99));
@@ -237,8 +236,8 @@ async function settle(subject: Subject): Promise<number> {
 }
 
 interface PacedSends {
-  /** Stops, and returns what each send waited, in milliseconds, sorted. */
-  stop(): Promise<Float64Array>;
+  /** Stops, and returns what each send waited, in milliseconds, by the SLICE_MS in which it was sent. */
+  stop(): Promise<number[][]>;
 }
 
 /** Sends at a steady rate, whatever the answers take. */
@@ -247,7 +246,7 @@ function pacedSends(
   perSecond: number,
   next: (index: number) => [string, number],
 ): PacedSends {
-  const waits: number[] = [];
+  const slices: number[][] = [];
   const open = new Set<Promise<void>>();
   const startMs = performance.now();
   let count = 0;
@@ -257,11 +256,12 @@ function pacedSends(
     for (; count < due; count++) {
       const [topic, queueId] = next(count);
       const sentMs = performance.now();
+      const slice = (slices[Math.floor((sentMs - startMs) / SLICE_MS)] ??= []);
       const one = ask(
         subject.clients[count % subject.clients.length],
         sendRequest({ topic, queueId, body: 'x'.repeat(128) }),
       )
-        .then(() => void waits.push(performance.now() - sentMs))
+        .then(() => void slice.push(performance.now() - sentMs))
         .catch((error: unknown) => {
           failure = error as Error;
         })
@@ -274,40 +274,25 @@ function pacedSends(
       clearInterval(timer);
       await Promise.all(open);
       if (failure !== null) throw failure;
-      return Float64Array.from(waits).sort();
+      return Object.values(slices);
     },
   };
 }
 
-interface Window {
-  readonly p99Ms: number;
-  readonly stolenUs: number;
-}
-
-/** p99 in ms. */
-interface Pair {
-  readonly few: number;
-  readonly many: number;
-  readonly stolenUs: number;
-}
-
-function quieterOf(pairs: readonly Pair[]): Pair[] {
-  const byStolen = [...pairs].sort((left, right) => left.stolenUs - right.stolenUs);
-  return byStolen.slice(0, Math.max(PAIRS, Math.ceil(pairs.length / 2)));
-}
-
-/** The two in turns, each round in another order; what counts is the median of the rounds' ratios. */
+/**
+ * The two in turns, each round in another order. What counts is the median of the ratios of each slice's
+ * p99 with many topics to each slice's with few (Hodges and Lehmann), which uses all of a noisy lot.
+ */
 async function pairedP99(
   few: Subject,
   many: Subject,
 ): Promise<{ text: string; peakHandles: number }> {
   let peakHandles = 0;
-  const measure = async (subject: Subject): Promise<Window> => {
+  const measure = async (subject: Subject): Promise<number[]> => {
     // The other one may still sync what its sends have left.
     await settle(few);
     await settle(many);
     let step = 0;
-    const stolenBeforeUs = readStolenUs();
     const sends = pacedSends(subject, SENDS_PER_SECOND, () => {
       // A stride that visits all queues of all topics, far from each other.
       step = (step + 7919) % (subject.topicCount * QUEUES);
@@ -315,30 +300,30 @@ async function pairedP99(
     });
     await pause(WINDOW_MS);
     peakHandles = Math.max(peakHandles, handlesOf(many.broker.pid));
-    const p99Ms = quantile(await sends.stop(), 0.99);
-    return { p99Ms, stolenUs: readStolenUs() - stolenBeforeUs };
+    // What is sent after the window's last whole slice makes none.
+    const slices = (await sends.stop()).slice(0, Math.floor(WINDOW_MS / SLICE_MS));
+    return slices.map((waits) => quantile(Float64Array.from(waits).sort(), 0.99));
   };
   await measure(few);
   await measure(many);
-  const pairs: Pair[] = [];
-  const ratioOf = (): number => median(quieterOf(pairs).map(({ few, many }) => many / few));
+  const ofFew: number[] = [];
+  const ofMany: number[] = [];
+  const ratioOf = (): number => median(ofMany.flatMap((m) => ofFew.map((f) => m / f)));
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     for (let pair = 0; pair < PAIRS; pair++) {
-      const isFewFirst = pair % 2 === 0;
-      const first = await measure(isFewFirst ? few : many);
-      const second = await measure(isFewFirst ? many : few);
-      const [ofFew, ofMany] = isFewFirst ? [first, second] : [second, first];
-      const stolenUs = first.stolenUs + second.stolenUs;
-      pairs.push({ few: ofFew.p99Ms, many: ofMany.p99Ms, stolenUs });
+      if (pair % 2 === 0) ofFew.push(...(await measure(few)));
+      ofMany.push(...(await measure(many)));
+      if (pair % 2 === 1) ofFew.push(...(await measure(few)));
     }
     if (ratioOf() <= P99_RATIO_MAX) break;
   }
   const ratio = ratioOf();
-  const quieter = quieterOf(pairs);
-  const list = pairs.map(
-    (pair) => `${round(pair.many)}/${round(pair.few)}${quieter.includes(pair) ? '' : ' stolen'}`,
-  );
-  const text = `${round(median(pairs.map((pair) => pair.many)))} ms, with ${FEW_TOPICS} topics ${round(median(pairs.map((pair) => pair.few)))} ms: ${round(ratio)} x (${list.join(', ')})`;
+  const summary = (values: readonly number[]): string => {
+    const sorted = Float64Array.from(values).sort();
+    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => round(quantile(sorted, share)));
+    return `${middle} ms (quartiles ${low} and ${high})`;
+  };
+  const text = `${summary(ofMany)}, with ${FEW_TOPICS} topics ${summary(ofFew)}: ${round(ratio)} x in ${ofFew.length} slices each`;
   if (ratio > P99_RATIO_MAX) throw new Error(`p99 ${text}, above ${P99_RATIO_MAX} x`);
   return { text, peakHandles };
 }

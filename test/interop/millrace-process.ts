@@ -22,6 +22,8 @@ export interface MillraceOptions {
   brokerPort: number;
   nameServerPort: number;
   arguments?: string[];
+  /** Where its log goes; beside the store unless given. */
+  logDirectory?: string;
   /** A command that runs what it is given, in front of the process, and is replaced by it. */
   wrapper?: string[];
 }
@@ -32,7 +34,8 @@ const STOP_TIMEOUT_MS = 20_000;
 
 export async function startMillrace(options: MillraceOptions): Promise<Millrace> {
   fs.mkdirSync(options.storeDirectory, { recursive: true });
-  const logFile = path.join(options.storeDirectory, '..', `millrace-${options.brokerPort}.log`);
+  const logDirectory = options.logDirectory ?? path.dirname(options.storeDirectory);
+  const logFile = path.join(logDirectory, `millrace-${options.brokerPort}.log`);
   const log = fs.openSync(logFile, 'a');
   const startedMs = performance.now();
   const [command, ...wrapped] = [...(options.wrapper ?? []), process.execPath];
