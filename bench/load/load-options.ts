@@ -62,6 +62,8 @@ export interface LoadOptions {
   readonly codec: Codec;
   /** SQL92 expression of the consumers, which every message matches; null: all tags. */
   readonly filter: string | null;
+  /** Tags of the consumers as they subscribe to them; every message has TagA. */
+  readonly tags: string;
   /** Messages a second over all connections (paced and end-to-end). */
   readonly ratePerSecond: number;
   /** Connections that pull; in backlog each is a group of its own and reads everything. */
@@ -104,6 +106,7 @@ export const defaultOptions: LoadOptions = {
   seconds: 10,
   codec: 'json',
   filter: null,
+  tags: '*',
   ratePerSecond: 20_000,
   consumerCount: 1,
   messageCount: 1_000_000,
@@ -162,6 +165,7 @@ export interface ThreadPlan {
   readonly hasTimeline: boolean;
   readonly codec: Codec;
   readonly filter: string | null;
+  readonly tags: string;
   /** Tells the messages of this run from those of others. */
   readonly runId: number;
   readonly senders: readonly SenderPlan[];

@@ -82,6 +82,7 @@ export function threadsOf(
       hasTimeline: options.hasTimeline,
       codec: options.codec,
       filter: options.filter,
+      tags: options.tags,
       runId,
       senders,
       loop: stage.loop,

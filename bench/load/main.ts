@@ -113,6 +113,7 @@ function program(): Command {
       integer(0),
       standard.checkWaitSeconds,
     )
+    .option('--tags <TAGS>', 'tags of the consumers; every message has TagA', standard.tags)
     .option('--filter <SQL>', 'SQL92 expression of the consumers; every message must match it')
     .option('--threads <N>', 'threads of the generator', integer(1), standard.threadCount)
     .option(
@@ -151,6 +152,7 @@ function readOptions(command: Command): { options: LoadOptions; isJson: boolean 
     warmupSeconds: flags['warmup'],
     codec: flags['codec'],
     filter: flags['filter'] ?? null,
+    tags: flags['tags'],
     ratePerSecond: flags['rate'],
     consumerCount: flags['consumers'],
     messageCount:

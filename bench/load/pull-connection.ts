@@ -10,6 +10,7 @@ import {
   readLong,
   storeHostBytes,
 } from '../../src/protocol/message-record.ts';
+import { javaStringHash } from '../../src/protocol/java-string-hash.ts';
 import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
 import type { AnswerReader, FrameSink } from './answer-reader.ts';
 import { bodyStamp } from './body-stamp.ts';
@@ -185,15 +186,19 @@ export class PullConnection implements ConnectionOwner, FrameSink {
 
   #sendHeartbeat(): void {
     const { group, clientId } = this.#plan;
-    const subscription = (topic: string, filter: string | null): object => ({
-      classFilterMode: false,
-      codeSet: [],
-      expressionType: filter === null ? 'TAG' : 'SQL92',
-      subString: filter ?? '*',
-      subVersion: this.#subscriptionVersion,
-      tagsSet: [],
-      topic,
-    });
+    const { topic, filter, tags } = this.#state.plan;
+    const subscription = (topic: string, filter: string | null, tags: string): object => {
+      const tagsSet = filter === null && tags !== '*' ? tags.split('||') : [];
+      return {
+        classFilterMode: false,
+        codeSet: tagsSet.map(hashOfText),
+        expressionType: filter === null ? 'TAG' : 'SQL92',
+        subString: filter ?? tags,
+        subVersion: this.#subscriptionVersion,
+        tagsSet,
+        topic,
+      };
+    };
     const heartbeat = {
       clientID: clientId,
       consumerDataSet: [
@@ -203,8 +208,8 @@ export class PullConnection implements ConnectionOwner, FrameSink {
           groupName: group,
           messageModel: 'CLUSTERING',
           subscriptionDataSet: [
-            subscription(`%RETRY%${group}`, null),
-            subscription(this.#state.plan.topic, this.#state.plan.filter),
+            subscription(`%RETRY%${group}`, null, '*'),
+            subscription(topic, filter, tags),
           ],
           unitMode: false,
         },
@@ -225,4 +230,9 @@ export class PullConnection implements ConnectionOwner, FrameSink {
     connection.commit(frame.length);
     connection.flush();
   }
+}
+
+function hashOfText(text: string): number {
+  const bytes = Buffer.from(text);
+  return javaStringHash(bytes, 0, bytes.length);
 }

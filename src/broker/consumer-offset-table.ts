@@ -108,7 +108,10 @@ export class ConsumerOffsetTable {
 
   /** A commit by request: what the client states is stored, also when it is lower (a client's seek). */
   commit(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
-    const key = keyOf(topic, group);
+    return this.#commit(keyOf(topic, group), queueId, offset);
+  }
+
+  #commit(key: string, queueId: number, offset: number): CommitOutcome {
     if (this.#resets.get(key)?.has(queueId) === true) return CommitOutcome.RESET_PENDING;
     if (this.#progressOf(key).set(queueId, offset)) this.#isDirty = true;
     return CommitOutcome.STORED;
@@ -119,9 +122,10 @@ export class ConsumerOffsetTable {
    * old owner's is still on its way: it never lowers an offset.
    */
   commitByPull(topic: string, group: string, queueId: number, offset: number): CommitOutcome {
-    const stored = this.#offsets.get(keyOf(topic, group))?.get(queueId);
+    const key = keyOf(topic, group);
+    const stored = this.#offsets.get(key)?.get(queueId);
     if (stored !== undefined && offset < stored) return CommitOutcome.NOT_NEWER;
-    return this.commit(topic, group, queueId, offset);
+    return this.#commit(key, queueId, offset);
   }
 
   /** Asks for a reset; it counts at once, and stays pending until a pull has taken it. */

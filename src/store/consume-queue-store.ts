@@ -20,6 +20,7 @@ import { QueueList, QueueTable, UnitSlots } from './queue-table.ts';
 import { QueueWrites } from './queue-writes.ts';
 import type { StoreFiles } from './segment.ts';
 import { syncPaths } from './sync-paths.ts';
+import { UnitBlocks } from './unit-blocks.ts';
 
 export interface ConsumeQueueStoreOptions {
   files: StoreFiles;
@@ -85,6 +86,7 @@ export class ConsumeQueueStore {
       pending: new QueueList(),
       buffered: new QueueList(),
       unsettled: new QueueList(),
+      blocks: new UnitBlocks(options.fileBytes ?? QUEUE_FILE_BYTES),
       deletedTopics: new Set(),
       onMismatch: () => {
         this.#mismatchCount++;

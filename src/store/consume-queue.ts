@@ -37,6 +37,7 @@ import {
   ROW_FIELDS,
   type UnitSlots,
 } from './queue-table.ts';
+import type { UnitBlocks } from './unit-blocks.ts';
 
 /** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
 const GAP_COUNT_MAX = 10_000_000;
@@ -68,6 +69,8 @@ export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
   readonly buffered: QueueList;
   /** Queues of which it is not known what stands behind their end on file. */
   readonly unsettled: QueueList;
+  /** Units from files. */
+  readonly blocks: UnitBlocks;
   /** Topics whose files are still to be removed: nothing is written for new ones of that name before. */
   readonly deletedTopics: Set<string>;
   /** A record does not follow what a queue holds. */
@@ -133,7 +136,8 @@ export class ConsumeQueue {
     return this.#row[this.#at + FIRST_PENDING];
   }
 
-  get #bufferStart(): number {
+  /** Units below are read from files. */
+  get bufferStart(): number {
     return this.#row[this.#at + BUFFER_START];
   }
 
@@ -141,19 +145,18 @@ export class ConsumeQueue {
     return this.#row[this.#at + WRITTEN_TO];
   }
 
-  get #stored(): ConsumeQueueFiles {
-    const { topic, queueId } = this;
-    return new ConsumeQueueFiles({ topic, queueId }, this.#context, this.#row, this.#at);
+  get files(): ConsumeQueueFiles {
+    return new ConsumeQueueFiles(this, this.#context, this.#row, this.#at);
   }
 
   /** Where the queue's unit at an offset stands, or will stand, in its buffer. */
   #positionOf(offset: number): number {
-    return (offset - this.#bufferStart) * UNIT_BYTES + this.#row[this.#at + BUFFER_BASE];
+    return (offset - this.bufferStart) * UNIT_BYTES + this.#row[this.#at + BUFFER_BASE];
   }
 
   /** Finds the files on disk, the end of what they hold, and the first unit that is no gap. */
   load(wasClean: boolean): void {
-    const stored = this.#stored;
+    const stored = this.files;
     stored.load(wasClean);
     if (stored.isEmpty) return;
     this.minOffset = stored.start / UNIT_BYTES;
@@ -166,8 +169,9 @@ export class ConsumeQueue {
       probe.decode(probe.scratch, 0, 0, count);
       if (probe.bytes[0] > 0) {
         this.#row[this.#at + FIRST_PHYSICAL] = probe.physicalOffset[0];
-        const isHole = probe.bytes[count - 1] === 0;
-        this.#setLastOnFile(isHole ? Infinity : probe.physicalOffset[count - 1]);
+        this.#setLastOnFile(
+          probe.bytes[count - 1] > 0 ? probe.physicalOffset[count - 1] : Infinity,
+        );
         return;
       }
     }
@@ -219,7 +223,7 @@ export class ConsumeQueue {
     const row = this.#row;
     const at = this.#at;
     if (row[at + IS_TAIL_UNKNOWN] === 0) return;
-    const stored = this.#stored;
+    const stored = this.files;
     stored.load(false);
     if (!stored.isEmpty) {
       // A file that reaches further than what is written is nothing but its tail.
@@ -253,9 +257,9 @@ export class ConsumeQueue {
     if (!(fromOffset >= this.minOffset && fromOffset < this.maxOffset)) return 0;
     const count = Math.min(countMax, into.capacity, this.maxOffset - fromOffset);
     let done = 0;
-    if (fromOffset < this.#bufferStart) {
-      done = this.#readStored(fromOffset, Math.min(count, this.#bufferStart - fromOffset), into);
-      if (fromOffset + done < this.#bufferStart) return done;
+    if (fromOffset < this.bufferStart) {
+      done = this.#context.blocks.read(this, fromOffset, count, into);
+      if (fromOffset + done < this.bufferStart) return done;
     }
     into.decode(this.#buffer, this.#positionOf(fromOffset + done), done, count);
     return count;
@@ -303,7 +307,7 @@ export class ConsumeQueue {
     while (this.#writtenTo < this.maxOffset) {
       const from = this.#positionOf(this.#writtenTo);
       const to = this.#positionOf(this.maxOffset);
-      const bytes = this.#stored.write(this.#buffer, from, to, this.#writtenTo * UNIT_BYTES);
+      const bytes = this.files.write(this.#buffer, from, to, this.#writtenTo * UNIT_BYTES);
       row[this.#at + WRITTEN_TO] += bytes / UNIT_BYTES;
       written += bytes;
     }
@@ -321,7 +325,7 @@ export class ConsumeQueue {
     for (let offset = this.#writtenTo; offset < maxOffset;) {
       const from = this.#positionOf(offset);
       const to = this.#positionOf(maxOffset);
-      const bytes = this.#stored.handOver(writes, this.#buffer, from, to, offset * UNIT_BYTES);
+      const bytes = this.files.handOver(writes, this.#buffer, from, to, offset * UNIT_BYTES);
       offset += bytes / UNIT_BYTES;
     }
     this.#context.pending.delete(this.place);
@@ -372,7 +376,7 @@ export class ConsumeQueue {
     const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
     if (isWhole && (!isAbnormal || filesBytes === 0)) return;
     const end = isWhole ? this.maxOffset : this.offsetAbove(endPhysicalOffset);
-    this.#stored.cutAt(end * UNIT_BYTES, end < this.maxOffset);
+    this.files.cutAt(end * UNIT_BYTES, end < this.maxOffset);
     this.#setEnd(end);
   }
 
@@ -391,7 +395,7 @@ export class ConsumeQueue {
       this.#row[this.#at + FIRST_PHYSICAL] = -1;
     }
     const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
-    if (filesBytes > this.#context.fileBytes) this.#stored.removeBelow(this.minOffset * UNIT_BYTES);
+    if (filesBytes > this.#context.fileBytes) this.files.removeBelow(this.minOffset * UNIT_BYTES);
   }
 
   /**
@@ -401,7 +405,7 @@ export class ConsumeQueue {
   forget(): void {
     const { maxOffset } = this;
     const { unsettled, table } = this.#context;
-    this.#stored.close();
+    this.files.close();
     this.#setEnd(maxOffset);
     unsettled.delete(this.place);
     table.give(this.place);
@@ -446,7 +450,7 @@ export class ConsumeQueue {
       if (last >= 0 && physicalOffset > last) this.#context.onMismatch();
       return false;
     }
-    const isUnused = this.#stored.isEmpty && this.maxOffset === 0;
+    const isUnused = this.files.isEmpty && this.maxOffset === 0;
     // A queue whose beginning has expired starts inside the file that holds this offset.
     const unitsPerFile = this.#context.fileBytes / UNIT_BYTES;
     const from = isUnused ? queueOffset - (queueOffset % unitsPerFile) : this.maxOffset;
@@ -490,7 +494,7 @@ export class ConsumeQueue {
         throwUnlessNoSpace(error);
       }
       this.#dropWritten(KEPT_COUNT_MAX);
-      if ((this.maxOffset - this.#bufferStart) * UNIT_BYTES < row[at + BUFFER_BYTES]) return;
+      if ((this.maxOffset - this.bufferStart) * UNIT_BYTES < row[at + BUFFER_BYTES]) return;
     }
     buffered.add(this.place);
     this.#resize(bufferBytes === 0 ? SLOT_BYTES : row[at + BUFFER_BYTES] * 2);
@@ -501,12 +505,12 @@ export class ConsumeQueue {
     const row = this.#row;
     const rowAt = this.#at;
     const keepFrom = Math.max(
-      this.#bufferStart,
+      this.bufferStart,
       Math.min(this.#writtenTo, this.maxOffset - keptCount),
     );
     const from = this.#positionOf(keepFrom);
     const to = this.#positionOf(this.maxOffset);
-    if (keepFrom > this.#bufferStart) {
+    if (keepFrom > this.bufferStart) {
       this.#buffer.copyWithin(row[rowAt + BUFFER_BASE], from, to);
       row[rowAt + BUFFER_START] = keepFrom;
     }
@@ -520,7 +524,7 @@ export class ConsumeQueue {
     const slot = slots.take(bytes);
     const buffer = slot < 0 ? Buffer.allocUnsafeSlow(bytes) : slots.bufferOf(slot);
     const base = slot < 0 ? 0 : slots.baseOf(slot);
-    const from = this.#positionOf(this.#bufferStart);
+    const from = this.#positionOf(this.bufferStart);
     this.#buffer.copy(buffer, base, from, this.#positionOf(this.maxOffset));
     this.#setBuffer(buffer, slot);
   }
@@ -547,8 +551,10 @@ export class ConsumeQueue {
     row[at + LAST_PHYSICAL] = -1;
     row[at + LAST_WRITTEN] = -1;
     this.#setBuffer(NO_BUFFER, -1);
-    this.#context.pending.delete(this.place);
-    this.#context.buffered.delete(this.place);
+    const { blocks, buffered, pending } = this.#context;
+    blocks.forget(this.place);
+    pending.delete(this.place);
+    buffered.delete(this.place);
   }
 
   /** Only a gap that fills the file up to the first message is skipped here; retention does the rest. */
@@ -584,13 +590,6 @@ export class ConsumeQueue {
 
   #bytesAt(offset: number): number {
     return this.read(offset, 1, probe) === 0 ? 0 : probe.bytes[0];
-  }
-
-  #readStored(fromOffset: number, count: number, into: ConsumeQueueUnits): number {
-    const units =
-      this.#stored.read(into.scratch, count * UNIT_BYTES, fromOffset * UNIT_BYTES) / UNIT_BYTES;
-    into.decode(into.scratch, 0, 0, units);
-    return units;
   }
 }
 

@@ -34,6 +34,7 @@ import { RequestScanner } from '../protocol/request-scanner.ts';
 import { BACK_PRESSURED } from '../ring/agent.ts';
 import type { ConsumeQueue } from '../store/consume-queue.ts';
 import { ConsumeQueueUnits } from '../store/consume-queue-units.ts';
+import { BLOCK_UNITS } from '../store/unit-blocks.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import type { FrameReader } from './frame-proxy.ts';
@@ -72,6 +73,8 @@ const MESSAGE_COUNT_MAX = 32;
 const BODY_BYTES_MAX = 256 * 1024;
 /** ConsumeQueue units that one pull looks at before the client is told to go on (maxFilterMessageSize 16000 bytes). */
 const SCAN_COUNT = 800;
+/** Of those, what is read at once where the first units had too few that match. */
+const UNITS_PER_READ = BLOCK_UNITS;
 /**
  * Operations of SQL92 conditions that one pull takes, whatever it finds: 1 ms of the thread that answers
  * sends. Conditions of up to 16 operations are asked of SCAN_COUNT messages, longer ones of fewer.
@@ -112,7 +115,7 @@ export class PullService {
   #enablePropertyFilter: boolean;
   readonly #held = new HeldPullTable<WaitingPull>();
   readonly #fields = new Int32Array(fieldNames.length);
-  readonly #units = new ConsumeQueueUnits(SCAN_COUNT);
+  readonly #units = new ConsumeQueueUnits(UNITS_PER_READ);
   readonly #filters = new Map<string, MessageFilter | FilterFault>();
   /** Characters of the keys of `#filters`. */
   #filtersLength = 0;
@@ -122,6 +125,12 @@ export class PullService {
   #rangeCount = 0;
   #bodyBytes = 0;
   #messageCount = 0;
+  /** Where the last range ends. */
+  #rangeEnd = -1;
+  /** Of SQL_TEXT_LENGTH_MAX, for the read at hand. */
+  #textLeft = 0;
+  /** Where the log begins. */
+  #minimum = 0;
   // Outcome of the last read, and where it began.
   #begin = 0;
   #code = 0;
@@ -428,64 +437,70 @@ export class PullService {
     filter: MessageFilter,
   ): void {
     const countMax = Math.min(Math.max(messageCountMax, 1), MESSAGE_COUNT_MAX);
+    const end = offset + scanCountOf(filter, countMax);
+    this.#minimum = this.#options.positions.load(PositionSlot.MINIMUM);
+    this.#rangeEnd = -1;
+    this.#textLeft = SQL_TEXT_LENGTH_MAX;
+    this.#next = offset;
+    // As a rule most messages match, so as many as are wanted come first.
+    for (let readCount = countMax; this.#next < end; readCount = UNITS_PER_READ) {
+      const wantedCount = Math.min(readCount, end - this.#next);
+      const unitCount = queue.read(this.#next, wantedCount, this.#units);
+      const takenCount = this.#takeUnits(queue, unitCount, countMax, filter);
+      if (takenCount < 0) return;
+      this.#next += takenCount;
+      const isFull = this.#messageCount === countMax || this.#textLeft <= 0;
+      if (isFull || unitCount === 0 || takenCount < unitCount) break;
+    }
+    if (this.#messageCount > 0) this.#code = ResponseCode.SUCCESS;
+    else if (this.#next > offset) this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
+    // A hole that the disk has no units for: the client tries again behind it.
+    else this.#code = ResponseCode.PULL_NOT_FOUND;
+  }
+
+  /** Adds what matches of the units read from `#next` on; returns how many were looked at, -1 where retention has taken one. */
+  #takeUnits(
+    queue: ConsumeQueue,
+    unitCount: number,
+    countMax: number,
+    { tags, sql }: MessageFilter,
+  ): number {
     const units = this.#units;
-    const { tags, sql } = filter;
-    const scanCount =
-      sql === null
-        ? SCAN_COUNT
-        : Math.min(SCAN_COUNT, Math.floor(SQL_OPERATION_COUNT_MAX / (1 + sql.operationCount)));
-    const unitCount = queue.read(
-      offset,
-      tags.matchesAll && sql === null ? countMax : scanCount,
-      units,
-    );
     const ranges = this.#ranges;
     const segmentBytes = this.#options.segments.segmentBytes;
-    const minimum = this.#options.positions.load(PositionSlot.MINIMUM);
-    let messageCount = 0;
-    let rangeEnd = -1;
     let index = 0;
-    let textLeft = SQL_TEXT_LENGTH_MAX;
-    for (; index < unitCount && messageCount < countMax && textLeft > 0; index++) {
+    for (; index < unitCount && this.#messageCount < countMax && this.#textLeft > 0; index++) {
       if (!tags.matchesAll && !tags.matches(units.tagsHigh[index], units.tagsLow[index])) continue;
       const bytes = units.bytes[index];
       // A unit that stands for no message.
       if (bytes === 0) continue;
       const physicalOffset = units.physicalOffset[index];
-      if (physicalOffset < minimum) {
+      if (physicalOffset < this.#minimum) {
         // Retention has taken it, and the queue follows once its round of writing is over.
         this.#code = ResponseCode.PULL_OFFSET_MOVED;
-        this.#min = queue.offsetAbove(minimum);
+        this.#min = queue.offsetAbove(this.#minimum);
         this.#next = this.#min;
-        return;
+        return -1;
       }
       if (sql !== null) {
         const isWanted = this.#matchesSql(sql, physicalOffset, bytes);
-        textLeft -= sql.textLength;
-        if (sql.hasGivenUp) this.#onGivenUp(queue, offset + index);
+        this.#textLeft -= sql.textLength;
+        if (sql.hasGivenUp) this.#onGivenUp(queue, this.#next + index);
         if (!isWanted) continue;
       }
-      if (messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
-      if (physicalOffset === rangeEnd && physicalOffset % segmentBytes !== 0) {
+      if (this.#messageCount > 0 && this.#bodyBytes + bytes > BODY_BYTES_MAX) break;
+      if (physicalOffset === this.#rangeEnd && physicalOffset % segmentBytes !== 0) {
         ranges[this.#rangeCount * 2 - 1] = ranges[this.#rangeCount * 2 - 1] + bytes;
       } else {
         ranges[this.#rangeCount * 2] = physicalOffset;
         ranges[this.#rangeCount * 2 + 1] = bytes;
         this.#rangeCount++;
       }
-      rangeEnd = physicalOffset + bytes;
+      this.#rangeEnd = physicalOffset + bytes;
       this.#bodyBytes += bytes;
-      messageCount++;
+      this.#messageCount++;
     }
-    this.#next = offset + index;
-    this.#messageCount = messageCount;
-    if (messageCount > 0) this.#code = ResponseCode.SUCCESS;
-    else if (unitCount > 0) this.#code = ResponseCode.PULL_RETRY_IMMEDIATELY;
-    else {
-      // A hole that the disk has no units for: the client tries again behind it.
-      this.#code = ResponseCode.PULL_NOT_FOUND;
-      this.#next = offset;
-    }
+    return index;
   }
 
   #onGivenUp({ topic, queueId }: ConsumeQueue, queueOffset: number): void {
@@ -546,3 +561,10 @@ const noOffsets: readonly (readonly [string, string])[] = [
   ['minOffset', '0'],
   ['maxOffset', '0'],
 ];
+
+/** Units that one pull looks at. */
+function scanCountOf({ tags, sql }: MessageFilter, countMax: number): number {
+  if (sql !== null)
+    return Math.min(SCAN_COUNT, Math.floor(SQL_OPERATION_COUNT_MAX / (1 + sql.operationCount)));
+  return tags.matchesAll ? countMax : SCAN_COUNT;
+}
