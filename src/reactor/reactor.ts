@@ -21,6 +21,7 @@ import type { Agent } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
+import type { Segment } from '../store/segment.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import {
   answerBytesMessage,
@@ -425,12 +426,20 @@ export class Reactor implements Agent {
     connection.reserveOutput(PULL_HEADER_BYTES_MAX + answer.bodyBytes);
     const start = connection.outputBytes;
     let at = this.#options.encoder.writePull(connection.output, start, answer);
+    const segments = this.#options.segments as CommitLogSegments;
+    const { segmentBytes } = segments;
+    let segment: Segment | null = null;
+    let segmentStart = 0;
     let range = offset + pullAnswerMessage.totalBytes;
     for (let index = 0; index < rangeCount; index++) {
       const physicalOffset = float64[(range + logRange.physicalOffset) >> 3];
       const bytes = float64[(range + logRange.bytes) >> 3];
-      const segments = this.#options.segments as CommitLogSegments;
-      const segment = segments.segmentAt(physicalOffset);
+      const isInside =
+        physicalOffset >= segmentStart && physicalOffset < segmentStart + segmentBytes;
+      if (segment === null || !isInside) {
+        segment = segments.segmentAt(physicalOffset);
+        segmentStart = physicalOffset - (physicalOffset % segmentBytes);
+      }
       if (segment === null) {
         if (physicalOffset >= (this.#options.positions?.load(PositionSlot.MINIMUM) ?? 0)) {
           this.#cut(connection, 'expired-data');
@@ -441,7 +450,7 @@ export class Reactor implements Agent {
         at = this.#options.encoder.writeRetry(connection.output, start, answer, beginOffset);
         break;
       }
-      const from = physicalOffset % segments.segmentBytes;
+      const from = physicalOffset - segmentStart;
       segment.bytes.copy(connection.output, at, from, from + bytes);
       at += bytes;
       range += logRange.totalBytes;

@@ -4,6 +4,7 @@
  * The unit of a ConsumeQueue, 20 bytes for each message, and units that were read. Source: ConsumeQueue.java.
  */
 import { layout } from '../base/layout.ts';
+import { readInt32 } from '../protocol/message-record.ts';
 
 export const unitLayout = layout(
   { physicalOffset: 'i64', recordBytes: 'i32', tagsHigh: 'i32', tagsLow: 'i32' },
@@ -38,12 +39,12 @@ export class ConsumeQueueUnits {
   decode(source: Buffer, position: number, from: number, to: number): void {
     let at = position;
     for (let index = from; index < to; index++) {
-      const bytes = source.readInt32BE(at + unitLayout.recordBytes);
+      const bytes = readInt32(source, at + unitLayout.recordBytes);
       this.physicalOffset[index] =
-        source.readUInt32BE(at) * 0x1_0000_0000 + source.readUInt32BE(at + 4);
+        (readInt32(source, at) >>> 0) * 0x1_0000_0000 + (readInt32(source, at + 4) >>> 0);
       this.bytes[index] = bytes === GAP_RECORD_BYTES || bytes < 0 ? 0 : bytes;
-      this.tagsHigh[index] = source.readInt32BE(at + unitLayout.tagsHigh);
-      this.tagsLow[index] = source.readInt32BE(at + unitLayout.tagsLow);
+      this.tagsHigh[index] = readInt32(source, at + unitLayout.tagsHigh);
+      this.tagsLow[index] = readInt32(source, at + unitLayout.tagsLow);
       at += UNIT_BYTES;
     }
   }
