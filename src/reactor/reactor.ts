@@ -21,7 +21,6 @@ import type { Agent } from '../ring/agent.ts';
 import { PartAssembler } from '../ring/queued-producer.ts';
 import type { SpscRingConsumer } from '../ring/spsc-ring.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import type { Segment } from '../store/segment.ts';
 import { PositionSlot } from '../store/store-positions.ts';
 import {
   answerBytesMessage,
@@ -428,7 +427,7 @@ export class Reactor implements Agent {
     let at = this.#options.encoder.writePull(connection.output, start, answer);
     const segments = this.#options.segments as CommitLogSegments;
     const { segmentBytes } = segments;
-    let segment: Segment | null = null;
+    let segment: ReturnType<CommitLogSegments['segmentAt']> = null;
     let segmentStart = 0;
     let range = offset + pullAnswerMessage.totalBytes;
     for (let index = 0; index < rangeCount; index++) {
