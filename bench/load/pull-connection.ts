@@ -2,6 +2,7 @@
  * A consumer: one connection, a heartbeat that subscribes its group, and one pull in flight for each of
  * its queues, as the Java push consumer does it.
  */
+import { parseTags } from '../../src/broker/tag-filter.ts';
 import { RequestCode, ResponseCode } from '../../src/protocol/codes.ts';
 import {
   bornHostBytes,
@@ -10,7 +11,7 @@ import {
   readLong,
   storeHostBytes,
 } from '../../src/protocol/message-record.ts';
-import { javaStringHash } from '../../src/protocol/java-string-hash.ts';
+import { javaHashOfText } from '../../src/protocol/java-string-hash.ts';
 import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
 import type { AnswerReader, FrameSink } from './answer-reader.ts';
 import { bodyStamp } from './body-stamp.ts';
@@ -188,10 +189,10 @@ export class PullConnection implements ConnectionOwner, FrameSink {
     const { group, clientId } = this.#plan;
     const { topic, filter, tags } = this.#state.plan;
     const subscription = (topic: string, filter: string | null, tags: string): object => {
-      const tagsSet = filter === null && tags !== '*' ? tags.split('||') : [];
+      const tagsSet = filter === null ? (parseTags(tags) ?? []) : [];
       return {
         classFilterMode: false,
-        codeSet: tagsSet.map(hashOfText),
+        codeSet: tagsSet.map(javaHashOfText),
         expressionType: filter === null ? 'TAG' : 'SQL92',
         subString: filter ?? tags,
         subVersion: this.#subscriptionVersion,
@@ -230,9 +231,4 @@ export class PullConnection implements ConnectionOwner, FrameSink {
     connection.commit(frame.length);
     connection.flush();
   }
-}
-
-function hashOfText(text: string): number {
-  const bytes = Buffer.from(text);
-  return javaStringHash(bytes, 0, bytes.length);
 }

@@ -7,7 +7,7 @@
  *
  * Source: FilterAPI.java, DefaultMessageFilter.java.
  */
-import { javaStringHash } from '../protocol/java-string-hash.ts';
+import { javaHashOfText } from '../protocol/java-string-hash.ts';
 
 export interface TagFilter {
   /** Every message passes, whatever its tag. */
@@ -25,7 +25,7 @@ const allTags: TagFilter = { matchesAll: true, matches: () => true };
 export function compileTagExpression(expression: string | null | undefined): TagFilter {
   const tags = parseTags(expression);
   if (tags === null) return allTags;
-  const hashes = new Set(tags.map(hashOf));
+  const hashes = new Set(tags.map(javaHashOfText));
   if (hashes.size > LINEAR_COUNT_MAX) {
     return { matchesAll: false, matches: (_high, low) => hashes.has(low) };
   }
@@ -39,9 +39,4 @@ export function parseTags(expression: string | null | undefined): string[] | nul
   if (expression === '' || expression === '*') return null;
   const tags = expression.split('||').map((tag) => tag.trim());
   return [...new Set(tags.filter((tag) => tag !== ''))];
-}
-
-function hashOf(tag: string): number {
-  const bytes = Buffer.from(tag);
-  return javaStringHash(bytes, 0, bytes.length);
 }

@@ -12,7 +12,7 @@
  */
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
-import { javaStringHash } from '../protocol/java-string-hash.ts';
+import { javaHashOfText } from '../protocol/java-string-hash.ts';
 import {
   decodeProperties,
   encodeProperties,
@@ -104,7 +104,7 @@ export class TimedDelivery {
     entry.physicalOffset = view.physicalOffset;
     entry.bytes = view.totalBytes;
     entry.kind = marker === undefined ? TimerKind.MESSAGE : TimerKind.MARKER;
-    entry.tag = hashOf(key);
+    entry.tag = javaHashOfText(key);
     this.#options.add(entry);
   }
 
@@ -226,9 +226,4 @@ function keyOf(view: RecordView): string {
     readProperty(buffer, propertiesStart, end, realTopicName) ?? '',
     readProperty(buffer, propertiesStart, end, uniqueKeyName) ?? '',
   );
-}
-
-function hashOf(key: string): number {
-  const bytes = Buffer.from(key);
-  return javaStringHash(bytes, 0, bytes.length);
 }

@@ -169,9 +169,8 @@ export class ConsumeQueue {
       probe.decode(probe.scratch, 0, 0, count);
       if (probe.bytes[0] > 0) {
         this.#row[this.#at + FIRST_PHYSICAL] = probe.physicalOffset[0];
-        this.#setLastOnFile(
-          probe.bytes[count - 1] > 0 ? probe.physicalOffset[count - 1] : Infinity,
-        );
+        const isHole = probe.bytes[count - 1] === 0;
+        this.#setLastOnFile(isHole ? Infinity : probe.physicalOffset[count - 1]);
         return;
       }
     }

@@ -37,7 +37,6 @@ export class UnitBlocks {
   /** Offset of the block's first unit, and how many units the slot has. */
   readonly #starts = new Float64Array(SLOT_COUNT);
   readonly #counts = new Int32Array(SLOT_COUNT);
-  #isUsed = false;
 
   /** `fileBytes` of each file of a queue. */
   constructor(fileBytes: number) {
@@ -70,7 +69,6 @@ export class UnitBlocks {
         this.#places[slot] = place;
         this.#starts[slot] = start;
         this.#counts[slot] = storedCount;
-        this.#isUsed = true;
       }
       into.decode(bytes, (offset - start) * UNIT_BYTES, offset - fromOffset, to - fromOffset);
       offset = to;
@@ -80,7 +78,7 @@ export class UnitBlocks {
 
   /** Drops what it has of a queue. */
   forget(place: number): void {
-    if (!this.#isUsed) return;
+    if (this.#bytes.length === 0) return;
     for (let slot = 0; slot < SLOT_COUNT; slot++)
       if (this.#places[slot] === place) this.#places[slot] = -1;
   }

@@ -48,13 +48,6 @@ function onDisk(
   });
 }
 
-/** A store on the disk, whose log is elsewhere. */
-function storeOn(disk: LoopDisk, root: string): string {
-  const link = path.join(root, 'store');
-  fs.symlinkSync(disk.directory, link);
-  return link;
-}
-
 function start(
   root: string,
   storeDirectory: string,
@@ -68,6 +61,8 @@ function start(
     storeDirectory,
     brokerPort,
     nameServerPort: brokerPort + 1,
+    // Not on the disk that fails.
+    logDirectory: root,
     arguments: ['--config', config, '--flush', options.flush ?? 'async'],
     ...(options.wrapper === undefined ? {} : { wrapper: options.wrapper }),
   });
@@ -181,7 +176,7 @@ const readOnly = async (): Promise<string> =>
 const readOnlyWith = (flush: 'sync' | 'async'): Promise<string> =>
   onDisk(96, async (disk, root) => {
     const port = 27_350;
-    const store = storeOn(disk, root);
+    const store = disk.directory;
     const acknowledged: string[] = [];
     const codes: (number | null)[] = [];
     const first = await start(root, store, port, { flush });
@@ -227,7 +222,7 @@ const hanging = ({ isLong, progress }: CaseContext): Promise<string> =>
     const said: string[] = [];
     const running: Millrace[] = [];
     try {
-      const store = storeOn(disk, root);
+      const store = disk.directory;
       const millrace = await start(root, store, port, { flush: 'sync' });
       running.push(millrace);
       const client = await RawClient.connect(port);

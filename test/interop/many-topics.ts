@@ -177,13 +177,13 @@ async function createBesideSends(
   const sends = pacedSends(sender, 1000, () => ['Beside', 0]);
   // One by one, as a script of an operator does, so that every one is a change of its own.
   const ms = await createTopics({ ...subject, clients: subject.clients.slice(0, 1) }, 1);
-  const waits = Float64Array.from((await sends.stop()).flat()).sort();
+  const waits = (await sends.stop()).flat();
   sender.clients.forEach((client) => client.close());
   if (ms > CREATE_MS_MAX) throw new Error(`${TOPICS} topics took ${ms} ms to make`);
   const p99Ms = round(quantile(waits, 0.99));
   if (p99Ms > SEND_WHILE_CREATING_P99_MS_MAX)
     throw new Error(`a send took ${p99Ms} ms (p99) while topics were made`);
-  return { ms, p99Ms, maxMs: round(waits.at(-1) ?? 0) };
+  return { ms, p99Ms, maxMs: round(quantile(waits, 1)) };
 }
 
 function sendToAll(subject: Subject): Promise<number> {
@@ -302,13 +302,17 @@ async function pairedP99(
     peakHandles = Math.max(peakHandles, handlesOf(many.broker.pid));
     // What is sent after the window's last whole slice makes none.
     const slices = (await sends.stop()).slice(0, Math.floor(WINDOW_MS / SLICE_MS));
-    return slices.map((waits) => quantile(Float64Array.from(waits).sort(), 0.99));
+    return slices.map((waits) => quantile(waits, 0.99));
   };
   await measure(few);
   await measure(many);
   const ofFew: number[] = [];
   const ofMany: number[] = [];
-  const ratioOf = (): number => median(ofMany.flatMap((m) => ofFew.map((f) => m / f)));
+  const ratioOf = (): number =>
+    quantile(
+      ofMany.flatMap((m) => ofFew.map((f) => m / f)),
+      0.5,
+    );
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     for (let pair = 0; pair < PAIRS; pair++) {
       if (pair % 2 === 0) ofFew.push(...(await measure(few)));
@@ -319,8 +323,7 @@ async function pairedP99(
   }
   const ratio = ratioOf();
   const summary = (values: readonly number[]): string => {
-    const sorted = Float64Array.from(values).sort();
-    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => round(quantile(sorted, share)));
+    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => round(quantile(values, share)));
     return `${middle} ms (quartiles ${low} and ${high})`;
   };
   const text = `${summary(ofMany)}, with ${FEW_TOPICS} topics ${summary(ofFew)}: ${round(ratio)} x in ${ofFew.length} slices each`;
@@ -378,13 +381,10 @@ async function checkKept(subject: Subject, port: number): Promise<void> {
   nameServer.clients.forEach((client) => client.close());
 }
 
-function quantile(sorted: Float64Array, share: number): number {
-  if (sorted.length === 0) throw new Error('nothing was measured');
+function quantile(values: readonly number[], share: number): number {
+  if (values.length === 0) throw new Error('nothing was measured');
+  const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)];
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100;
