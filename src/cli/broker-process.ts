@@ -445,8 +445,9 @@ async function start(
       setLifecycle(thread, memory.lifecycles[thread], Lifecycle.STOPPING),
     );
     // Else the next start looks at the log for what is missing, as after a crash.
-    if (isWhole && parts.positions.load(PositionSlot.FILES_CLOSED) === 1) directory.markClean();
-    else logger.info({}, 'left the rest of the consume queues to the next start');
+    const isStored = isWhole && parts.positions.load(PositionSlot.FILES_CLOSED) === 1;
+    if (!isStored || !directory.markClean())
+      logger.info({}, 'left the rest of the consume queues to the next start');
     directory.release();
     await Promise.all(closings);
   };

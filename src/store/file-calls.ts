@@ -69,12 +69,14 @@ export function throwUnlessNoSpace(error: unknown): asserts error is BrokerError
   if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
 }
 
-/** Runs what a file system that is read-only may refuse without harm. */
-export function unlessReadOnly(call: () => void): void {
+/** Runs what a file system that is read-only may refuse without harm; false where it did. */
+export function unlessReadOnly(call: () => void): boolean {
   try {
     call();
+    return true;
   } catch (error) {
     if (!failedWith(error, 'EROFS')) throw error;
+    return false;
   }
 }
 
@@ -98,14 +100,12 @@ export const fileCalls: FileCalls = {
   remove(file) {
     attempt(`remove ${file}`, () => {
       try {
-        // `rmSync` does not say the code of what went wrong.
-        fs.unlinkSync(file);
+        unlinkIfThere(file);
       } catch (error) {
         const code = codeOf(error);
         // EPERM: a directory, where this is not Linux.
-        if (code === 'EISDIR' || code === 'EPERM')
-          fs.rmSync(file, { recursive: true, force: true });
-        else if (code !== 'ENOENT') throw error;
+        if (code !== 'EISDIR' && code !== 'EPERM') throw error;
+        fs.rmSync(file, { recursive: true, force: true });
       }
     });
   },
@@ -127,7 +127,7 @@ export const fileCalls: FileCalls = {
         writeAll(descriptor, content, 0, content.length, 0);
         fs.fsyncSync(descriptor);
       } catch (error) {
-        fs.rmSync(temporary, { force: true });
+        discard(temporary);
         throw error;
       } finally {
         fs.closeSync(descriptor);
@@ -210,23 +210,49 @@ export function beginWriteAt(
   });
 }
 
+export interface ExistingFile {
+  readonly descriptor: number;
+  readonly isReadOnly: boolean;
+}
+
 /** Opens what is there to read and write, on a file system that is read-only to read. */
-export function openExisting(file: string): { descriptor: number; isReadOnly: boolean } {
-  return attempt(`open ${file}`, () => {
-    try {
-      return { descriptor: fs.openSync(file, fs.constants.O_RDWR), isReadOnly: false };
-    } catch (error) {
-      if (codeOf(error) !== 'EROFS') throw error;
-      return { descriptor: fs.openSync(file, fs.constants.O_RDONLY), isReadOnly: true };
-    }
-  });
+export function openExisting(file: string): ExistingFile {
+  try {
+    return { descriptor: fs.openSync(file, fs.constants.O_RDWR), isReadOnly: false };
+  } catch (error) {
+    if (codeOf(error) !== 'EROFS') throw storeError(error, `open ${file}`);
+    return openToRead(file);
+  }
+}
+
+export function openToRead(file: string): ExistingFile {
+  const descriptor = attempt(`open ${file}`, () => fs.openSync(file, fs.constants.O_RDONLY));
+  return { descriptor, isReadOnly: true };
 }
 
 /** Of what only the owner may read the file is made anew: one that was left keeps its mode. */
 export function openTemporary(file: string, isPrivate: boolean): number {
   if (!isPrivate) return fs.openSync(file, 'w');
-  fs.rmSync(file, { force: true });
+  unlinkIfThere(file);
   return fs.openSync(file, 'wx', 0o600);
+}
+
+/** Removes what a call left that failed: why it did is to be told, and not why this does. */
+export function discard(file: string): void {
+  try {
+    fs.unlinkSync(file);
+  } catch {
+    // The next start finds it as after a crash.
+  }
+}
+
+/** As `rmSync`, which does not say the code of what went wrong. */
+function unlinkIfThere(file: string): void {
+  try {
+    fs.unlinkSync(file);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
 }
 
 function syncDirectory(directory: string): void {

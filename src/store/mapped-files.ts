@@ -14,7 +14,17 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import { welcomeNativeCrc32 } from '../protocol/crc32.ts';
-import { beginWriteAt, fileCalls, openExisting, storeError, syncError } from './file-calls.ts';
+import {
+  beginWriteAt,
+  discard,
+  type ExistingFile,
+  failedWith,
+  fileCalls,
+  openExisting,
+  openToRead,
+  storeError,
+  syncError,
+} from './file-calls.ts';
 import { Advice, posix } from './posix.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
@@ -48,35 +58,51 @@ export function createMappedFiles(): StoreFiles {
         return new MappedSegment(descriptor, file, capacityBytes, false);
       } catch (error) {
         // Half a segment is worse than none: the next start would have to tell it from a damaged one.
-        fs.rmSync(file, { force: true });
+        discard(file);
         throw BrokerError.is(error) ? error : storeError(error, `create ${file}`);
       } finally {
         fs.closeSync(descriptor);
       }
     },
     openSegment(file, capacityBytes) {
-      const { descriptor, isReadOnly } = openExisting(file);
+      const existing = openExisting(file);
+      if (existing.isReadOnly) return mapExisting(file, capacityBytes, existing);
       try {
-        const { size, blocks } = fs.fstatSync(descriptor);
-        if (size !== capacityBytes) {
-          throw new BrokerError(
-            'STORE_DAMAGED',
-            `${file} has ${size} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
-          );
-        }
-        // A sparse file, as another broker may have left it, is made whole before a hole can fault.
-        if (blocks * 512 < size && !isReadOnly) {
-          const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
-          if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
-        }
-        return new MappedSegment(descriptor, file, capacityBytes, isReadOnly);
+        return mapExisting(file, capacityBytes, existing);
       } catch (error) {
-        throw BrokerError.is(error) ? error : storeError(error, `open ${file}`);
-      } finally {
-        fs.closeSync(descriptor);
+        if (!failedWith(error, 'EROFS')) throw error;
       }
+      // ext4 that met an error still opens files to write, and maps none of those.
+      return mapExisting(file, capacityBytes, openToRead(file));
     },
   };
+}
+
+/** Closes the descriptor: a mapping outlives it. */
+function mapExisting(
+  file: string,
+  capacityBytes: number,
+  { descriptor, isReadOnly }: ExistingFile,
+): MappedSegment {
+  try {
+    const { size, blocks } = fs.fstatSync(descriptor);
+    if (size !== capacityBytes) {
+      throw new BrokerError(
+        'STORE_DAMAGED',
+        `${file} has ${size} bytes, not ${capacityBytes}; restore it from a copy or remove it`,
+      );
+    }
+    // A sparse file, as another broker may have left it, is made whole before a hole can fault.
+    if (blocks * 512 < size && !isReadOnly) {
+      const errno = posix().posixFallocate(descriptor, 0, capacityBytes);
+      if (errno !== 0) throw storeError({ code: posix().errorName(errno) }, `allocate ${file}`);
+    }
+    return new MappedSegment(descriptor, file, capacityBytes, isReadOnly);
+  } catch (error) {
+    throw BrokerError.is(error) ? error : storeError(error, `open ${file}`);
+  } finally {
+    fs.closeSync(descriptor);
+  }
 }
 
 function openSync(file: string, flags: number): number {

@@ -13,7 +13,7 @@ import { dirname } from 'node:path';
 import type { WallClock } from '../base/clock.ts';
 import { BrokerError } from '../base/errors.ts';
 import { freshBuffer } from '../base/fresh-memory.ts';
-import { attempt, fileCalls, openTemporary, storeError, syncError } from './file-calls.ts';
+import { attempt, discard, fileCalls, openTemporary, storeError, syncError } from './file-calls.ts';
 import type { Segment, StoreFiles } from './segment.ts';
 
 /** Open files of this thread by path: its agents must see each other's appends. */
@@ -47,7 +47,7 @@ export function createPlainFiles(options: PlainFilesOptions = {}): StoreFiles {
       } catch (cause) {
         if (descriptor >= 0) {
           fs.closeSync(descriptor);
-          fs.rmSync(path, { force: true });
+          discard(path);
         }
         throw BrokerError.is(cause) ? cause : storeError(cause, `create ${path}`);
       }
@@ -85,7 +85,7 @@ const callsWithoutSync = {
     try {
       fileCalls.writeAt(descriptor, content, 0, content.length, 0);
     } catch (error) {
-      fs.rmSync(`${file}.tmp`, { force: true });
+      discard(`${file}.tmp`);
       throw error;
     } finally {
       fileCalls.closeDescriptor(descriptor);

@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 export interface Posix {
   /** Returns 0 or an errno. */
   posixFallocate(descriptor: number, offset: number, bytes: number): number;
-  /** Maps a file shared, to read and write, or to read alone; returns an address or throws with the errno name. */
+  /** Maps a file shared, to read and write, or to read alone; returns an address or throws, with the errno's name as `code`. */
   map(descriptor: number, bytes: number, isReadOnly: boolean): bigint;
   /** The mapped memory. */
   view(address: bigint, bytes: number): ArrayBuffer;
@@ -90,7 +90,8 @@ function load(): Posix {
       const protection = isReadOnly ? PROT_READ : PROT_READ_WRITE;
       const address = mmap(null, bytes, protection, MAP_SHARED, descriptor, 0) as bigint | null;
       if (address === null || address === failed || address === -1n) {
-        throw new Error(`mmap of ${bytes} bytes: ${errorName(koffi.errno())}`);
+        const code = errorName(koffi.errno());
+        throw Object.assign(new Error(`mmap of ${bytes} bytes: ${code}`), { code });
       }
       return address;
     },

@@ -89,9 +89,12 @@ export class StoreDirectory {
     this.#files.syncDirectory(this.root);
   }
 
-  markClean(): void {
-    this.#files.remove(path.join(this.root, 'abort'));
-    this.#files.syncDirectory(this.root);
+  /** False where the file system has become read-only: the next start recovers as after a crash. */
+  markClean(): boolean {
+    return unlessReadOnly(() => {
+      this.#files.remove(path.join(this.root, 'abort'));
+      this.#files.syncDirectory(this.root);
+    });
   }
 
   release(): void {

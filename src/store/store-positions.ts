@@ -51,7 +51,7 @@ export const PositionSlot = {
   QUEUE_BATCHES_DONE: 17,
   /** queueWriter: the last of them, counted from 1, for which there was no space. */
   QUEUE_BATCH_REFUSED: 18,
-  /** writer or flusher: 1 once the file system has become read-only; only a new start ends that. */
+  /** writer, flusher or preparer: 1 once the file system has become read-only; only a new start ends that. */
   READ_ONLY: 19,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];

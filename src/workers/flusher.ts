@@ -96,6 +96,7 @@ export class Flusher implements Agent {
   #onFailure(error: unknown): void {
     if (!failedWith(error, 'EROFS')) throw error;
     this.#options.positions.publish(PositionSlot.READ_ONLY, 1);
+    this.#sayReadOnly();
   }
 
   #sayReadOnly(): void {
@@ -265,6 +266,7 @@ export class Flusher implements Agent {
       return true;
     } catch (error) {
       throwUnlessNoSpace(error);
+      if (failedWith(error, 'EROFS')) throw error;
       if (!this.#spaceWarned) {
         this.#options.logger.warn(
           { error: error.message },

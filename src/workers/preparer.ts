@@ -9,7 +9,7 @@ import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
 import type { Agent } from '../ring/agent.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { throwUnlessNoSpace, unlessReadOnly } from '../store/file-calls.ts';
+import { failedWith, throwUnlessNoSpace, unlessReadOnly } from '../store/file-calls.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
 export interface PreparerOptions {
@@ -67,13 +67,16 @@ export class Preparer implements Agent {
       Math.min(segmentBytes, APPEND_BYTES_MAX),
     );
     if (allocated >= appended + wantedBytes || nowMs < this.#retryAtMs) return 0;
+    if (positions.load(PositionSlot.READ_ONLY) !== 0) return 0;
     segments.forgetBelow(positions.load(PositionSlot.MINIMUM));
     try {
       segments.create(allocated);
     } catch (error) {
       throwUnlessNoSpace(error);
       this.#retryAtMs = nowMs + RETRY_MS;
-      if (!this.#hasFailed) {
+      // The flusher says it.
+      if (failedWith(error, 'EROFS')) positions.publish(PositionSlot.READ_ONLY, 1);
+      else if (!this.#hasFailed) {
         logger.warn(
           { segmentBytes, error: error.message },
           'no space for the next segment; messages are refused (14) once this one is full, until space is freed',

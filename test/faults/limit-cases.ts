@@ -148,12 +148,20 @@ const realFullDisk = async ({ isLong }: CaseContext): Promise<string> => {
   return said.join('; ');
 };
 
+interface ReadOnlyTry {
+  readonly flush: 'sync' | 'async';
+  /** Messages before the fault. */
+  readonly before: number;
+  /** Messages after it. */
+  readonly after: number;
+}
+
 async function sendUntilReadOnly(
   disk: LoopDisk,
   port: number,
+  { before, after }: ReadOnlyTry,
   acknowledged: string[],
-  codes: (number | null)[],
-): Promise<void> {
+): Promise<(number | null)[]> {
   const client = await RawClient.connect(port);
   const sendNext = async (): Promise<number | null> => {
     const body = `m${acknowledged.length}`;
@@ -162,26 +170,38 @@ async function sendUntilReadOnly(
     if (code === OK) acknowledged.push(body);
     return code;
   };
-  for (let count = 0; count < 200; count++)
+  for (let count = 0; count < before; count++)
     check((await sendNext()) === OK, 'a send is refused before there is a fault');
   disk.failReadOnly();
-  for (let count = 0; count < 20; count++) codes.push(await sendNext());
+  const codes: (number | null)[] = [];
+  for (let count = 0; count < after; count++) codes.push(await sendNext());
   client.close();
+  return codes;
 }
 
 /** An error of the device makes the file system read-only: sends are refused, and what there is can be read. */
-const readOnly = async (): Promise<string> =>
-  `${await readOnlyWith('sync')}; ${await readOnlyWith('async')}`;
+const readOnly = async (): Promise<string> => {
+  const said = [
+    await readOnlyWith({ flush: 'sync', before: 200, after: 20 }),
+    await readOnlyWith({ flush: 'async', before: 200, after: 20 }),
+    // Nobody finds out before the stop.
+    await readOnlyWith({ flush: 'sync', before: 20, after: 0 }),
+    // Before the flusher has opened the log.
+    await readOnlyWith({ flush: 'async', before: 1, after: 3 }),
+  ];
+  return said.join('; ');
+};
 
-const readOnlyWith = (flush: 'sync' | 'async'): Promise<string> =>
+const readOnlyWith = (one: ReadOnlyTry): Promise<string> =>
   onDisk(96, async (disk, root) => {
     const port = 27_350;
     const store = disk.directory;
+    const { flush } = one;
     const acknowledged: string[] = [];
-    const codes: (number | null)[] = [];
+    let codes: (number | null)[] = [];
     const first = await start(root, store, port, { flush });
     try {
-      await sendUntilReadOnly(disk, port, acknowledged, codes);
+      codes = await sendUntilReadOnly(disk, port, one, acknowledged);
       check(
         codes.slice(2).every((code) => code === REFUSED),
         `sends are answered ${codes.join(', ')} on a disk that is read-only`,
@@ -211,7 +231,8 @@ const readOnlyWith = (flush: 'sync' | 'async'): Promise<string> =>
     } finally {
       await second.stop();
     }
-    return `${flush}: ${acknowledged.length} acknowledged, all read on the read-only disk; sends were answered ${[...new Set(codes)].map(String).join(', ')} (null: not)`;
+    const answers = [...new Set(codes)].map(String).join(', ') || 'nothing, for none was sent';
+    return `${flush}: ${acknowledged.length} acknowledged, all read on the read-only disk; sends were answered ${answers} (null: not)`;
   });
 
 /** Nothing gets to the disk for a while. Writes to memory go on, as long as nobody has to wait for the disk below. */
