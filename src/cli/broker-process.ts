@@ -33,7 +33,7 @@ import { segmentBytesFor } from '../store/retention.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
-import { ClosingState, PositionSlot } from '../store/store-positions.ts';
+import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import { AgentParts, storeFilesOf } from '../workers/agent-parts.ts';
 import { allocateBrokerMemory } from '../workers/broker-memory.ts';
 import { FrameProxy, READ_BYTES } from '../workers/frame-proxy.ts';
@@ -382,8 +382,13 @@ async function start(
   );
   runner.schedule();
 
-  const rings = Object.values(memory.rings).map((ring) => new SpscRingConsumer(ring));
-  const settle = (): Promise<void> => settled(rings, runner);
+  const ringNames = Object.keys(memory.rings);
+  const rings = ringNames.map((name) => new SpscRingConsumer(memory.rings[name]));
+  // What waits for space is due after the next start too.
+  const mayStay = (index: number): boolean =>
+    ringNames[index] === OWN_APPENDS && !hasRoom(parts.positions);
+  const settle = (): Promise<void> =>
+    settled(runner, () => rings.every((ring, index) => ring.isEmpty || mayStay(index)));
   await waitUntil(() => {
     runner.schedule();
     const { positions } = parts;
@@ -520,12 +525,26 @@ async function waitUntil(condition: () => boolean, timeoutMs = SETTLE_TIMEOUT_MS
     await (looks < HASTY_LOOKS ? setImmediate() : delay(2));
 }
 
-/** Waits until all rings have been empty for two looks in a row. */
-async function settled(rings: readonly SpscRingConsumer[], runner: EventLoopRunner): Promise<void> {
+/** Waits until all rings have been quiet for two looks in a row. */
+async function settled(runner: EventLoopRunner, isQuiet: () => boolean): Promise<void> {
   let quiet = 0;
   await waitUntil(() => {
     runner.schedule();
-    quiet = rings.every((ring) => ring.isEmpty) ? quiet + 1 : 0;
+    quiet = isQuiet() ? quiet + 1 : 0;
     return quiet > 2;
   });
 }
+
+/** Brings what the broker appends by itself, as what has become due. */
+const OWN_APPENDS = 'dispatcher→writer';
+
+/** Causes for which the writer takes no records. */
+const NO_ROOM = [
+  PositionSlot.ALLOCATION_FAILED,
+  PositionSlot.DISK_FULL,
+  PositionSlot.DERIVED_FULL,
+  PositionSlot.READ_ONLY,
+] as const;
+
+const hasRoom = (positions: StorePositions): boolean =>
+  NO_ROOM.every((slot) => positions.load(slot) === 0);

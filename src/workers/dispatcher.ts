@@ -388,6 +388,8 @@ export class Dispatcher implements Agent {
     } catch (error) {
       this.#round = null;
       this.#onNoSpace(error, 'consume queues');
+      // A stop waits for no space.
+      if (this.#isClosing) this.#closingEndMs = nowMs;
       return 0;
     }
     this.#onSpace('consume queues');

@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { RecordKind, RecordView } from '../../src/protocol/message-record.ts';
 import { heartbeatRequest, pullRequest, RawClient, sendRequest } from '../workers/raw-client.ts';
 import { type Millrace, startMillrace } from './millrace-process.ts';
@@ -19,6 +20,9 @@ const BODY_BYTES = 4096;
 const REFUSALS = 200;
 const ANSWER_MS = 5000;
 const HEAL_MS = 15_000;
+const DELAYED_TOPIC = 'FullDiskDelayed';
+const DELAYED_GROUP = 'full-disk-delayed-reader';
+const STOP_MS_MAX = 5000;
 const NOT_AVAILABLE = 14;
 
 /**
@@ -96,26 +100,40 @@ export async function fullDisk(options: {
     client = await join(options.port);
     await checkAll(client, acknowledged);
 
-    // It also stops in order while it can not write what it would like to write then.
-    fill(others, options.by === 'messages' ? 1 : 0.94);
+    // It also stops in order while it can not write what it would like to write then, and soon, also where what
+    // has become due waits for space.
+    const delayed = sendRequest({ topic: DELAYED_TOPIC, body: 'due', properties: { DELAY: '1' } });
+    if ((await within(client.request(delayed))).code !== 0) throw new Error('no delayed send');
+    fill(others, 1);
     for (let count = 0; count < 20; count++) await send();
+    await pause(2000);
     client.close();
+    const stopStartMs = performance.now();
     await broker.stop();
+    const stopMs = performance.now() - stopStartMs;
+    if (stopMs > STOP_MS_MAX) throw new Error(`it stops after ${Math.round(stopMs)} ms`);
     fs.rmSync(others);
     broker = await start();
     client = await join(options.port);
     await checkAll(client, acknowledged);
+    const due = pullRequest(DELAYED_GROUP, DELAYED_TOPIC, 0, 0);
+    const isThere = async (): Promise<boolean> => (await within(client.request(due))).code === 0;
+    if ((await until(isThere, HEAL_MS)) < 0) throw new Error('what was due is not delivered');
     client.close();
-    return `${before} sends taken, ${REFUSALS} more while full, taken again after ${Math.round(healedMs)} ms, ${acknowledged.length} found after a kill, and after a stop while full`;
+    return `${before} sends taken, ${REFUSALS} more while full, taken again after ${Math.round(healedMs)} ms, ${acknowledged.length} found after a kill, and after a stop while full of ${Math.round(stopMs)} ms`;
   } finally {
-    await broker?.stop();
-    execFileSync('umount', ['-l', disk]);
+    try {
+      await broker?.stop();
+    } finally {
+      execFileSync('umount', ['-l', disk]);
+    }
   }
 }
 
 async function join(port: number): Promise<RawClient> {
   const client = await RawClient.connect(port);
   await client.request(heartbeatRequest('reader', GROUP, TOPIC));
+  await client.request(heartbeatRequest('reader', DELAYED_GROUP, DELAYED_TOPIC));
   return client;
 }
 

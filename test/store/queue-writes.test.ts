@@ -179,8 +179,9 @@ describe('units that were handed over', () => {
     ]);
   });
 
-  it('are whole in any order of appends, batches, refusals, direct writes and rests', () => {
-    for (let seed = 1; seed <= 30; seed++) {
+  it.each(Array.from({ length: 30 }, (_, index) => index + 1))(
+    'are whole in any order of appends, batches, refusals, direct writes and rests: seed %d',
+    (seed) => {
       using setting = new Setting();
       const { store } = setting;
       const random = seededRandom(seed);
@@ -214,6 +215,6 @@ describe('units that were handed over', () => {
       setting.reopen();
       for (const [queueId, places] of expected)
         expect(setting.places('topic', queueId)).toEqual(places);
-    }
-  });
+    },
+  );
 });

@@ -24,6 +24,8 @@ export function startTestBroker(
     webPort: -1,
     segmentBytes: 16 * 1024 * 1024,
     messageDelayLevel: '1s 2s 3s',
+    // A machine that stands still for a moment is no fault of the broker.
+    waitTimeMillsInSendQueue: 5000,
     ...overrides,
   };
   return startBrokerProcess(config, silentLogger, wallClock === undefined ? {} : { wallClock });
