@@ -96,6 +96,8 @@ const OP_BYTES_MAX = 4096;
 const OFFSETS_INTERVAL_MS = 1000;
 const TOPIC_WAIT_MS = 100;
 
+const NO_HALF = 'Find prepared transaction message failed';
+
 const endNames = [
   'commitOrRollback',
   'tranStateTableOffset',
@@ -239,8 +241,7 @@ export class TransactionService implements HalfTimers {
       this.#answer(connectionId, scanner, { code, remark });
     const physicalOffset = scanner.integer(fields[EndField.physicalOffset], -1);
     const half = this.#readHalf(physicalOffset);
-    if (half === null)
-      return answer(ResponseCode.SYSTEM_ERROR, 'Find prepared transaction message failed');
+    if (half === null) return answer(ResponseCode.SYSTEM_ERROR, NO_HALF);
     this.#half.read(half);
     if (!this.#isOf(half, scanner, fields[EndField.group]))
       return answer(ResponseCode.SYSTEM_ERROR, 'The producer group wrong');
@@ -257,6 +258,9 @@ export class TransactionService implements HalfTimers {
     const { queueOffset } = half;
     const answerTo = this.#answerTo(connectionId, scanner);
     if (!this.#table.isUndecided(queueOffset)) {
+      // Its copy may stand for it, about which its producer is asked: as once this part of the log has gone.
+      if (physicalOffset < this.#options.positions.load(PositionSlot.WANTED_MINIMUM))
+        return answer(ResponseCode.SYSTEM_ERROR, NO_HALF);
       // Perhaps by a rollback that nobody waited for: what is decided is stored before it is said again.
       if (answerTo !== null && this.#ops !== '') return this.#storeOps(answerTo);
       return this.#answer(connectionId, scanner, { code: ResponseCode.SUCCESS });

@@ -79,11 +79,7 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
     });
     child.once('exit', () => {
       clearTimeout(timer);
-      reject(
-        new Error(
-          `Millrace ended before it was ready:\n${fs.readFileSync(logFile, 'utf8').slice(-2000)}`,
-        ),
-      );
+      reject(new Error(`Millrace ended before it was ready:\n${endOf(logFile)}`));
     });
   });
   let wasKilled = false;
@@ -97,7 +93,7 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
       const code = await ended;
       clearTimeout(timer);
       if (!wasKilled && code !== 0)
-        throw new Error(`Millrace stopped with ${code ?? 'SIGKILL'}; log: ${logFile}`);
+        throw new Error(`Millrace stopped with ${code ?? 'SIGKILL'}:\n${endOf(logFile)}`);
     },
     kill: async () => {
       wasKilled = true;
@@ -106,3 +102,6 @@ export async function startMillrace(options: MillraceOptions): Promise<Millrace>
     },
   };
 }
+
+/** Whoever reads of a failure has the log no more. */
+const endOf = (logFile: string): string => fs.readFileSync(logFile, 'utf8').slice(-2000);
