@@ -64,9 +64,13 @@ export function failedWith(error: unknown, code: string): boolean {
   return BrokerError.is(error) && codeOf(error.cause) === code;
 }
 
-/** Throws on what is not for lack of space, which heals. */
+/**
+ * Throws on what is not for lack of space, which heals, or because the file system has become read-only, also where
+ * a sync says so.
+ */
 export function throwUnlessNoSpace(error: unknown): asserts error is BrokerError {
-  if (!BrokerError.is(error) || error.code !== 'STORE_NO_SPACE') throw error;
+  if (!BrokerError.is(error)) throw error;
+  if (error.code !== 'STORE_NO_SPACE' && !failedWith(error, 'EROFS')) throw error;
 }
 
 /** Runs what a file system that is read-only may refuse without harm; false where it did. */
