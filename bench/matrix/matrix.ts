@@ -218,7 +218,7 @@ const orders = [
 ] as const;
 
 function backlogRows({ backlogMessageCount }: Durations): Row[] {
-  return orders.flatMap(({ text, queueOrder }) => {
+  const rows = orders.flatMap(({ text, queueOrder }) => {
     const fill = (messageCount: number): LoadOptions => ({
       ...defaultOptions,
       mode: 'fill',
@@ -245,6 +245,14 @@ function backlogRows({ backlogMessageCount }: Durations): Row[] {
       },
     ] satisfies Row[];
   });
+  const ofTag: Row = {
+    name: 'backlog interleaved, 1 consumer of a tag',
+    group: 'backlog',
+    isLastOfTopic: false,
+    systems: rocketmqOnly,
+    load: { mode: 'read', tags: 'TagA', topic: 'Load-backlog-interleaved' },
+  };
+  return [...rows, ofTag];
 }
 
 /** Reads once more what `backlogRows` left; by then the broker has written much else. */

@@ -11,14 +11,14 @@
  */
 import fs from 'node:fs';
 import { threadId } from 'node:worker_threads';
-import { codeOf, storeError } from './file-calls.ts';
+import { codeOf, discard, storeError } from './file-calls.ts';
 
 /** Takes the file, or takes it over from a process that has ended; false while its owner lives. */
 export function takePidFile(file: string): boolean {
   // Linked into place whole: nobody ever reads a half of it.
   const own = `${file}.${process.pid}.${threadId}`;
   try {
-    fs.writeFileSync(own, identityOf(process.pid));
+    writeOwn(own, file);
     try {
       return linkOver(own, file);
     } finally {
@@ -33,6 +33,38 @@ export function takePidFile(file: string): boolean {
 export function holderOf(file: string): number | undefined {
   const identity = readIfThere(file);
   return identity !== undefined && isAlive(identity) ? Number(identity.split(' ')[0]) : undefined;
+}
+
+/** On a full disk what a killed process has left is the room for it. */
+function writeOwn(own: string, file: string): void {
+  const identity = identityOf(process.pid);
+  try {
+    fs.writeFileSync(own, identity);
+    return;
+  } catch (error) {
+    discard(own);
+    const holder = readIfThere(file);
+    if (codeOf(error) !== 'ENOSPC' || holder === undefined || isAlive(holder)) throw error;
+    fs.renameSync(file, own);
+    if (readIfThere(own) === holder) {
+      overwrite(own, identity);
+      return;
+    }
+    // Another process took it over in between: it gets its file back.
+    tryLink(own, file);
+    discard(own);
+    throw error;
+  }
+}
+
+/** In the blocks that the file has. */
+function overwrite(file: string, text: string): void {
+  const descriptor = fs.openSync(file, 'r+');
+  try {
+    fs.ftruncateSync(descriptor, fs.writeSync(descriptor, text));
+  } finally {
+    fs.closeSync(descriptor);
+  }
 }
 
 function linkOver(own: string, file: string): boolean {
