@@ -40,21 +40,27 @@ function writeOwn(own: string, file: string): void {
   const identity = identityOf(process.pid);
   try {
     fs.writeFileSync(own, identity);
-    return;
   } catch (error) {
     discard(own);
     const holder = readIfThere(file);
     if (codeOf(error) !== 'ENOSPC' || holder === undefined || isAlive(holder)) throw error;
-    fs.renameSync(file, own);
-    if (readIfThere(own) === holder) {
-      overwrite(own, identity);
-      return;
-    }
-    // Another process took it over in between: it gets its file back.
-    tryLink(own, file);
-    discard(own);
-    throw error;
+    if (!takeAway(file, holder, own)) throw error;
+    overwrite(own, identity);
   }
+}
+
+/**
+ * Moves the file of a holder that has ended to a name of our own: of two that find it, one gets it. False where
+ * another process had been quicker.
+ */
+function takeAway(file: string, holder: string | undefined, to: string): boolean {
+  fs.renameSync(file, to);
+  const moved = readIfThere(to);
+  if (moved === holder || moved === undefined) return true;
+  // It gets its file back.
+  tryLink(to, file);
+  discard(to);
+  return false;
 }
 
 /** In the blocks that the file has. */
@@ -71,22 +77,14 @@ function linkOver(own: string, file: string): boolean {
   if (tryLink(own, file)) return true;
   const holder = readIfThere(file);
   if (holder !== undefined && isAlive(holder)) return false;
-  // Moved aside under a name of our own: of two that find it stale, one gets it.
   const aside = `${own}.stale`;
   try {
-    fs.renameSync(file, aside);
+    if (!takeAway(file, holder, aside)) return false;
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
     return tryLink(own, file);
   }
-  const moved = readIfThere(aside);
-  if (moved !== holder && moved !== undefined) {
-    // Another process took it over in between: it gets its file back.
-    tryLink(aside, file);
-    fs.rmSync(aside, { force: true });
-    return false;
-  }
-  fs.rmSync(aside, { force: true });
+  discard(aside);
   return tryLink(own, file);
 }
 
