@@ -33,7 +33,7 @@ import { segmentBytesFor } from '../store/retention.ts';
 import { createPlainFiles } from '../store/plain-files.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { StoreDirectory } from '../store/store-directory.ts';
-import { ClosingState, PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import { ClosingState, PositionSlot } from '../store/store-positions.ts';
 import { AgentParts, storeFilesOf } from '../workers/agent-parts.ts';
 import { allocateBrokerMemory } from '../workers/broker-memory.ts';
 import { FrameProxy, READ_BYTES } from '../workers/frame-proxy.ts';
@@ -386,7 +386,7 @@ async function start(
   const rings = ringNames.map((name) => new SpscRingConsumer(memory.rings[name]));
   // What waits for space is due after the next start too.
   const mayStay = (index: number): boolean =>
-    ringNames[index] === OWN_APPENDS && !hasRoom(parts.positions);
+    ringNames[index] === OWN_APPENDS && !parts.positions.hasRoom;
   const settle = (): Promise<void> =>
     settled(runner, () => rings.every((ring, index) => ring.isEmpty || mayStay(index)));
   await waitUntil(() => {
@@ -537,14 +537,3 @@ async function settled(runner: EventLoopRunner, isQuiet: () => boolean): Promise
 
 /** Brings what the broker appends by itself, as what has become due. */
 const OWN_APPENDS = 'dispatcher→writer';
-
-/** Causes for which the writer takes no records. */
-const NO_ROOM = [
-  PositionSlot.ALLOCATION_FAILED,
-  PositionSlot.DISK_FULL,
-  PositionSlot.DERIVED_FULL,
-  PositionSlot.READ_ONLY,
-] as const;
-
-const hasRoom = (positions: StorePositions): boolean =>
-  NO_ROOM.every((slot) => positions.load(slot) === 0);

@@ -69,6 +69,14 @@ const SLOT_COUNT = 20;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 
+/** Why the writer may take no records. */
+const NO_ROOM = [
+  PositionSlot.ALLOCATION_FAILED,
+  PositionSlot.DISK_FULL,
+  PositionSlot.DERIVED_FULL,
+  PositionSlot.READ_ONLY,
+] as const;
+
 export class StorePositions {
   readonly memory: SharedArrayBuffer;
   readonly #values: Float64Array;
@@ -84,6 +92,11 @@ export class StorePositions {
   load(slot: PositionSlot): number {
     Atomics.load(this.#versions, slot * (SLOT_BYTES / 4) + 2);
     return this.#values[slot * (SLOT_BYTES / 8)];
+  }
+
+  /** False where records may have to wait until there is space, or a new start. */
+  get hasRoom(): boolean {
+    return NO_ROOM.every((slot) => this.load(slot) === 0);
   }
 
   /** Publishes a value after all earlier writes of this thread. Only the slot's owner calls it. */

@@ -230,8 +230,20 @@ export class TransactionService implements HalfTimers {
     return true;
   }
 
-  /** END_TRANSACTION at which the scanner stands; false when there is no room to do what it says. */
+  /**
+   * END_TRANSACTION at which the scanner stands; false when there is no room to do what it says. Where the disk has
+   * none it is refused: pulls behind it do not wait for space.
+   */
   onEnd(connectionId: number, scanner: RequestScanner): boolean {
+    if (this.#end(connectionId, scanner)) return true;
+    if (this.#options.positions.hasRoom) return false;
+    return this.#answer(connectionId, scanner, {
+      code: ResponseCode.SERVICE_NOT_AVAILABLE,
+      remark: 'the disk has no room: end it again later, or answer when asked',
+    });
+  }
+
+  #end(connectionId: number, scanner: RequestScanner): boolean {
     const fields = this.#fields;
     scanner.locate(endNames, fields);
     const decision = scanner.integer(fields[EndField.decision], 0);

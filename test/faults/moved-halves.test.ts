@@ -19,9 +19,12 @@ const SEGMENT_BYTES = 64 * 1024;
 const COMMIT = 8;
 
 test('a commit of a half that was moved is not acknowledged, and one of its copy brings the message', () => {
+  const wallClock = new ManualClock(Date.UTC(2024, 0, 1));
+  const files = new FaultyFiles();
+  files.nowMs = () => wallClock.nowMs();
   const broker = new InlineBroker({
-    files: new FaultyFiles(),
-    wallClock: new ManualClock(Date.UTC(2024, 0, 1)),
+    files,
+    wallClock,
     random: seededRandom(1),
     logger: silentLogger,
     flush: 'async',
