@@ -49,7 +49,8 @@ beforeEach(() => {
 afterEach(async () => {
   for (const broker of brokers.splice(0)) await broker.close();
   fs.rmSync(root, { recursive: true, force: true });
-});
+  // 12,000 queues have as many folders.
+}, 60_000);
 
 describe('a broker under pressure', () => {
   // What the writer has to know of so many queues is longer than its ring.

@@ -234,9 +234,10 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
 
   test('one that nobody ends is put aside, and can be taken up again', async () => {
     await stop();
+    // Time enough to answer the third check before it is put aside again.
     await start({
-      transactionTimeOutMs: 50,
-      transactionCheckIntervalMs: 50,
+      transactionTimeOutMs: 300,
+      transactionCheckIntervalMs: 300,
       transactionCheckMax: 2,
     });
     await client.request(producerHeartbeat('p1'));
