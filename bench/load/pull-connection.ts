@@ -11,7 +11,7 @@ import {
   readLong,
   storeHostBytes,
 } from '../../src/protocol/message-record.ts';
-import { javaHashOfText } from '../../src/protocol/java-string-hash.ts';
+import { javaTextHash } from '../../src/protocol/java-string-hash.ts';
 import { decodeFrame, encodeRequest } from '../../src/protocol/remoting-command.ts';
 import type { AnswerReader, FrameSink } from './answer-reader.ts';
 import { bodyStamp } from './body-stamp.ts';
@@ -192,7 +192,7 @@ export class PullConnection implements ConnectionOwner, FrameSink {
       const tagsSet = filter === null ? (parseTags(tags) ?? []) : [];
       return {
         classFilterMode: false,
-        codeSet: tagsSet.map(javaHashOfText),
+        codeSet: tagsSet.map((tag) => javaTextHash(tag)),
         expressionType: filter === null ? 'TAG' : 'SQL92',
         subString: filter ?? tags,
         subVersion: this.#subscriptionVersion,

@@ -7,7 +7,7 @@
  *
  * Source: FilterAPI.java, DefaultMessageFilter.java.
  */
-import { javaHashOfText } from '../protocol/java-string-hash.ts';
+import { javaTextHash } from '../protocol/java-string-hash.ts';
 
 export interface TagFilter {
   /** Every message passes, whatever its tag. */
@@ -25,7 +25,8 @@ const allTags: TagFilter = { matchesAll: true, matches: () => true };
 export function compileTagExpression(expression: string | null | undefined): TagFilter {
   const tags = parseTags(expression);
   if (tags === null) return allTags;
-  const hashes = new Set(tags.map(javaHashOfText));
+  // As a message has them: what is no UTF-8 stands there as U+FFFD.
+  const hashes = new Set(tags.map((tag) => javaTextHash(tag.toWellFormed())));
   if (hashes.size > LINEAR_COUNT_MAX) {
     return { matchesAll: false, matches: (_high, low) => hashes.has(low) };
   }

@@ -12,7 +12,7 @@
  */
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
-import { javaHashOfText } from '../protocol/java-string-hash.ts';
+import { javaTextHash } from '../protocol/java-string-hash.ts';
 import {
   decodeProperties,
   encodeProperties,
@@ -104,7 +104,7 @@ export class TimedDelivery {
     entry.physicalOffset = view.physicalOffset;
     entry.bytes = view.totalBytes;
     entry.kind = marker === undefined ? TimerKind.MESSAGE : TimerKind.MARKER;
-    entry.tag = javaHashOfText(key);
+    entry.tag = javaTextHash(key);
     this.#options.add(entry);
   }
 

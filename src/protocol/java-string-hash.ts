@@ -5,7 +5,6 @@
  * bytes, without making a string. Tags and index keys are compared by it.
  */
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Hash of `bytes[start, end)`; goes on from `seed`, the hash of what stands before it. */
@@ -67,10 +66,4 @@ function decodeLossy(bytes: Uint8Array, start: number, end: number): string {
 export function indexKeyHash(hash: number): number {
   const absolute = Math.abs(hash) | 0;
   return absolute < 0 ? 0 : absolute;
-}
-
-/** The same of a string. */
-export function javaHashOfText(text: string): number {
-  const bytes = encoder.encode(text);
-  return javaStringHash(bytes, 0, bytes.length);
 }

@@ -65,10 +65,8 @@ export function createMappedFiles(): StoreFiles {
       }
     },
     openSegment(file, capacityBytes) {
-      const existing = openExisting(file);
-      if (existing.isReadOnly) return mapExisting(file, capacityBytes, existing);
       try {
-        return mapExisting(file, capacityBytes, existing);
+        return mapExisting(file, capacityBytes, openExisting(file));
       } catch (error) {
         if (!failedWith(error, 'EROFS')) throw error;
       }

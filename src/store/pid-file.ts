@@ -19,13 +19,11 @@ export function takePidFile(file: string): boolean {
   const own = `${file}.${process.pid}.${threadId}`;
   try {
     writeOwn(own, file);
-    try {
-      return linkOver(own, file);
-    } finally {
-      fs.rmSync(own, { force: true });
-    }
+    return linkOver(own, file);
   } catch (cause) {
     throw storeError(cause, `lock ${file}`);
+  } finally {
+    discard(own);
   }
 }
 
@@ -41,7 +39,6 @@ function writeOwn(own: string, file: string): void {
   try {
     fs.writeFileSync(own, identity);
   } catch (error) {
-    discard(own);
     const holder = readIfThere(file);
     if (codeOf(error) !== 'ENOSPC' || holder === undefined || isAlive(holder)) throw error;
     if (!takeAway(file, holder, own)) throw error;

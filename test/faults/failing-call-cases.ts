@@ -5,7 +5,7 @@
 import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
-import { type Fault, FaultyFiles } from '../store/faulty-files.ts';
+import { type Fault, FaultyFiles, needsSpace } from '../store/faulty-files.ts';
 import type { CaseContext, FaultCase } from './case.ts';
 import { checkHistory } from './checker.ts';
 import { InlineBroker, type InlineBrokerOptions } from './inline-broker.ts';
@@ -17,8 +17,6 @@ const CALLS_SHORT = 200;
 /** Longer than a send waits for the disk (syncFlushTimeout, 5 s). */
 const STALL_MS = 7000;
 const faults: readonly Fault[] = ['EIO', 'ENOSPC', 'SHORT', 'DELAY'];
-/** What a full disk refuses; what is there already can be synced. */
-const NEEDS_SPACE = /^(create|allocate|write|make) /;
 
 interface Run {
   files: FaultyFiles;
@@ -111,7 +109,7 @@ function failOnce(call: number, fault: Fault, seed: number): 'went on' | 'ended'
   if (/^sync \/.*commitlog\/\d/.test(failed) && fault !== 'DELAY' && run.death === null)
     throw new Error(`the broker goes on after ${fault} of "${failed}"`);
   const isFull = fault === 'ENOSPC' || fault === 'SHORT';
-  if (run.death !== null && isFull && NEEDS_SPACE.test(failed) && run.broker !== null)
+  if (run.death !== null && isFull && needsSpace.test(failed) && run.broker !== null)
     throw new Error(`the broker ends when the disk is full at "${failed}"`, { cause: run.death });
   const random = seededRandom(seed + call);
   checkRest(run, files.killProcess(), 'process', seed);
@@ -151,7 +149,7 @@ function fullDisk({ seed, isLong, progress }: CaseContext): string {
   for (let call = 60; call < clean.callCount; call += step, runs++) {
     progress(`full from call ${call} of ${clean.callCount}`);
     const files = new FaultyFiles();
-    files.failure = { call, fault: 'ENOSPC', isLasting: true, only: NEEDS_SPACE };
+    files.failure = { call, fault: 'ENOSPC', isLasting: true, only: needsSpace };
     const run = work(files, seed);
     if (run.death !== null || run.broker === null)
       throw new Error(`the broker ends when the disk is full from call ${call} on`, {

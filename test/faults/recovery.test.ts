@@ -8,7 +8,9 @@ import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
 import { FaultyFiles } from '../store/faulty-files.ts';
 import {
+  endRequest,
   heartbeatRequest,
+  physicalOffsetOf,
   pullRequest,
   type RawRequest,
   sendRequest,
@@ -53,22 +55,13 @@ const sendHalf = (id: string): RawRequest =>
     properties: { TRAN_MSG: 'true', PGROUP: 'producers', UNIQ_KEY: `key-${id}` },
   });
 
-const placeOf = (half: RemotingCommand): Record<string, string> => ({
-  tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
-  commitLogOffset: String(Number(`0x${half.extFields.get('msgId')?.slice(-16)}`)),
-});
+const placeOf = (half: RemotingCommand): unknown[] => [
+  half.extFields.get('queueOffset'),
+  physicalOffsetOf(half),
+];
 
-const end = (half: RemotingCommand, commitOrRollback: 8 | 12): RawRequest => ({
-  code: 37,
-  fields: {
-    ...placeOf(half),
-    producerGroup: 'producers',
-    commitOrRollback,
-    fromTransactionCheck: 'false',
-    msgId: half.extFields.get('transactionId') ?? '',
-    transactionId: half.extFields.get('transactionId') ?? '',
-  },
-});
+const end = (half: RemotingCommand, decision: 8 | 12): RawRequest =>
+  endRequest(half, 'producers', decision);
 
 describe('after a crash', () => {
   test.each([

@@ -4,38 +4,27 @@
  * that there are not, and messages that go back again and again.
  */
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
-import { type RawRequest, sendRequest } from '../workers/raw-client.ts';
+import {
+  endRequest,
+  physicalOffsetOf,
+  type RawRequest,
+  sendRequest,
+} from '../workers/raw-client.ts';
 import type { CaseContext, FaultCase } from './case.ts';
 import { check, InlineSession, startMs } from './inline-session.ts';
 
 const COMMIT = 8;
 const ROLLBACK = 12;
-const physicalOffsetOf = (sent: RemotingCommand): number =>
-  Number(`0x${sent.extFields.get('msgId')?.slice(-16)}`);
 
 function halfRequest(body: string, group = 'producers'): RawRequest {
   return sendRequest({ topic: 'T', body, properties: { TRAN_MSG: 'true', PGROUP: group } });
 }
 
-function end(
+const end = (
   half: RemotingCommand,
   decision: number,
-  more: Record<string, string | number> = {},
-): RawRequest {
-  return {
-    code: 37,
-    fields: {
-      producerGroup: 'producers',
-      tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
-      commitLogOffset: physicalOffsetOf(half),
-      commitOrRollback: decision,
-      fromTransactionCheck: 'false',
-      msgId: 'x',
-      transactionId: half.extFields.get('transactionId') ?? '',
-      ...more,
-    },
-  };
-}
+  more?: Record<string, string | number>,
+): RawRequest => endRequest(half, 'producers', decision, more);
 
 function decisions({ seed }: CaseContext): string {
   const session = new InlineSession(seed);

@@ -23,6 +23,9 @@ export type { CrashOptions } from './faulty-inode.ts';
 /** `SHORT` writes the first half and then finds the disk full; `DELAY` lets `onDelay` wait, and succeeds. */
 export type Fault = 'ENOSPC' | 'EIO' | 'EROFS' | 'SHORT' | 'DELAY';
 
+/** Calls that a full disk refuses; what is there already can be synced. */
+export const needsSpace = /^(create|allocate|write|make) /;
+
 interface Descriptor {
   inode: FaultyInode;
   file: string;

@@ -12,7 +12,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
-import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import {
+  endRequest,
+  heartbeatRequest,
+  pullRequest,
+  RawClient,
+  type RawRequest,
+  sendRequest,
+} from './raw-client.ts';
 import { readRecords, startTestBroker } from './test-broker.ts';
 
 const ORDERS = 'Orders';
@@ -69,16 +76,8 @@ async function until(check: () => Promise<boolean>): Promise<void> {
 test('a shop sells what it has, once, and takes back what is not paid for', async () => {
   const orders = new Map<string, 'placed' | 'paid' | 'cancelled'>();
   const taken = new Set<string>();
-  const end = (half: RemotingCommand, decision: number): Parameters<RawClient['oneway']>[0] => ({
-    code: 37,
-    fields: {
-      producerGroup: SHOP,
-      tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
-      commitLogOffset: Number(`0x${half.extFields.get('msgId')?.slice(-16)}`),
-      commitOrRollback: decision,
-      fromTransactionCheck: 'false',
-    },
-  });
+  const end = (half: RemotingCommand, decision: number): RawRequest =>
+    endRequest(half, SHOP, decision);
   /** Places an order: `fails` where its local transaction does; `dies` before it ends the other. */
   const order = async (id: string, outcome: 'works' | 'fails' | 'dies'): Promise<void> => {
     const properties = { TRAN_MSG: 'true', PGROUP: SHOP, UNIQ_KEY: id };

@@ -212,3 +212,29 @@ export function pullRequest(
     },
   };
 }
+
+/** Where in the log the message stands that an answer to a send acknowledges. */
+export const physicalOffsetOf = (sent: RemotingCommand): number =>
+  Number(`0x${sent.extFields.get('msgId')?.slice(-16)}`);
+
+/** The end of the transaction whose half was answered so. Decisions: 8 commits, 12 rolls back. */
+export function endRequest(
+  half: RemotingCommand,
+  producerGroup: string,
+  decision: number,
+  more: Record<string, string | number> = {},
+): RawRequest {
+  return {
+    code: 37,
+    fields: {
+      producerGroup,
+      tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
+      commitLogOffset: physicalOffsetOf(half),
+      commitOrRollback: decision,
+      fromTransactionCheck: 'false',
+      msgId: 'x',
+      transactionId: half.extFields.get('transactionId') ?? '',
+      ...more,
+    },
+  };
+}

@@ -9,7 +9,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BrokerConfig } from '../../src/base/broker-config.ts';
 import type { BrokerProcess } from '../../src/cli/broker-process.ts';
 import type { RemotingCommand } from '../../src/protocol/remoting-command.ts';
-import { heartbeatRequest, pullRequest, RawClient, sendRequest } from './raw-client.ts';
+import {
+  endRequest,
+  heartbeatRequest,
+  physicalOffsetOf,
+  pullRequest,
+  RawClient,
+  type RawRequest,
+  sendRequest,
+} from './raw-client.ts';
 import { type ReadMessage, readRecords, startTestBroker } from './test-broker.ts';
 
 const COMMIT = 8;
@@ -27,23 +35,8 @@ const producerHeartbeat = (clientId: string): Parameters<RawClient['request']>[0
   ),
 });
 
-const end = (
-  half: RemotingCommand,
-  decision: number,
-  more: Record<string, string> = {},
-): Parameters<RawClient['request']>[0] => ({
-  code: 37,
-  fields: {
-    producerGroup: GROUP,
-    tranStateTableOffset: half.extFields.get('queueOffset') ?? '',
-    commitLogOffset: Number(`0x${half.extFields.get('msgId')?.slice(-16)}`),
-    commitOrRollback: decision,
-    fromTransactionCheck: 'false',
-    msgId: 'x',
-    transactionId: half.extFields.get('transactionId') ?? '',
-    ...more,
-  },
-});
+const end = (half: RemotingCommand, decision: number, more?: Record<string, string>): RawRequest =>
+  endRequest(half, GROUP, decision, more);
 
 describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s threads', (threads) => {
   let root: string;
@@ -204,7 +197,7 @@ describe.each(['inline', 'auto', 'pipelined'] as const)('transactions, %s thread
     expect(Object.fromEntries(check.extFields)).toEqual({
       topic: 'RMQ_SYS_TRANS_HALF_TOPIC',
       tranStateTableOffset: half.extFields.get('queueOffset'),
-      commitLogOffset: String(Number(`0x${half.extFields.get('msgId')?.slice(-16)}`)),
+      commitLogOffset: String(physicalOffsetOf(half)),
       msgId: 'key-forgotten',
       transactionId: 'key-forgotten',
       offsetMsgId: half.extFields.get('msgId'),
