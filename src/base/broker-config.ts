@@ -72,6 +72,8 @@ export interface BrokerConfig {
   readonly syncFlushTimeoutMs: number;
   /** flushIntervalCommitLog */
   readonly flushIntervalMs: number;
+  /** Whether the page cache forgets what a fast stream has left behind; auto: where new memory is dear. */
+  readonly dropBehind: 'auto' | 'on' | 'off';
   readonly messageIndexEnable: boolean;
   /** checkCRCOnRecover */
   readonly checkCrcOnRecover: boolean;
@@ -188,6 +190,7 @@ export function defaultBrokerConfig(): BrokerConfig {
     orderMessageEnable: false,
     syncFlushTimeoutMs: 5000,
     flushIntervalMs: 500,
+    dropBehind: 'auto',
     messageIndexEnable: true,
     checkCrcOnRecover: true,
     appendsPropertyCrc: false,

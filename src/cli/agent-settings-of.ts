@@ -5,6 +5,7 @@
  */
 import type { BrokerConfig } from '../base/broker-config.ts';
 import { defaultControlConfig } from '../broker/control-config.ts';
+import { reportsFreePages } from '../store/free-page-reporting.ts';
 import { parseDeleteWhen } from '../store/retention.ts';
 import type { AgentSettings } from '../workers/agent-settings.ts';
 import { accessSettingsOf } from './access-settings.ts';
@@ -32,6 +33,7 @@ export function agentSettingsOf(config: BrokerConfig, place: BrokerPlace): Agent
     flushesSynchronously: config.flush === 'sync',
     flushIntervalMs: config.flushIntervalMs,
     syncFlushTimeoutMs: config.syncFlushTimeoutMs,
+    dropsBehind: config.dropBehind === 'auto' ? reportsFreePages() : config.dropBehind === 'on',
     appendsPropertyCrc: config.appendsPropertyCrc,
     messageIndexEnable: config.messageIndexEnable,
     longPollingEnable: config.longPollingEnable,

@@ -336,6 +336,12 @@ export const settingKeys: readonly SettingKey[] = [
     kind: millis,
     help: 'how often the log is synced with asynchronous flush',
   },
+  {
+    key: 'dropBehind',
+    names: ['dropBehind'],
+    kind: oneOf('auto, on or off', ['auto', 'on', 'off']),
+    help: 'the page cache forgets what a fast stream wrote; auto: where the hypervisor takes back free memory',
+  },
   ...limitSettingKeys,
   {
     key: 'idleCloseMs',

@@ -143,6 +143,29 @@ export class CommitLogSegments {
     return segment;
   }
 
+  /** Lets go of what this thread has mapped of [from, to). */
+  unmapPages(from: number, to: number): void {
+    this.#eachPart(from, to, (segment, start, end) => segment.unmapPages?.(start, end));
+  }
+
+  /** Has the page cache forget [from, to) where it is synced and mapped by nobody. */
+  dropPages(from: number, to: number): void {
+    this.#eachPart(from, to, (segment, start, end) => segment.dropPages?.(start, end));
+  }
+
+  /** Of [from, to) what lies in segments that this thread has open, in places of the segment. */
+  #eachPart(
+    from: number,
+    to: number,
+    call: (segment: Segment, start: number, end: number) => void,
+  ): void {
+    for (const [base, segment] of this.#open) {
+      const start = Math.max(from - base, 0);
+      const end = Math.min(to - base, this.segmentBytes);
+      if (start < end) call(segment, start, end);
+    }
+  }
+
   modifiedMs(base: number): number {
     return this.#files.modifiedMs(this.#fileOf(base));
   }

@@ -192,6 +192,22 @@ class MappedSegment implements Segment {
     this.sync(from, to);
   }
 
+  unmapPages(from: number, to: number): void {
+    posix().advise(this.#address, from, to, Advice.DONT_NEED);
+  }
+
+  dropPages(from: number, to: number): void {
+    let descriptor = -1;
+    try {
+      descriptor = fs.openSync(this.#file, fs.constants.O_RDONLY);
+      posix().dropPages(descriptor, from, to);
+    } catch {
+      // Of no use to say: they stay until the system wants their memory.
+    } finally {
+      if (descriptor >= 0) fs.closeSync(descriptor);
+    }
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -23,6 +23,8 @@ export interface Posix {
   sync(address: bigint, from: number, to: number): number;
   /** Returns 0 or an errno. `from` is rounded down to a page. */
   advise(address: bigint, from: number, to: number, advice: number): number;
+  /** Has the page cache forget what is on the disk and nobody has mapped; returns 0 or an errno, ENOSYS where there is no such call. */
+  dropPages(descriptor: number, from: number, to: number): number;
   /**
    * A write lock on a whole open file; false when somebody else holds one. It keeps out the locks of
    * Java's FileLock (fcntl) and is kept out by them, also other threads of this process, and ends
@@ -39,7 +41,7 @@ export interface Posix {
   errorName(errno: number): string;
 }
 
-export const Advice = { RANDOM: 1, WILL_NEED: 3, POPULATE_WRITE: 23 } as const;
+export const Advice = { RANDOM: 1, WILL_NEED: 3, DONT_NEED: 4, POPULATE_WRITE: 23 } as const;
 
 const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
@@ -47,6 +49,7 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS_FIXED = 0x4032;
 const MAP_SHARED = 1;
 const MS_SYNC = 4;
+const POSIX_FADV_DONTNEED = 4;
 /** Belongs to the open file, not to the process as F_SETLK does, which any close of the file would end. */
 const F_OFD_SETLK = 37;
 const F_OFD_GETLK = 36;
@@ -80,6 +83,10 @@ function load(): Posix {
   if (process.platform === 'linux')
     libc.func('int mallopt(int, int)')(M_MMAP_THRESHOLD, MAPPED_BLOCK_BYTES_MIN);
   const syncfs = process.platform === 'linux' ? libc.func('int syncfs(int)') : null;
+  const fadvise =
+    process.platform === 'linux'
+      ? libc.func('int posix_fadvise(int, int64_t, int64_t, int)')
+      : null;
   const errorNames = new Map(Object.entries(koffi.os.errno).map(([name, value]) => [value, name]));
   const failed = 0xffff_ffff_ffff_ffffn;
   const pageStart = (offset: number): number => offset - (offset % PAGE_BYTES);
@@ -110,6 +117,10 @@ function load(): Posix {
     advise(address, from, to, advice) {
       const start = pageStart(from);
       return madvise(address + BigInt(start), to - start, advice) === 0 ? 0 : koffi.errno();
+    },
+    dropPages(descriptor, from, to) {
+      if (fadvise === null) return koffi.os.errno.ENOSYS;
+      return fadvise(descriptor, from, to - from, POSIX_FADV_DONTNEED) as number;
     },
     tryLock(descriptor) {
       // struct flock of 64-bit Linux: type i16, whence i16, pad, start i64, length i64, pid i32 (0 here).

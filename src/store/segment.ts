@@ -39,6 +39,10 @@ export interface Segment {
   sync(from: number, to: number): void;
   /** Makes the pages of [from, to) present and their blocks written, so that no later sync has to; blocks. */
   prepare(from: number, to: number): void;
+  /** Lets go of what this thread has mapped of [from, to); it is mapped again when it is read. Absent where nothing is mapped. */
+  unmapPages?(from: number, to: number): void;
+  /** Has the page cache forget what is synced of [from, to), and mapped by no thread. An advice: no errors. */
+  dropPages?(from: number, to: number): void;
   close(): void;
 }
 

@@ -53,6 +53,12 @@ export const PositionSlot = {
   QUEUE_BATCH_REFUSED: 18,
   /** writer, flusher or preparer: 1 once the file system has become read-only; only a new start ends that. */
   READ_ONLY: 19,
+  /** flusher: start of what the page cache is to forget. */
+  DROP_START: 20,
+  /** flusher: end of it. */
+  DROP_END: 21,
+  /** dispatcher: it has let go of what is to be forgotten below. */
+  UNMAPPED: 22,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 
@@ -65,7 +71,7 @@ export const ClosingState = {
   PARTIAL: 2,
 } as const;
 
-const SLOT_COUNT = 20;
+const SLOT_COUNT = 23;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 

@@ -15,6 +15,8 @@ export interface AgentSettings {
   flushesSynchronously: boolean;
   flushIntervalMs: number;
   syncFlushTimeoutMs: number;
+  /** The page cache forgets what a fast stream has left behind. */
+  dropsBehind: boolean;
   appendsPropertyCrc: boolean;
   messageIndexEnable: boolean;
   longPollingEnable: boolean;

@@ -8,6 +8,7 @@ import type { Agent } from '../ring/agent.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
 import type { AgentParts } from './agent-parts.ts';
 import type { AgentName } from './broker-memory.ts';
+import { DropBehind } from './drop-behind.ts';
 import { Flusher } from './flusher.ts';
 import { LogRetention } from './log-retention.ts';
 import { Preparer } from './preparer.ts';
@@ -56,6 +57,9 @@ function makeFlusher(parts: AgentParts): Agent {
     flushesSynchronously: settings.flushesSynchronously,
     flushIntervalMs: settings.flushIntervalMs,
     logger,
+    dropBehind: settings.dropsBehind
+      ? new DropBehind({ segments: parts.segments, positions: parts.positions })
+      : null,
     retention: new LogRetention({
       files: parts.files,
       directory: parts.directory.root,

@@ -79,6 +79,8 @@ export interface DispatcherOptions {
   logger: Logger;
   /** Closes what this agent has mapped below a position of the log. */
   forgetBelow: (minimum: number) => void;
+  /** Lets go of what it has mapped of a part of the log. */
+  unmapPages: (from: number, to: number) => void;
 }
 
 /** Records dispatched in one turn, before requests are looked at again. */
@@ -103,6 +105,8 @@ const SETTLES_PER_TURN = 2;
 const SETTLE_INTERVAL_MS = 3;
 /** Queues written, or looked at after a crash, in each turn while the broker stops, and the time for all of them. */
 const CLOSING_QUEUES_PER_TURN = 64;
+/** Let go of at once: 2,048 pages. */
+const UNMAPPED_BYTES_PER_TURN = 8 * 1024 * 1024;
 const CLOSING_MS_MAX = 5000;
 const DELAY_OFFSETS_INTERVAL_MS = 5000;
 /** Nobody wakes this agent when there is space for timers again. */
@@ -206,6 +210,7 @@ export class Dispatcher implements Agent {
     if (this.#round !== null || nowMs >= this.#nextWriteMs) work += this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
     if (nowMs >= this.#nextSettleMs) this.#settle(nowMs);
+    work += this.#unmapPages();
     work += commits.flush();
     toFlusher.flush();
     toQueueWriter.flush();
@@ -542,6 +547,19 @@ export class Dispatcher implements Agent {
     consumeQueues.expireBelow(minimum);
     index?.expireBelow(minimum);
     forgetBelow(minimum);
+  }
+
+  /** The page cache is to forget a part of the log: it can not while this agent has it mapped. */
+  #unmapPages(): number {
+    const { positions, unmapPages } = this.#options;
+    const end = positions.load(PositionSlot.DROP_END);
+    const unmapped = positions.load(PositionSlot.UNMAPPED);
+    if (unmapped >= end) return 0;
+    const from = Math.max(unmapped, positions.load(PositionSlot.DROP_START));
+    const to = Math.min(from + UNMAPPED_BYTES_PER_TURN, end);
+    if (from < to) unmapPages(from, to);
+    positions.publish(PositionSlot.UNMAPPED, to);
+    return 1;
   }
 
   /**

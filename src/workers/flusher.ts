@@ -20,6 +20,7 @@ import type { StoreFiles } from '../store/segment.ts';
 import { SYNC_ALL_COUNT, syncAll, syncPaths } from '../store/sync-paths.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 import { writeMetadata } from '../store/metadata-file.ts';
+import type { DropBehind } from './drop-behind.ts';
 import type { LogRetention } from './log-retention.ts';
 import { type FlusherTask, readFlusherTask } from './ring-messages.ts';
 
@@ -39,6 +40,8 @@ export interface FlusherOptions {
   flushIntervalMs: number;
   logger: Logger;
   retention: LogRetention;
+  /** Null where the page cache keeps what it has. */
+  dropBehind: DropBehind | null;
 }
 
 const CHECKPOINT_INTERVAL_MS = 1000;
@@ -48,6 +51,8 @@ const RETENTION_INTERVAL_MS = 1000;
  * and senders wait for the log.
  */
 const SYNCS_PER_TURN = 16;
+/** Of the log, synced at once: others get their turn, and hear how far it is, some four times a second. */
+const FLUSH_BYTES_MAX = 128 * 1024 * 1024;
 /** Where senders always wait for the log, tasks get a turn all the same; a guess. */
 const TASKS_INTERVAL_MS = 20;
 /** Pause after a task found no space on the disk. */
@@ -64,6 +69,9 @@ export class Flusher implements Agent {
   readonly #assemblers: PartAssembler[];
   #tasks: (FileTask | SyncTask | TimersTask)[] = [];
   #nextFlushMs = 0;
+  /** Where the log ended, and with which timestamp, when this flush of it began. */
+  #flushEnd = 0;
+  #flushEndTimestampMs = 0;
   #nextTasksMs = 0;
   #nextCheckpointMs = 0;
   #nextRetentionMs = 0;
@@ -117,6 +125,7 @@ export class Flusher implements Agent {
     if (isWanted || nowMs >= this.#nextFlushMs) {
       this.#nextFlushMs = nowMs + flushIntervalMs;
       work += this.#flush(flushed);
+      if (this.#hasMuchToFlush()) this.#nextFlushMs = nowMs;
       if (isWanted && nowMs < this.#nextTasksMs) return work;
     }
     this.#nextTasksMs = nowMs + TASKS_INTERVAL_MS;
@@ -130,6 +139,7 @@ export class Flusher implements Agent {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
       this.#options.retention.run(nowMs);
     }
+    work += this.#options.dropBehind?.doWork(nowMs) ?? 0;
     return work;
   }
 
@@ -159,31 +169,43 @@ export class Flusher implements Agent {
     this.#isClosing = true;
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
-    this.#flush(this.#options.positions.load(PositionSlot.FLUSHED));
+    this.#flushAll();
     // Without it the next start only has more to look through.
     this.#whereSpace(() => this.#writeCheckpoint());
     this.#options.positions.publish(PositionSlot.FILES_CLOSED, this.#tasks.length === 0 ? 1 : 0);
   }
 
-  /** Syncs [flushed, appended), segment by segment; returns 1 if there was anything. */
+  /** The rest of a flush, or what came meanwhile and keeps the disk busy: it does not wait for the interval. */
+  #hasMuchToFlush(): boolean {
+    const { positions } = this.#options;
+    const flushed = positions.load(PositionSlot.FLUSHED);
+    if (flushed < this.#flushEnd) return true;
+    return positions.load(PositionSlot.APPENDED) - flushed >= FLUSH_BYTES_MAX / 2;
+  }
+
+  #flushAll(): void {
+    const { positions } = this.#options;
+    while (this.#flush(positions.load(PositionSlot.FLUSHED)) > 0);
+  }
+
+  /** Syncs a part of [flushed, appended), of one segment; returns 1 if there was anything. */
   #flush(flushed: number): number {
     const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } =
       this.#options;
-    const timestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
-    const appended = positions.load(PositionSlot.APPENDED);
-    if (appended <= flushed) return 0;
-    const segmentBytes = segments.segmentBytes;
-    let from = flushed;
-    while (from < appended) {
-      const base = from - (from % segmentBytes);
-      const to = Math.min(appended, base + segmentBytes);
-      const segment = segments.segmentAt(from);
-      if (segment === null) throw new Error(`no segment holds ${from}, which is not flushed yet`);
-      segment.sync(from - base, to - base);
-      from = to;
+    if (flushed >= this.#flushEnd) {
+      this.#flushEndTimestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
+      this.#flushEnd = positions.load(PositionSlot.APPENDED);
     }
-    positions.publish(PositionSlot.FLUSHED_TIMESTAMP, timestampMs);
-    positions.publish(PositionSlot.FLUSHED, appended);
+    if (flushed >= this.#flushEnd) return 0;
+    const base = flushed - (flushed % segments.segmentBytes);
+    const segmentEnd = base + segments.segmentBytes;
+    const to = Math.min(this.#flushEnd, segmentEnd, flushed + FLUSH_BYTES_MAX);
+    const segment = segments.segmentAt(flushed);
+    if (segment === null) throw new Error(`no segment holds ${flushed}, which is not flushed yet`);
+    segment.sync(flushed - base, to - base);
+    if (to === this.#flushEnd)
+      positions.publish(PositionSlot.FLUSHED_TIMESTAMP, this.#flushEndTimestampMs);
+    positions.publish(PositionSlot.FLUSHED, to);
     this.#isCheckpointStale = true;
     if (flushesSynchronously) {
       writerDoorbell.ring();
@@ -244,7 +266,7 @@ export class Flusher implements Agent {
     const task = this.#tasks[0];
     if (task.kind !== 'sync' && task.afterFlushed !== undefined) {
       const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
-      if (flushed < task.afterFlushed) this.#flush(flushed);
+      if (flushed < task.afterFlushed) this.#flushAll();
     }
     const hasSpace = this.#whereSpace(() => {
       if (task.kind === 'replace')

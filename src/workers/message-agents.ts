@@ -348,6 +348,7 @@ function makeDispatcher(parts: AgentParts): Agent {
     wallNowMs: () => parts.context.wallClock.nowMs(),
     logger,
     forgetBelow: (minimum) => parts.segments.forgetBelow(minimum),
+    unmapPages: (from, to) => parts.segments.unmapPages(from, to),
   });
 }
 

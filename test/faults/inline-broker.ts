@@ -151,6 +151,7 @@ function settingsOf(options: InlineBrokerOptions): AgentSettings {
     flushesSynchronously: options.flush === 'sync',
     flushIntervalMs: config.flushIntervalMs,
     syncFlushTimeoutMs: config.syncFlushTimeoutMs,
+    dropsBehind: false,
     appendsPropertyCrc: false,
     messageIndexEnable: options.messageIndexEnable ?? false,
     longPollingEnable: true,

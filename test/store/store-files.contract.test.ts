@@ -148,6 +148,21 @@ describe.each([
       segment.close();
     });
 
+    test('pages that are let go of, and that the page cache is to forget, are read again as they were', () => {
+      const segment = files.createSegment(at('0'), CAPACITY);
+      segment.write(Buffer.alloc(CAPACITY, 7), 0, CAPACITY, 0);
+      segment.bytes.fill(8, 5000, 6000);
+      segment.unmapPages?.(0, CAPACITY / 2);
+      segment.dropPages?.(0, CAPACITY);
+      segment.publish(5000, 6000);
+      segment.sync(0, CAPACITY);
+      segment.unmapPages?.(0, CAPACITY);
+      segment.dropPages?.(8192, CAPACITY);
+      expect(segment.bytes.subarray(5000, 6000).every((byte) => byte === 8)).toBe(true);
+      expect(segment.bytes.subarray(6000).every((byte) => byte === 7)).toBe(true);
+      segment.close();
+    });
+
     test('one that exists is not created again', () => {
       files.createSegment(at('0'), CAPACITY).close();
       expect(codeOf(() => files.createSegment(at('0'), CAPACITY))).toBe('STORE_IO');

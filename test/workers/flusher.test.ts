@@ -29,7 +29,7 @@ class Bench {
   readonly flusher: Flusher;
   readonly #tasks: QueuedProducer;
 
-  constructor(calls: Partial<StoreFiles> = {}) {
+  constructor(calls: Partial<StoreFiles> = {}, flushesSynchronously = true) {
     const ring = allocateRing(64 * 1024);
     this.#tasks = new QueuedProducer(new SpscRingProducer(ring, null));
     const opened: string[] = [];
@@ -53,10 +53,11 @@ class Bench {
       checkpointPath: 'checkpoint',
       writerDoorbell: new Doorbell(Doorbell.allocate(), null),
       dispatcherDoorbell: new Doorbell(Doorbell.allocate(), null),
-      flushesSynchronously: true,
+      flushesSynchronously,
       flushIntervalMs: 500,
       logger: silentLogger,
       retention: { run: () => {} } as unknown as LogRetention,
+      dropBehind: null,
     });
   }
 
@@ -72,6 +73,39 @@ class Bench {
     this.positions.publish(PositionSlot.SYNC_WANTED, end);
   }
 }
+
+test('much of the log is synced in parts, one after the other, and its timestamp holds at the end of them', () => {
+  const bench = new Bench({}, false);
+  const mib = 1024 * 1024;
+  const append = (bytes: number, timestampMs: number): void => {
+    bench.positions.publish(PositionSlot.APPENDED_TIMESTAMP, timestampMs);
+    const end = bench.positions.load(PositionSlot.APPENDED) + bytes;
+    bench.positions.publish(PositionSlot.APPENDED, end);
+  };
+  const seen: [flushedMib: number, timestampMs: number][] = [];
+  const turn = (nowMs: number): void => {
+    bench.flusher.doWork(nowMs);
+    const flushed = bench.positions.load(PositionSlot.FLUSHED) / mib;
+    seen.push([flushed, bench.positions.load(PositionSlot.FLUSHED_TIMESTAMP)]);
+  };
+  append(300 * mib, 1000);
+  turn(1);
+  // What comes meanwhile is not waited for, and begins the next one.
+  append(80 * mib, 2000);
+  for (let nowMs = 2; nowMs < 5; nowMs++) turn(nowMs);
+  append(10 * mib, 3000);
+  turn(6);
+  turn(600);
+  expect(seen).toEqual([
+    [128, 0],
+    [256, 0],
+    [300, 1000],
+    [380, 2000],
+    // Too little to be synced before its time.
+    [380, 2000],
+    [390, 3000],
+  ]);
+});
 
 function syncOf(count: number, dispatchedPosition: number, prefix = 'file'): FlusherTask {
   const paths = Array.from({ length: count }, (_, index) => `${prefix}${index}`);
