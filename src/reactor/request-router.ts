@@ -13,7 +13,7 @@ import type { ConnectionNews } from './connection-news.ts';
 import { goAwayAnswer } from './go-away.ts';
 import { LongFrame } from './long-frame.ts';
 import type { ReactorOptions } from './reactor-options.ts';
-import { portOf, type RequestServer, serverOf } from './request-route.ts';
+import { portOf, type RequestServer, serverOf } from './request-server.ts';
 
 export class RequestRouter {
   readonly #options: ReactorOptions;
