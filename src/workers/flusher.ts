@@ -169,7 +169,7 @@ export class Flusher implements Agent {
     this.#isClosing = true;
     this.#takeTasks();
     while (this.#tasks.length > 0 && this.#runTask(this.#retryAtMs) > 0);
-    this.#flushAll();
+    this.#flushTo(this.#options.positions.load(PositionSlot.APPENDED));
     // Without it the next start only has more to look through.
     this.#whereSpace(() => this.#writeCheckpoint());
     this.#options.positions.publish(PositionSlot.FILES_CLOSED, this.#tasks.length === 0 ? 1 : 0);
@@ -183,9 +183,12 @@ export class Flusher implements Agent {
     return positions.load(PositionSlot.APPENDED) - flushed >= FLUSH_BYTES_MAX / 2;
   }
 
-  #flushAll(): void {
+  /** Syncs all below `end`; what is appended meanwhile may go on for ever. */
+  #flushTo(end: number): void {
     const { positions } = this.#options;
-    while (this.#flush(positions.load(PositionSlot.FLUSHED)) > 0);
+    let flushed = positions.load(PositionSlot.FLUSHED);
+    while (flushed < end && this.#flush(flushed) > 0)
+      flushed = positions.load(PositionSlot.FLUSHED);
   }
 
   /** Syncs a part of [flushed, appended), of one segment; returns 1 if there was anything. */
@@ -264,10 +267,7 @@ export class Flusher implements Agent {
 
   #runTask(nowMs: number): number {
     const task = this.#tasks[0];
-    if (task.kind !== 'sync' && task.afterFlushed !== undefined) {
-      const flushed = this.#options.positions.load(PositionSlot.FLUSHED);
-      if (flushed < task.afterFlushed) this.#flushAll();
-    }
+    if (task.kind !== 'sync' && task.afterFlushed !== undefined) this.#flushTo(task.afterFlushed);
     const hasSpace = this.#whereSpace(() => {
       if (task.kind === 'replace')
         writeMetadata(this.#options.files, task.path, task.text, task.isPrivate);

@@ -29,7 +29,12 @@ class Bench {
   readonly flusher: Flusher;
   readonly #tasks: QueuedProducer;
 
-  constructor(calls: Partial<StoreFiles> = {}, flushesSynchronously = true) {
+  /** `onSync` runs whenever the log is synced. */
+  constructor(
+    calls: Partial<StoreFiles> = {},
+    flushesSynchronously = true,
+    onSync: () => void = () => {},
+  ) {
     const ring = allocateRing(64 * 1024);
     this.#tasks = new QueuedProducer(new SpscRingProducer(ring, null));
     const opened: string[] = [];
@@ -43,7 +48,12 @@ class Bench {
         this.done.push(`${path} ${Buffer.from(content).toString()}`),
       ...calls,
     } as unknown as StoreFiles;
-    const segment = { sync: () => this.done.push('log') };
+    const segment = {
+      sync: () => {
+        this.done.push('log');
+        onSync();
+      },
+    };
     this.flusher = new Flusher({
       inbound: [new SpscRingConsumer(ring)],
       files,
@@ -105,6 +115,20 @@ test('much of the log is synced in parts, one after the other, and its timestamp
     [380, 2000],
     [390, 3000],
   ]);
+});
+
+test('a file that waits for the log waits for what it needs of it, and not for what comes meanwhile', () => {
+  const mib = 1024 * 1024;
+  const bench = new Bench({}, false, () => {
+    const end = bench.positions.load(PositionSlot.APPENDED) + 200 * mib;
+    // A stream that the disk does not keep up with.
+    if (end < 10_000 * mib) bench.positions.publish(PositionSlot.APPENDED, end);
+  });
+  bench.positions.publish(PositionSlot.APPENDED, 700 * mib);
+  bench.give({ kind: 'replace', path: 'offsets', text: 'x', afterFlushed: 700 * mib });
+  bench.flusher.doWork(1);
+  expect(bench.done.slice(0, 7)).toEqual([...Array.from({ length: 6 }, () => 'log'), 'offsets x']);
+  expect(bench.positions.load(PositionSlot.FLUSHED)).toBe(700 * mib);
 });
 
 function syncOf(count: number, dispatchedPosition: number, prefix = 'file'): FlusherTask {
