@@ -46,10 +46,13 @@ export class DropBehind {
     this.#dropped = positions.load(PositionSlot.FLUSHED);
   }
 
-  /** Looks at the stream, and drops a step of what it has left behind; returns 1 where there may be more. */
-  doWork(nowMs: number): number {
+  /**
+   * Looks at the stream, and drops a step of what it has left behind, of what is synced; returns 1 where there
+   * may be more.
+   */
+  doWork(nowMs: number, synced: number): number {
     this.#measure(nowMs);
-    const end = this.#positions.load(PositionSlot.FLUSHED) - this.#keptBytes;
+    const end = synced - this.#keptBytes;
     const wanted = end - (end % FOLIO_BYTES);
     if (wanted <= this.#dropped) return 0;
     if (!this.#isFast) {

@@ -51,7 +51,7 @@ const RETENTION_INTERVAL_MS = 1000;
  * and senders wait for the log.
  */
 const SYNCS_PER_TURN = 16;
-/** Of the log, synced at once: others get their turn, and hear how far it is, some four times a second. */
+/** Of the log, synced at once: tasks and retention get a turn some four times a second, however much waits. */
 const FLUSH_BYTES_MAX = 128 * 1024 * 1024;
 /** Where senders always wait for the log, tasks get a turn all the same; a guess. */
 const TASKS_INTERVAL_MS = 20;
@@ -69,6 +69,8 @@ export class Flusher implements Agent {
   readonly #assemblers: PartAssembler[];
   #tasks: (FileTask | SyncTask | TimersTask)[] = [];
   #nextFlushMs = 0;
+  /** The log is synced up to here, which may be within a record. */
+  #synced = 0;
   /** Where the log ended, and with which timestamp, when this flush of it began. */
   #flushEnd = 0;
   #flushEndTimestampMs = 0;
@@ -119,12 +121,12 @@ export class Flusher implements Agent {
   #work(nowMs: number): number {
     const { positions, flushIntervalMs } = this.#options;
     let work = 0;
-    const flushed = positions.load(PositionSlot.FLUSHED);
     const isWanted =
-      this.#options.flushesSynchronously && positions.load(PositionSlot.SYNC_WANTED) > flushed;
+      this.#options.flushesSynchronously &&
+      positions.load(PositionSlot.SYNC_WANTED) > positions.load(PositionSlot.FLUSHED);
     if (isWanted || nowMs >= this.#nextFlushMs) {
       this.#nextFlushMs = nowMs + flushIntervalMs;
-      work += this.#flush(flushed);
+      work += this.#flush();
       if (this.#hasMuchToFlush()) this.#nextFlushMs = nowMs;
       if (isWanted && nowMs < this.#nextTasksMs) return work;
     }
@@ -139,7 +141,7 @@ export class Flusher implements Agent {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
       this.#options.retention.run(nowMs);
     }
-    work += this.#options.dropBehind?.doWork(nowMs) ?? 0;
+    work += this.#options.dropBehind?.doWork(nowMs, this.#synced) ?? 0;
     return work;
   }
 
@@ -177,37 +179,39 @@ export class Flusher implements Agent {
 
   /** The rest of a flush, or what came meanwhile and keeps the disk busy: it does not wait for the interval. */
   #hasMuchToFlush(): boolean {
-    const { positions } = this.#options;
-    const flushed = positions.load(PositionSlot.FLUSHED);
-    if (flushed < this.#flushEnd) return true;
-    return positions.load(PositionSlot.APPENDED) - flushed >= FLUSH_BYTES_MAX / 2;
+    if (this.#synced < this.#flushEnd) return true;
+    const appended = this.#options.positions.load(PositionSlot.APPENDED);
+    return appended - this.#synced >= FLUSH_BYTES_MAX / 2;
   }
 
-  /** Syncs all below `end`; what is appended meanwhile may go on for ever. */
+  /** Flushes all below `end`; what is appended meanwhile may go on for ever. */
   #flushTo(end: number): void {
     const { positions } = this.#options;
-    let flushed = positions.load(PositionSlot.FLUSHED);
-    while (flushed < end && this.#flush(flushed) > 0)
-      flushed = positions.load(PositionSlot.FLUSHED);
+    while (positions.load(PositionSlot.FLUSHED) < end && this.#flush() > 0);
   }
 
-  /** Syncs a part of [flushed, appended), of one segment; returns 1 if there was anything. */
-  #flush(flushed: number): number {
+  /**
+   * Syncs a part of what was appended, of one segment; returns 1 if there was anything. `flushed` moves once
+   * all is synced that had been appended when the first part was begun: there a record ends.
+   */
+  #flush(): number {
     const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } =
       this.#options;
-    if (flushed >= this.#flushEnd) {
+    this.#synced = Math.max(this.#synced, positions.load(PositionSlot.FLUSHED));
+    if (this.#synced >= this.#flushEnd) {
       this.#flushEndTimestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
       this.#flushEnd = positions.load(PositionSlot.APPENDED);
     }
-    if (flushed >= this.#flushEnd) return 0;
-    const base = flushed - (flushed % segments.segmentBytes);
-    const segmentEnd = base + segments.segmentBytes;
-    const to = Math.min(this.#flushEnd, segmentEnd, flushed + FLUSH_BYTES_MAX);
-    const segment = segments.segmentAt(flushed);
-    if (segment === null) throw new Error(`no segment holds ${flushed}, which is not flushed yet`);
-    segment.sync(flushed - base, to - base);
-    if (to === this.#flushEnd)
-      positions.publish(PositionSlot.FLUSHED_TIMESTAMP, this.#flushEndTimestampMs);
+    const from = this.#synced;
+    if (from >= this.#flushEnd) return 0;
+    const base = from - (from % segments.segmentBytes);
+    const to = Math.min(this.#flushEnd, base + segments.segmentBytes, from + FLUSH_BYTES_MAX);
+    const segment = segments.segmentAt(from);
+    if (segment === null) throw new Error(`no segment holds ${from}, which is not flushed yet`);
+    segment.sync(from - base, to - base);
+    this.#synced = to;
+    if (to < this.#flushEnd) return 1;
+    positions.publish(PositionSlot.FLUSHED_TIMESTAMP, this.#flushEndTimestampMs);
     positions.publish(PositionSlot.FLUSHED, to);
     this.#isCheckpointStale = true;
     if (flushesSynchronously) {

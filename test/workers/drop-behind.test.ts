@@ -15,16 +15,18 @@ let positions: StorePositions;
 let dropped: [from: number, to: number][];
 let dropBehind: DropBehind;
 let nowMs: number;
+let synced: number;
 
 beforeEach(() => {
   positions = new StorePositions();
   dropped = [];
   nowMs = 0;
+  synced = 0;
   const segments = {
     dropPages: (from: number, to: number) => dropped.push([from / MIB, to / MIB]),
   } as unknown as CommitLogSegments;
   dropBehind = new DropBehind({ segments, positions, keptBytes: KEPT_BYTES });
-  dropBehind.doWork(nowMs);
+  dropBehind.doWork(nowMs, synced);
 });
 
 /** A second of a stream, which is synced. */
@@ -32,8 +34,8 @@ function stream(bytes: number): void {
   nowMs += 1000;
   const end = positions.load(PositionSlot.APPENDED) + bytes;
   positions.publish(PositionSlot.APPENDED, end);
-  positions.publish(PositionSlot.FLUSHED, end);
-  dropBehind.doWork(nowMs);
+  synced = end;
+  dropBehind.doWork(nowMs, synced);
 }
 
 /** As the dispatcher does, all at once. */
@@ -54,9 +56,9 @@ test('a fast one is forgotten behind what is kept, once nobody has it mapped', (
   expect(dropped).toEqual([]);
   unmap();
   // A step is what the flusher syncs at once.
-  expect(dropBehind.doWork(nowMs)).toBe(1);
-  expect(dropBehind.doWork(nowMs)).toBe(1);
-  expect(dropBehind.doWork(nowMs)).toBe(0);
+  expect(dropBehind.doWork(nowMs, synced)).toBe(1);
+  expect(dropBehind.doWork(nowMs, synced)).toBe(1);
+  expect(dropBehind.doWork(nowMs, synced)).toBe(0);
   expect(dropped).toEqual([
     [0, 128],
     [128, 136],
@@ -66,11 +68,11 @@ test('a fast one is forgotten behind what is kept, once nobody has it mapped', (
 test('what is appended and not synced is not forgotten', () => {
   nowMs += 1000;
   positions.publish(PositionSlot.APPENDED, 500 * MIB);
-  positions.publish(PositionSlot.FLUSHED, KEPT_BYTES + MIB);
-  dropBehind.doWork(nowMs);
+  synced = KEPT_BYTES + MIB;
+  dropBehind.doWork(nowMs, synced);
   expect(positions.load(PositionSlot.DROP_END)).toBe(0);
-  positions.publish(PositionSlot.FLUSHED, KEPT_BYTES + 3 * MIB);
-  dropBehind.doWork(nowMs);
+  synced = KEPT_BYTES + 3 * MIB;
+  dropBehind.doWork(nowMs, synced);
   expect(positions.load(PositionSlot.DROP_END)).toBe(2 * MIB);
 });
 
@@ -78,7 +80,7 @@ test('what was written before a stream became fast stays, and so does what it ha
   for (let second = 0; second < 10; second++) stream(100 * MIB);
   stream(300 * MIB);
   unmap();
-  while (dropBehind.doWork(nowMs) > 0);
+  while (dropBehind.doWork(nowMs, synced) > 0);
   // 1300 MiB less what is kept, from where the slow part had been looked at.
   expect(dropped[0][0]).toBe(1000 - 64);
   expect(dropped.at(-1)?.[1]).toBe(1300 - 64);
@@ -94,16 +96,17 @@ test('a start with a log drops nothing of it', () => {
   const end = 7000 * MIB;
   positions.publish(PositionSlot.APPENDED, end);
   positions.publish(PositionSlot.FLUSHED, end);
+  synced = end;
   const segments = {
     dropPages: (from: number, to: number) => dropped.push([from / MIB, to / MIB]),
   } as unknown as CommitLogSegments;
   dropBehind = new DropBehind({ segments, positions, keptBytes: KEPT_BYTES });
-  dropBehind.doWork(nowMs);
+  dropBehind.doWork(nowMs, synced);
   for (let second = 0; second < 3; second++) {
     stream(200 * MIB);
     unmap();
   }
-  while (dropBehind.doWork(nowMs) > 0);
+  while (dropBehind.doWork(nowMs, synced) > 0);
   expect(dropped[0][0]).toBe(7000);
   expect(dropped.at(-1)?.[1]).toBe(7600 - 64);
 });
