@@ -197,14 +197,12 @@ class MappedSegment implements Segment {
   }
 
   dropPages(from: number, to: number): void {
-    let descriptor = -1;
     try {
-      descriptor = fs.openSync(this.#file, fs.constants.O_RDONLY);
+      const { descriptor } = openToRead(this.#file);
       posix().dropPages(descriptor, from, to);
+      fs.closeSync(descriptor);
     } catch {
       // Of no use to say: they stay until the system wants their memory.
-    } finally {
-      if (descriptor >= 0) fs.closeSync(descriptor);
     }
   }
 

@@ -36,13 +36,12 @@ export class DropBehind {
   #windowStart = 0;
   #isFast = false;
   /** Everything below is dropped, or stays. */
-  #dropped = 0;
+  #dropped: number;
 
   constructor({ segments, positions, keptBytes = KEPT_BYTES }: DropBehindOptions) {
     this.#segments = segments;
     this.#positions = positions;
     this.#keptBytes = keptBytes;
-    this.#windowStart = positions.load(PositionSlot.APPENDED);
     this.#dropped = positions.load(PositionSlot.FLUSHED);
   }
 

@@ -70,7 +70,7 @@ export class Flusher implements Agent {
   #tasks: (FileTask | SyncTask | TimersTask)[] = [];
   #nextFlushMs = 0;
   /** The log is synced up to here, which may be within a record. */
-  #synced = 0;
+  #synced: number;
   /** Where the log ended, and with which timestamp, when this flush of it began. */
   #flushEnd = 0;
   #flushEndTimestampMs = 0;
@@ -85,6 +85,7 @@ export class Flusher implements Agent {
 
   constructor(options: FlusherOptions) {
     this.#options = options;
+    this.#synced = options.positions.load(PositionSlot.FLUSHED);
     this.#assemblers = options.inbound.map(() => new PartAssembler());
   }
 
@@ -197,7 +198,6 @@ export class Flusher implements Agent {
   #flush(): number {
     const { positions, segments, writerDoorbell, dispatcherDoorbell, flushesSynchronously } =
       this.#options;
-    this.#synced = Math.max(this.#synced, positions.load(PositionSlot.FLUSHED));
     if (this.#synced >= this.#flushEnd) {
       this.#flushEndTimestampMs = positions.load(PositionSlot.APPENDED_TIMESTAMP);
       this.#flushEnd = positions.load(PositionSlot.APPENDED);

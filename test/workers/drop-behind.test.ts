@@ -22,12 +22,17 @@ beforeEach(() => {
   dropped = [];
   nowMs = 0;
   synced = 0;
+  start();
+});
+
+/** Begins with the log as it is. */
+function start(): void {
   const segments = {
     dropPages: (from: number, to: number) => dropped.push([from / MIB, to / MIB]),
   } as unknown as CommitLogSegments;
   dropBehind = new DropBehind({ segments, positions, keptBytes: KEPT_BYTES });
   dropBehind.doWork(nowMs, synced);
-});
+}
 
 /** A second of a stream, which is synced. */
 function stream(bytes: number): void {
@@ -97,11 +102,7 @@ test('a start with a log drops nothing of it', () => {
   positions.publish(PositionSlot.APPENDED, end);
   positions.publish(PositionSlot.FLUSHED, end);
   synced = end;
-  const segments = {
-    dropPages: (from: number, to: number) => dropped.push([from / MIB, to / MIB]),
-  } as unknown as CommitLogSegments;
-  dropBehind = new DropBehind({ segments, positions, keptBytes: KEPT_BYTES });
-  dropBehind.doWork(nowMs, synced);
+  start();
   for (let second = 0; second < 3; second++) {
     stream(200 * MIB);
     unmap();
