@@ -48,16 +48,21 @@ export function processContender(what: {
   readonly protocol: Protocol;
   /** Program and arguments. */
   readonly command: (options: StartOptions) => readonly string[];
+  /** Variables beside those of this program. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Sends a first message; false or an error: not yet. */
   readonly sendFirst: (port: number) => Promise<boolean>;
 }): Contender {
-  const { name, protocol } = what;
+  const { name, protocol, environment = {} } = what;
   return {
     name,
     protocol,
     start: async (options) => {
       await requireFreePorts(options);
-      const { child, ended, logFile } = spawnLogged(what.command(options), options.directory);
+      const { child, ended, logFile } = spawnLogged(what.command(options), {
+        directory: options.directory,
+        environment,
+      });
       const letBe = killAtExit(() => child.kill('SIGKILL'));
       const givenUp = new AbortController();
       const stopped = ended.then((how): never => {
@@ -96,12 +101,13 @@ export function processContender(what: {
 
 function spawnLogged(
   [program = '', ...words]: readonly string[],
-  directory: string,
+  { directory, environment }: { directory: string; environment: Readonly<Record<string, string>> },
 ): { child: ReturnType<typeof spawn>; ended: Promise<string>; logFile: string } {
   const logFile = path.join(directory, 'broker.log');
   const log = fs.openSync(logFile, 'a');
   const child = spawn(program === 'node' ? process.execPath : program, words, {
     stdio: ['ignore', log, log],
+    env: { ...process.env, ...environment },
   });
   fs.closeSync(log);
   const ended = new Promise<string>((resolve) => {

@@ -105,12 +105,17 @@ export const apache: Contender = {
 /**
  * A command that starts a Millrace: the words in it are separated by spaces, and {store}, {brokerPort},
  * {nameServerPort} and {flush} are filled in. It must be the broker itself, not a shell around it:
- * CPU and memory are those of its process.
+ * CPU and memory are those of its process. `environment` comes beside the variables of this program.
  */
-export function commandContender(name: string, command: string): Contender {
+export function commandContender(
+  name: string,
+  command: string,
+  environment: Readonly<Record<string, string>> = {},
+): Contender {
   return processContender({
     name,
     protocol: 'rocketmq',
+    environment,
     command: (options) => {
       const values: Record<string, string> = {
         store: path.join(options.directory, 'store'),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { growthOf, stallsOf, stolenStallsOf } from '../../../bench/matrix/soak.ts';
+import { costGrowthOf, growthOf, stallsOf, stolenStallsOf } from '../../../bench/matrix/soak.ts';
 
 describe('soak', () => {
   it('counts a stall once, however long it is', () => {
@@ -20,5 +20,14 @@ describe('soak', () => {
     }));
     expect(growthOf(points)).toBeCloseTo(1.1);
     expect(growthOf(points.slice(0, 3))).toBe(1);
+  });
+
+  it('compares the cost of a message at the end with that on the way to a million', () => {
+    const costs = [22, 9, 5, 5.5].map((cpuUsPerMessage, index) => ({
+      storedCount: 10 ** (4 + index),
+      cpuUsPerMessage,
+    }));
+    expect(costGrowthOf(costs)).toBeCloseTo(1.1);
+    expect(costGrowthOf(costs.slice(0, 2))).toBe(1);
   });
 });
