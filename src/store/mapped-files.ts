@@ -6,6 +6,10 @@
  * for each 4 KiB; a call for all records of a turn costs a quarter of that, and the kernel takes larger pages.
  * Every thread maps a file for itself and unmaps only its own view.
  *
+ * A view outlives its file, and shows another one later. To detach it would be the end of all optimized code of the
+ * thread: the first array that is detached has V8 throw away whatever had relied on that none is, and compile it anew,
+ * with a look at each access. And each new view of 1 GiB would count as memory that was taken.
+ *
  * A page fault on a hole of a full disk would be SIGBUS and the end of the process, so a file is
  * allocated whole before it is mapped, and its size is checked before an existing one is. A bad
  * sector under a mapping stays SIGBUS; nothing in user space can turn that into an error.
@@ -113,6 +117,15 @@ function openSync(file: string, flags: number): number {
 
 const NO_BYTES = Buffer.alloc(0);
 
+/** Memory that a file can be mapped to. */
+interface MappedView {
+  readonly address: bigint;
+  readonly bytes: Buffer;
+}
+
+/** Of this thread: views that show no file now, by their size. */
+const idleViews = new Map<number, MappedView[]>();
+
 class MappedSegment implements Segment {
   readonly capacityBytes: number;
   #bytes: Buffer | null = null;
@@ -129,7 +142,9 @@ class MappedSegment implements Segment {
   constructor(descriptor: number, file: string, capacityBytes: number, isReadOnly: boolean) {
     this.capacityBytes = capacityBytes;
     this.#file = file;
-    this.#address = posix().map(descriptor, capacityBytes, isReadOnly);
+    const idle = idleViews.get(capacityBytes)?.pop();
+    this.#address = posix().map(descriptor, capacityBytes, isReadOnly, idle?.address);
+    this.#bytes = idle?.bytes ?? null;
   }
 
   /** V8 counts all of it as memory that was taken, and looks for garbage: threads that only sync have no view. */
@@ -211,12 +226,17 @@ class MappedSegment implements Segment {
     this.#isClosed = true;
     // Not before the last write: its number would be another file's.
     if (this.#descriptor >= 0 && this.#writeCount === 0) fs.closeSync(this.#descriptor);
-    const view = this.#bytes;
+    const bytes = this.#bytes;
+    const address = this.#address;
+    const { capacityBytes } = this;
     this.#bytes = null;
-    posix().unmap(
-      this.#address,
-      this.capacityBytes,
-      view === null ? null : (view.buffer as ArrayBuffer),
-    );
+    if (bytes === null) {
+      posix().unmap(address, capacityBytes);
+      return;
+    }
+    posix().blank(address, capacityBytes);
+    const idle = idleViews.get(capacityBytes) ?? [];
+    idle.push({ address, bytes });
+    idleViews.set(capacityBytes, idle);
   }
 }

@@ -9,16 +9,17 @@ import { createRequire } from 'node:module';
 export interface Posix {
   /** Returns 0 or an errno. */
   posixFallocate(descriptor: number, offset: number, bytes: number): number;
-  /** Maps a file shared, to read and write, or to read alone; returns an address or throws, with the errno's name as `code`. */
-  map(descriptor: number, bytes: number, isReadOnly: boolean): bigint;
-  /** The mapped memory. */
-  view(address: bigint, bytes: number): ArrayBuffer;
   /**
-   * Ends a mapping. Whoever still holds a part of `view` must not reach unmapped memory: the view is
-   * detached first, so that it is empty for all. Where the engine cannot detach it (Node 20), the
-   * range is mapped to empty memory instead: the file is let go, only address space stays taken. Null: there is no view.
+   * Maps a file shared, to read and write, or to read alone, anywhere or `at` a place that is blank; returns the address
+   * or throws, with the errno's name as `code`.
    */
-  unmap(address: bigint, bytes: number, view: ArrayBuffer | null): void;
+  map(descriptor: number, bytes: number, isReadOnly: boolean, at?: bigint | null): bigint;
+  /** The memory at an address: from now on something must be mapped there, until this process ends. */
+  view(address: bigint, bytes: number): ArrayBuffer;
+  /** Ends a mapping that has no view. */
+  unmap(address: bigint, bytes: number): void;
+  /** Ends a mapping that has one: from now on it shows zeroes, and takes no memory. */
+  blank(address: bigint, bytes: number): void;
   /** MS_SYNC; returns 0 or an errno. `from` is rounded down to a page. */
   sync(address: bigint, from: number, to: number): number;
   /** Returns 0 or an errno. `from` is rounded down to a page. */
@@ -48,6 +49,7 @@ const PROT_READ_WRITE = 3;
 /** MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE of Linux. */
 const MAP_PRIVATE_ANONYMOUS_FIXED = 0x4032;
 const MAP_SHARED = 1;
+const MAP_FIXED = 0x10;
 const MS_SYNC = 4;
 const POSIX_FADV_DONTNEED = 4;
 /** Belongs to the open file, not to the process as F_SETLK does, which any close of the file would end. */
@@ -91,23 +93,26 @@ function load(): Posix {
   const failed = 0xffff_ffff_ffff_ffffn;
   const pageStart = (offset: number): number => offset - (offset % PAGE_BYTES);
   const errorName = (errno: number): string => errorNames.get(errno) ?? `errno ${errno}`;
+  /** @throws Error where the call gave no address */
+  const checked = (address: bigint | null, what: string): bigint => {
+    if (address !== null && address !== failed && address !== -1n) return address;
+    const code = errorName(koffi.errno());
+    throw Object.assign(new Error(`${what}: ${code}`), { code });
+  };
   return {
     posixFallocate: (descriptor, offset, bytes) => fallocate(descriptor, offset, bytes) as number,
-    map(descriptor, bytes, isReadOnly) {
+    map(descriptor, bytes, isReadOnly, at = null) {
       const protection = isReadOnly ? PROT_READ : PROT_READ_WRITE;
-      const address = mmap(null, bytes, protection, MAP_SHARED, descriptor, 0) as bigint | null;
-      if (address === null || address === failed || address === -1n) {
-        const code = errorName(koffi.errno());
-        throw Object.assign(new Error(`mmap of ${bytes} bytes: ${code}`), { code });
-      }
-      return address;
+      const flags = at === null ? MAP_SHARED : MAP_SHARED | MAP_FIXED;
+      const address = mmap(at, bytes, protection, flags, descriptor, 0) as bigint | null;
+      return checked(address, `mmap of ${bytes} bytes`);
     },
-    unmap(address, bytes, view) {
-      if (view === null) munmap(address, bytes);
-      else if ('transfer' in view) {
-        (view as ArrayBuffer & { transfer(): ArrayBuffer }).transfer();
-        munmap(address, bytes);
-      } else mmap(address, bytes, PROT_READ, MAP_PRIVATE_ANONYMOUS_FIXED, -1, 0);
+    unmap(address, bytes) {
+      munmap(address, bytes);
+    },
+    blank(address, bytes) {
+      const flags = MAP_PRIVATE_ANONYMOUS_FIXED;
+      checked(mmap(address, bytes, PROT_READ, flags, -1, 0) as bigint | null, 'mmap');
     },
     view: (address, bytes) => koffi.view(address, bytes),
     sync(address, from, to) {

@@ -31,7 +31,7 @@ function residentShare(file: string, bytes: number): number {
   fs.closeSync(descriptor);
   const pages = Buffer.alloc(bytes / PAGE_BYTES);
   expect(mincore(address, bytes, pages)).toBe(0);
-  posix().unmap(address, bytes, null);
+  posix().unmap(address, bytes);
   return pages.filter((page) => (page & 1) === 1).length / pages.length;
 }
 
