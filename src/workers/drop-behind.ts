@@ -1,27 +1,36 @@
 /**
  * @agent flusher
  *
- * Has the page cache forget what a fast stream wrote a while ago. On a machine whose hypervisor takes free memory
- * back, a page that is new costs several times what a page costs that was just let go; and a stream this fast
- * fills all memory within minutes, so that what readers find there is not much either way.
+ * Has the page cache forget what a stream wrote a while ago. On a machine whose hypervisor takes free memory
+ * back, a page that is new costs several times what a page costs that was just let go.
+ *
+ * ```
+ *  a second brings   kept of the log
+ *  128 MiB           512 MiB            would fill 16 GiB in two minutes: readers find little there either way
+ *   32 MiB           a sixth of memory, 4 GiB at most
+ *  less              what the kernel likes: it costs little
+ * ```
  *
  * Pages that a thread has mapped stay in the cache. Only the dispatcher reads the whole log: it is told a range, lets
  * go of it, and says so; then the range goes. What is read later is read from the disk.
  */
+import os from 'node:os';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
 export interface DropBehindOptions {
   segments: CommitLogSegments;
   positions: StorePositions;
-  /** What stays in the page cache however fast the stream is. */
-  keptBytes?: number;
+  /** What stays in the page cache of a fast stream and of a slower one. */
+  kept?: { readonly fastBytes: number; readonly steadyBytes: number };
 }
 
 const MIB = 1024 * 1024;
-const KEPT_BYTES = 512 * MIB;
-/** A stream of this rate writes 16 GiB in two minutes. */
 const FAST_BYTES_PER_SECOND = 128 * MIB;
+const FAST_KEPT_BYTES = 512 * MIB;
+const STEADY_BYTES_PER_SECOND = 32 * MIB;
+const STEADY_KEPT_BYTES_MAX = 4096 * MIB;
+const STEADY_KEPT_SHARE = 1 / 6;
 const WINDOW_MS = 1000;
 /** The kernel's largest folio: of one that is not dropped whole, all stays. */
 const FOLIO_BYTES = 2 * MIB;
@@ -31,17 +40,20 @@ const STEP_BYTES = 128 * MIB;
 export class DropBehind {
   readonly #segments: CommitLogSegments;
   readonly #positions: StorePositions;
-  readonly #keptBytes: number;
+  readonly #fastKeptBytes: number;
+  readonly #steadyKeptBytes: number;
   #windowStartMs = -Infinity;
   #windowStart = 0;
-  #isFast = false;
+  /** Of the stream as it is; Infinity: all. */
+  #keptBytes = Infinity;
   /** Everything below is dropped, or stays. */
   #dropped: number;
 
-  constructor({ segments, positions, keptBytes = KEPT_BYTES }: DropBehindOptions) {
+  constructor({ segments, positions, kept = keptOfMemory() }: DropBehindOptions) {
     this.#segments = segments;
     this.#positions = positions;
-    this.#keptBytes = keptBytes;
+    this.#fastKeptBytes = kept.fastBytes;
+    this.#steadyKeptBytes = kept.steadyBytes;
     this.#dropped = positions.load(PositionSlot.FLUSHED);
   }
 
@@ -51,10 +63,11 @@ export class DropBehind {
    */
   doWork(nowMs: number, synced: number): number {
     this.#measure(nowMs);
-    const end = synced - this.#keptBytes;
+    const isKept = this.#keptBytes === Infinity;
+    const end = synced - (isKept ? this.#steadyKeptBytes : this.#keptBytes);
     const wanted = end - (end % FOLIO_BYTES);
     if (wanted <= this.#dropped) return 0;
-    if (!this.#isFast) {
+    if (isKept) {
       this.#dropped = wanted;
       return 0;
     }
@@ -73,8 +86,19 @@ export class DropBehind {
     const tookMs = nowMs - this.#windowStartMs;
     if (tookMs < WINDOW_MS) return;
     const appended = this.#positions.load(PositionSlot.APPENDED);
-    this.#isFast = (appended - this.#windowStart) * 1000 >= FAST_BYTES_PER_SECOND * tookMs;
+    const bytesPerSecond = ((appended - this.#windowStart) * 1000) / tookMs;
+    if (bytesPerSecond >= FAST_BYTES_PER_SECOND) this.#keptBytes = this.#fastKeptBytes;
+    else if (bytesPerSecond >= STEADY_BYTES_PER_SECOND) this.#keptBytes = this.#steadyKeptBytes;
+    else this.#keptBytes = Infinity;
     this.#windowStartMs = nowMs;
     this.#windowStart = appended;
   }
+}
+
+function keptOfMemory(): { fastBytes: number; steadyBytes: number } {
+  const shareBytes = Math.min(STEADY_KEPT_BYTES_MAX, STEADY_KEPT_SHARE * os.totalmem());
+  return {
+    fastBytes: FAST_KEPT_BYTES,
+    steadyBytes: Math.max(FAST_KEPT_BYTES, Math.floor(shareBytes)),
+  };
 }

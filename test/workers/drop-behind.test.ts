@@ -10,6 +10,7 @@ import { InlineSession } from '../faults/inline-session.ts';
 
 const MIB = 1024 * 1024;
 const KEPT_BYTES = 64 * MIB;
+const STEADY_KEPT_BYTES = 256 * MIB;
 
 let positions: StorePositions;
 let dropped: [from: number, to: number][];
@@ -30,7 +31,11 @@ function start(): void {
   const segments = {
     dropPages: (from: number, to: number) => dropped.push([from / MIB, to / MIB]),
   } as unknown as CommitLogSegments;
-  dropBehind = new DropBehind({ segments, positions, keptBytes: KEPT_BYTES });
+  dropBehind = new DropBehind({
+    segments,
+    positions,
+    kept: { fastBytes: KEPT_BYTES, steadyBytes: STEADY_KEPT_BYTES },
+  });
   dropBehind.doWork(nowMs, synced);
 }
 
@@ -48,8 +53,8 @@ function unmap(): void {
   positions.publish(PositionSlot.UNMAPPED, positions.load(PositionSlot.DROP_END));
 }
 
-test('of a stream that is not fast everything stays, whatever memory there is', () => {
-  for (let second = 0; second < 100; second++) stream(100 * MIB);
+test('of a slow stream everything stays, whatever memory there is', () => {
+  for (let second = 0; second < 100; second++) stream(30 * MIB);
   expect(positions.load(PositionSlot.DROP_END)).toBe(0);
   expect(dropped).toEqual([]);
 });
@@ -81,13 +86,24 @@ test('what is appended and not synced is not forgotten', () => {
   expect(positions.load(PositionSlot.DROP_END)).toBe(2 * MIB);
 });
 
+test('more is kept of a stream that is less fast', () => {
+  stream(100 * MIB);
+  stream(100 * MIB);
+  expect(positions.load(PositionSlot.DROP_END)).toBe(0);
+  stream(100 * MIB);
+  expect(positions.load(PositionSlot.DROP_END)).toBe(44 * MIB);
+  // It becomes fast.
+  stream(200 * MIB);
+  expect(positions.load(PositionSlot.DROP_END)).toBe((500 - 64) * MIB);
+});
+
 test('what was written before a stream became fast stays, and so does what it has left when it ends', () => {
-  for (let second = 0; second < 10; second++) stream(100 * MIB);
+  for (let second = 0; second < 50; second++) stream(20 * MIB);
   stream(300 * MIB);
   unmap();
   while (dropBehind.doWork(nowMs, synced) > 0);
   // 1300 MiB less what is kept, from where the slow part had been looked at.
-  expect(dropped[0][0]).toBe(1000 - 64);
+  expect(dropped[0][0]).toBe(1000 - 256);
   expect(dropped.at(-1)?.[1]).toBe(1300 - 64);
   dropped.length = 0;
   for (let second = 0; second < 10; second++) {
