@@ -26,6 +26,8 @@ export class CommitLogSegments {
   readonly #open = new Map<number, Segment>();
   #lastBase = -1;
   #last: Segment | null = null;
+  /** What is wholly below is opened no more: it may be gone at any moment. */
+  #minimum = 0;
 
   constructor(options: CommitLogSegmentsOptions) {
     this.#files = options.files;
@@ -115,6 +117,7 @@ export class CommitLogSegments {
   segmentAt(physicalOffset: number): Segment | null {
     const base = physicalOffset - (physicalOffset % this.segmentBytes);
     if (base === this.#lastBase) return this.#last;
+    if (base + this.segmentBytes <= this.#minimum) return null;
     let segment = this.#open.get(base) ?? null;
     if (segment === null) {
       const file = this.#fileOf(base);
@@ -166,20 +169,26 @@ export class CommitLogSegments {
     }
   }
 
+  /** Whether there is a file. */
+  has(base: number): boolean {
+    return this.#files.exists(this.#fileOf(base));
+  }
+
   modifiedMs(base: number): number {
     return this.#files.modifiedMs(this.#fileOf(base));
   }
 
   /** Closes what this thread has open wholly below `minimum`. */
   forgetBelow(minimum: number): void {
+    this.#minimum = minimum;
     for (const base of this.#open.keys()) {
       if (base + this.segmentBytes <= minimum) this.#close(base);
     }
   }
 
   /**
-   * Deletes the file; other threads may still have it open, and read it until they forget it. That it is gone
-   * is on the disk before the next one goes: a loss of power must not leave a gap, which no start accepts.
+   * Deletes the file; other threads may still have it open, and read it until they forget it: the last of them frees what
+   * it holds, which takes 0.2 s for 1 GiB. That it is gone is on the disk before the next one goes: a loss of power must not leave a gap, which no start accepts.
    */
   remove(base: number): void {
     this.#close(base);

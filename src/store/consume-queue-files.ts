@@ -237,7 +237,7 @@ export class ConsumeQueueFiles {
     while (this.end - this.start > fileBytes && this.start + fileBytes <= position) {
       const file = this.#fileAt(this.start);
       descriptors.close(file);
-      files.remove(file);
+      files.unlink(file);
       this.start += fileBytes;
     }
   }

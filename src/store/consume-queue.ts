@@ -384,17 +384,18 @@ export class ConsumeQueue {
     return searchUnits(this, probe, (physicalOffset) => physicalOffset < minimum);
   }
 
-  /** Raises `minOffset` past records that retention took, and deletes files wholly below; the last file stays. */
-  expireBelow(minimumPhysicalOffset: number): void {
+  /** Raises `minOffset` past records that retention took, deletes files but for the last; false where nothing is to be looked for. */
+  expireBelow(minimumPhysicalOffset: number): boolean {
     const { minOffset, maxOffset } = this;
     if (minOffset < maxOffset) {
       if (this.#lastPhysical() < minimumPhysicalOffset) this.minOffset = maxOffset;
-      else if (this.#firstPhysical() >= minimumPhysicalOffset) return;
+      else if (this.#firstPhysical() >= minimumPhysicalOffset) return false;
       else this.minOffset = this.offsetAbove(minimumPhysicalOffset);
       this.#row[this.#at + FIRST_PHYSICAL] = -1;
     }
     const filesBytes = this.#row[this.#at + FILES_END] - this.#row[this.#at + FILES_START];
     if (filesBytes > this.#context.fileBytes) this.files.removeBelow(this.minOffset * UNIT_BYTES);
+    return minOffset < maxOffset;
   }
 
   /**

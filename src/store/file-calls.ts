@@ -6,6 +6,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { BrokerError } from '../base/errors.ts';
 import type { StoreFiles } from './segment.ts';
 
@@ -112,6 +113,9 @@ export const fileCalls: FileCalls = {
         fs.rmSync(file, { recursive: true, force: true });
       }
     });
+  },
+  unlink(file) {
+    attempt(`remove ${file}`, () => unlinkAndClose(file));
   },
   readFile(file) {
     return attempt(`read ${file}`, () => {
@@ -256,6 +260,32 @@ function unlinkIfThere(file: string): void {
     fs.unlinkSync(file);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Closed by threads of Node's pool just now. More would use up the descriptors of the process. */
+let closingCount = 0;
+const CLOSING_COUNT_MAX = 64;
+
+/**
+ * An open file keeps what it holds until it is closed, whoever closes it. On threads of agents no event tells that it
+ * is: they do it themselves.
+ */
+function unlinkAndClose(file: string): void {
+  let descriptor = -1;
+  try {
+    if (isMainThread && closingCount < CLOSING_COUNT_MAX)
+      descriptor = fs.openSync(file, fs.constants.O_RDONLY);
+  } catch {
+    // Whatever is in the way of this: the next call says it, or frees it all itself.
+  }
+  try {
+    unlinkIfThere(file);
+  } finally {
+    if (descriptor >= 0) {
+      closingCount++;
+      fs.close(descriptor, () => closingCount--);
+    }
   }
 }
 

@@ -122,7 +122,8 @@ export class IndexStore {
     while (this.#indexFiles.length > 1) {
       const first = this.#indexFiles[0];
       if (first.endPhysicalOffset >= minimumPhysicalOffset) return;
-      this.#remove(first.path);
+      this.#descriptors.close(first.path);
+      this.#options.files.unlink(first.path);
       this.#indexFiles.shift();
     }
   }

@@ -6,7 +6,7 @@
  * ```
  *  disk use   0 ────────────── 75 ───────────── 85 ──────────────── 90 ──────── 100 %
  *  expired    at deleteWhen    │ at any hour    │
- *  the oldest                                   │ whatever their age, ten a round
+ *  the oldest                                   │ whatever their age
  *  messages                                                         │ refused (14)
  * ```
  * A segment has expired when its file was not modified for fileReservedTime. The active segment
@@ -53,8 +53,8 @@ export interface RetentionPlan {
   usedRatio: number;
 }
 
-/** Files of one round (deleteFileBatchMax): deleting is work for the disk, too. */
-const DELETE_COUNT_MAX = 10;
+/** Planned at once (deleteFileBatchMax). */
+export const DELETE_COUNT_MAX = 10;
 
 export function planRetention(state: RetentionState, policy: RetentionPolicy): RetentionPlan {
   const usedRatio = usedShare(state) * 100;

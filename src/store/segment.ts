@@ -76,6 +76,11 @@ export interface StoreFiles {
   makeDirectory(path: string): void;
   /** Deletes a file, or a directory with all in it; nothing happens where there is none. */
   remove(path: string): void;
+  /**
+   * Deletes a file as `remove` does, and leaves it to another thread to free what it held, which takes some
+   * 0.2 ms for each MB. The same as `remove` where there is none.
+   */
+  unlink(path: string): void;
   /** Whole content; `undefined` where there is no such file. */
   readFile(path: string): Buffer | undefined;
   /**

@@ -16,6 +16,9 @@ import { QueueWriter } from './queue-writer.ts';
 
 const diskAgents: ReadonlySet<string> = new Set(['flusher', 'preparer', 'queueWriter']);
 
+/** Agents look at positions several times a second, those with work to do much more often. */
+const LET_GO_MS = 500;
+
 export const isDiskAgent = (name: AgentName): boolean => diskAgents.has(name);
 
 /** @throws Error for an agent that is made elsewhere */
@@ -28,6 +31,7 @@ export function makeDiskAgent(parts: AgentParts, name: AgentName): Agent {
         segments: parts.segments,
         positions: parts.positions,
         flushesSynchronously: parts.context.settings.flushesSynchronously,
+        letGoMs: parts.files.kind === 'mapped' ? LET_GO_MS : 0,
         logger: parts.context.logger,
       });
     case 'queueWriter':

@@ -206,7 +206,8 @@ export class Dispatcher implements Agent {
     if (nowMs >= this.#nextWriteMs) statistics.sample(nowMs);
     if (this.#options.wallNowMs() >= statistics.nextDayMs) statistics.beginDay();
     // Not in the middle of a round: it writes the queues that it began with.
-    if (this.#round === null && !this.#options.consumeQueues.isHandedOver) this.#followMinimum();
+    if (this.#round === null && !this.#options.consumeQueues.isHandedOver)
+      work += this.#followMinimum();
     if (this.#round !== null || nowMs >= this.#nextWriteMs) work += this.#write(nowMs);
     if (nowMs >= this.#nextDelayOffsetsMs || this.#isClosing) this.#storeDelayOffsets(nowMs);
     if (nowMs >= this.#nextSettleMs) this.#settle(nowMs);
@@ -439,6 +440,8 @@ export class Dispatcher implements Agent {
   #storeQueues(position: number): void {
     const { consumeQueues, records, toFlusher, queueSnapshotPath: path } = this.#options;
     if (consumeQueues.queueCount < SNAPSHOT_QUEUE_COUNT_MIN) return;
+    // Files are going that it would speak of.
+    if (consumeQueues.isExpiring && !this.#isClosing) return;
     const isDue =
       this.#snapshotPosition < 0 || position - this.#snapshotPosition >= SNAPSHOT_LOG_BYTES;
     if (!(isDue || this.#isClosing) || position === this.#snapshotPosition) return;
@@ -537,16 +540,17 @@ export class Dispatcher implements Agent {
   }
 
   /** Retention has moved the start of the log: what points below it goes. */
-  #followMinimum(): void {
+  #followMinimum(): number {
     const { positions, consumeQueues, index, forgetBelow } = this.#options;
     const minimum = positions.load(PositionSlot.MINIMUM);
-    if (minimum === this.#minimum) return;
+    if (minimum === this.#minimum) return consumeQueues.expireSome() ? 1 : 0;
     // Files may go that the snapshot speaks of.
     if (this.#minimum >= 0) this.#snapshotPosition = -1;
     this.#minimum = minimum;
-    consumeQueues.expireBelow(minimum);
+    consumeQueues.beginExpiry(minimum);
     index?.expireBelow(minimum);
     forgetBelow(minimum);
+    return 1;
   }
 
   /** The page cache is to forget a part of the log: it can not while this agent has it mapped. */

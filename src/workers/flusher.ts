@@ -140,7 +140,7 @@ export class Flusher implements Agent {
     }
     if (nowMs >= this.#nextRetentionMs || this.#options.retention.isDue) {
       this.#nextRetentionMs = nowMs + RETENTION_INTERVAL_MS;
-      this.#options.retention.run(nowMs);
+      work += this.#options.retention.run(nowMs);
     }
     work += this.#options.dropBehind?.doWork(nowMs, this.#synced) ?? 0;
     return work;

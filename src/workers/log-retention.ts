@@ -1,9 +1,9 @@
 /**
  * @agent flusher
  *
- * Carries retention out: looks at the disk, refuses or accepts messages, moves the start of the log
- * and deletes segments. Readers on other threads may still have a deleted file open; they let go of
- * it when they see the new start.
+ * Carries retention out: looks at the disk, refuses or accepts messages, and moves the start of the log. Other
+ * threads let go of what is below when they see it, and the preparer deletes it. One segment goes after the other:
+ * ten at once held up senders for half a second.
  *
  * A clock that jumps forward, or a machine that has slept, makes all messages old at once. For a day after such a
  * jump nothing is deleted for its age: somebody may have meant another year. A disk that is too full still is a reason.
@@ -14,7 +14,12 @@
 import type { WallClock } from '../base/clock.ts';
 import type { Logger } from '../base/logging.ts';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
-import { planRetention, type RetentionPlan, type RetentionPolicy } from '../store/retention.ts';
+import {
+  DELETE_COUNT_MAX,
+  planRetention,
+  type RetentionPlan,
+  type RetentionPolicy,
+} from '../store/retention.ts';
 import type { StoreFiles } from '../store/segment.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
 
@@ -30,7 +35,8 @@ export interface LogRetentionOptions {
   logger: Logger;
 }
 
-const DELETE_INTERVAL_MS = 10_000;
+/** A disk that is always nearly full is told of so often. */
+const ANNOUNCE_INTERVAL_MS = 3_600_000;
 /** The wall clock may go ahead of the monotonic one by so much between two looks, which are a second apart. */
 const JUMP_MS_MIN = 3_600_000;
 /** Time in which somebody sees the warning and sets the clock right. A guess. */
@@ -39,7 +45,10 @@ const JUMP_PAUSE_MS = 86_400_000;
 export class LogRetention {
   readonly #options: LogRetentionOptions;
   #policy: RetentionPolicy;
-  #nextDeleteMs = 0;
+  /** Given up last, and deleted by the preparer; -1: none. */
+  #givenUp = -1;
+  /** There was more to delete than one. */
+  #hasMore = false;
   /** Where the clock is moved: when it was, and what had been copied, at the last run. */
   #lastWallMs = -1;
   #lastMoved = -1;
@@ -48,6 +57,7 @@ export class LogRetention {
   /** By the monotonic clock: until then ages are not believed. */
   #distrustUntilMs = 0;
   #lastRule: RetentionPlan['rule'] = 'none';
+  #nextAnnounceMs = -Infinity;
 
   constructor(options: LogRetentionOptions) {
     this.#options = options;
@@ -69,7 +79,17 @@ export class LogRetention {
     const { isClockMoved, wallClock, positions } = this.#options;
     if (!isClockMoved) return false;
     const moved = positions.load(PositionSlot.MOVED);
-    return wallClock.nowMs() !== this.#lastWallMs || moved !== this.#lastMoved;
+    return (
+      wallClock.nowMs() !== this.#lastWallMs ||
+      moved !== this.#lastMoved ||
+      (this.#hasMore && this.#mayDelete())
+    );
+  }
+
+  /** What was given up before is deleted: its space shows. */
+  #mayDelete(): boolean {
+    if (this.#givenUp >= 0 && !this.#options.segments.has(this.#givenUp)) this.#givenUp = -1;
+    return this.#givenUp < 0;
   }
 
   /** By the wall clock; only known where it is moved by hand. */
@@ -89,14 +109,14 @@ export class LogRetention {
     return Infinity;
   }
 
-  /** Looks at the disk; every ten seconds also deletes. Called about once a second. */
-  run(nowMs: number): void {
+  /** Looks at the disk, and gives up at most one segment; returns their number. Called about once a second. */
+  run(nowMs: number): number {
     const { files, directory, positions, wallClock, segments } = this.#options;
     const policy = this.#policy;
     const wallMs = wallClock.nowMs();
     const appended = positions.load(PositionSlot.APPENDED);
     const activeBase = appended - (appended % segments.segmentBytes);
-    const mayDelete = nowMs >= this.#nextDeleteMs || this.isDue;
+    const mayDelete = this.#mayDelete();
     this.#watchClock(nowMs, wallMs);
     this.#lastWallMs = wallMs;
     this.#lastMoved = positions.load(PositionSlot.MOVED);
@@ -111,10 +131,12 @@ export class LogRetention {
       nowMs < this.#distrustUntilMs ? { ...policy, fileReservedTimeMs: Infinity } : policy,
     );
     this.#publishFullness(plan);
-    if (!mayDelete) return;
-    this.#nextDeleteMs = nowMs + DELETE_INTERVAL_MS;
-    this.#announce(plan);
-    if (plan.deleteBases.length > 0) this.#delete(plan.deleteBases);
+    this.#hasMore = false;
+    if (plan.deleteBases.length === 0) return 0;
+    this.#announce(plan, nowMs);
+    const count = this.#giveUp(plan.deleteBases);
+    this.#hasMore = count < plan.deleteBases.length && count > 0;
+    return count;
   }
 
   /** Notices that the wall clock went on by far more than time did, or came back. */
@@ -140,7 +162,7 @@ export class LogRetention {
     const appended = positions.load(PositionSlot.APPENDED);
     for (
       let base = positions.load(PositionSlot.MINIMUM);
-      base + segments.segmentBytes <= appended;
+      base + segments.segmentBytes <= appended && listed.length < DELETE_COUNT_MAX;
       base += segments.segmentBytes
     ) {
       listed.push({ base, modifiedMs: segments.modifiedMs(base) });
@@ -167,14 +189,13 @@ export class LogRetention {
   }
 
   /** One line before a disk rule first deletes, so that nobody wonders where messages went. */
-  #announce(plan: RetentionPlan): void {
-    const rule = plan.deleteBases.length > 0 ? plan.rule : 'none';
-    if (rule === this.#lastRule) return;
+  #announce({ rule, usedRatio }: RetentionPlan, nowMs: number): void {
+    if (rule === this.#lastRule && nowMs < this.#nextAnnounceMs) return;
     this.#lastRule = rule;
-    if (rule === 'none') return;
+    this.#nextAnnounceMs = nowMs + ANNOUNCE_INTERVAL_MS;
     const { logger } = this.#options;
     const policy = this.#policy;
-    const usedPercent = Math.round(plan.usedRatio);
+    const usedPercent = Math.round(usedRatio);
     if (rule === 'age')
       logger.info(
         { fileReservedTimeMs: policy.fileReservedTimeMs },
@@ -187,8 +208,8 @@ export class LogRetention {
       );
   }
 
-  /** What still waits in those segments is copied first, by the dispatcher: they go with a later round. */
-  #delete(wantedBases: readonly number[]): void {
+  /** Gives up the oldest. What still waits in these segments is copied first, by the dispatcher: they go later. */
+  #giveUp(wantedBases: readonly number[]): number {
     const { segments, positions, logger } = this.#options;
     const { segmentBytes } = segments;
     const wanted = (wantedBases.at(-1) as number) + segmentBytes;
@@ -197,12 +218,12 @@ export class LogRetention {
       Math.max(wanted, positions.load(PositionSlot.WANTED_MINIMUM)),
     );
     const moved = positions.load(PositionSlot.MOVED);
-    const bases = wantedBases.filter((base) => base + segmentBytes <= moved);
-    if (bases.length < wantedBases.length) this.#nextDeleteMs = 0;
-    if (bases.length === 0) return;
-    const minimum = (bases.at(-1) as number) + segmentBytes;
+    const minimum = wantedBases[0] + segmentBytes;
+    if (minimum > moved) return 0;
+    [this.#givenUp] = wantedBases;
     positions.publish(PositionSlot.MINIMUM, minimum);
-    for (const base of bases) segments.remove(base);
-    logger.info({ segments: bases.length, minimum }, 'segments deleted');
+    segments.forgetBelow(minimum);
+    logger.info({ minimum, segmentBytes }, 'the oldest segment of the log is deleted');
+    return 1;
   }
 }

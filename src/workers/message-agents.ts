@@ -308,7 +308,7 @@ function makeDispatcher(parts: AgentParts): Agent {
     clean: () => {
       for (const topic of topics.unconfigured()) topics.delete(topic.topic);
       const minimum = parts.positions.load(PositionSlot.MINIMUM);
-      consumeQueues.expireBelow(minimum);
+      consumeQueues.beginExpiry(minimum);
       index?.expireBelow(minimum);
     },
   });

@@ -3,7 +3,8 @@
  *
  * Makes room ahead of the writer: the next segment while this one is being filled, and, where each group
  * commit is waited for, the next pages and their blocks: otherwise it would have to commit to the file
- * system's journal that they are in use.
+ * system's journal that they are in use. Behind it, deletes the segments that retention has given up: what that takes
+ * would hold up all threads that wait for disks or messages.
  */
 import type { Logger } from '../base/logging.ts';
 import { FRAME_BYTES_MAX } from '../protocol/remoting-command.ts';
@@ -16,6 +17,8 @@ export interface PreparerOptions {
   segments: CommitLogSegments;
   positions: StorePositions;
   flushesSynchronously: boolean;
+  /** Time in which all threads notice where the log begins: the last that has a segment open pays for its end. */
+  letGoMs: number;
   logger: Logger;
 }
 
@@ -40,21 +43,30 @@ export class Preparer implements Agent {
   #retryAtMs = 0;
   #hasFailed = false;
   #nextPollMs = 0;
+  /** Segments below are deleted. */
+  #removed: number;
+  /** Where the log begins, noticed at this time less `letGoMs`. */
+  #minimum: number;
+  #removeAtMs = 0;
 
   constructor(options: PreparerOptions) {
     this.#options = options;
+    this.#minimum = options.positions.load(PositionSlot.MINIMUM);
+    this.#removed = this.#minimum;
   }
 
   doWork(nowMs: number): number {
     this.#nextPollMs = nowMs + POLL_MS;
-    return this.#allocate(nowMs) + this.#prepare();
+    return this.#allocate(nowMs) + this.#prepare() + this.#remove(nowMs);
   }
 
   nextDeadlineMs(): number {
     return this.#nextPollMs;
   }
 
-  close(): void {}
+  close(): void {
+    while (this.#remove(Infinity) > 0);
+  }
 
   #allocate(nowMs: number): number {
     const { segments, positions, logger } = this.#options;
@@ -68,7 +80,6 @@ export class Preparer implements Agent {
     );
     if (allocated >= appended + wantedBytes || nowMs < this.#retryAtMs) return 0;
     if (positions.load(PositionSlot.READ_ONLY) !== 0) return 0;
-    segments.forgetBelow(positions.load(PositionSlot.MINIMUM));
     try {
       segments.create(allocated);
     } catch (error) {
@@ -112,6 +123,23 @@ export class Preparer implements Agent {
     if (segment === null) return 0;
     unlessReadOnly(() => segment.prepare(from, to));
     positions.publish(PositionSlot.PREPARED, base + to);
+    return 1;
+  }
+
+  #remove(nowMs: number): number {
+    const { segments, positions, letGoMs } = this.#options;
+    const minimum = positions.load(PositionSlot.MINIMUM);
+    if (this.#removed >= minimum) return 0;
+    if (minimum !== this.#minimum) {
+      this.#minimum = minimum;
+      this.#removeAtMs = nowMs + letGoMs;
+    }
+    if (nowMs < this.#removeAtMs || positions.load(PositionSlot.READ_ONLY) !== 0) return 0;
+    if (!unlessReadOnly(() => segments.remove(this.#removed))) {
+      positions.publish(PositionSlot.READ_ONLY, 1);
+      return 0;
+    }
+    this.#removed += segments.segmentBytes;
     return 1;
   }
 }

@@ -30,6 +30,7 @@ function withCalls(
     modifiedMs: (path) => files.modifiedMs(path),
     makeDirectory: (path) => files.makeDirectory(path),
     remove: (path) => files.remove(path),
+    unlink: (path) => files.unlink(path),
     readFile: (path) => files.readFile(path),
     replaceFile: (path, content) => files.replaceFile(path, content),
     open: (path, create) => files.open(path, create),

@@ -15,6 +15,7 @@ import { InlineBroker, storeRoot } from './inline-broker.ts';
 import type { InlineClient } from './inline-client.ts';
 
 const SEGMENT_BYTES = 64 * 1024;
+const START_MS = Date.UTC(2024, 0, 1);
 const OFFSET_MOVED = 21;
 const RETRY_IMMEDIATELY = 20;
 
@@ -28,10 +29,11 @@ interface Setting {
 /** Twenty messages of 8 KiB, seven of which fit into a segment. */
 function start(): Setting {
   const files = new FaultyFiles();
+  files.nowMs = () => START_MS;
   let parts: AgentParts | null = null;
   const broker = new InlineBroker({
     files,
-    wallClock: new ManualClock(Date.UTC(2024, 0, 1)),
+    wallClock: new ManualClock(START_MS),
     random: seededRandom(1),
     logger: silentLogger,
     flush: 'async',

@@ -364,6 +364,30 @@ describe('retention of consume queues', () => {
     store.close();
   });
 
+  it('comes to all queues little by little, to the newest minimum, whenever that is told', () => {
+    using harness = makeHarness();
+    const store = openStore(harness);
+    // Of each record a message goes to each queue, one after the other.
+    const queues = Array.from({ length: 50 }, (_, queueId) => store.getOrCreate('topic', queueId));
+    for (const queue of queues) fill(queue, 10);
+    store.writePending();
+    const at = (minOffset: number): number =>
+      queues.filter((queue) => queue.minOffset === minOffset).length;
+    expect(store.isExpiring).toBe(false);
+    store.beginExpiry(2 * RECORD_BYTES);
+    expect(store.isExpiring).toBe(true);
+    expect(at(2)).toBe(0);
+    expect(store.expireSome(20)).toBe(true);
+    expect(at(2)).toBe(20);
+    store.beginExpiry(5 * RECORD_BYTES);
+    expect(store.expireSome(40)).toBe(true);
+    expect([at(0), at(2), at(5)]).toEqual([0, 10, 40]);
+    expect(store.expireSome(40)).toBe(false);
+    expect(at(5)).toBe(50);
+    expect(store.isExpiring).toBe(false);
+    store.close();
+  });
+
   it('does not read the files of queues whose bounds it knows', () => {
     using harness = makeHarness();
     const store = openStore(harness);

@@ -235,6 +235,10 @@ export class FaultyFiles implements StoreFiles {
     }
   }
 
+  unlink(file: string): void {
+    this.remove(file);
+  }
+
   readFile(file: string): Buffer | undefined {
     return this.#names.get(file)?.content();
   }

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { createMappedFiles } from '../../src/store/mapped-files.ts';
 import { createPlainFiles } from '../../src/store/plain-files.ts';
@@ -247,6 +247,15 @@ describe.each([
       expect(files.list(root)).toEqual([]);
     });
 
+    test('a file that is unlinked is gone at once, also for whoever asks for it by that name again', () => {
+      files.replaceFile(at('f'), Buffer.from('old'));
+      files.unlink(at('f'));
+      files.unlink(at('f'));
+      expect(files.exists(at('f'))).toBe(false);
+      files.replaceFile(at('f'), Buffer.from('new'));
+      expect(files.readFile(at('f'))?.toString()).toBe('new');
+    });
+
     test('the space of the file system is known', () => {
       const { totalBytes, availableBytes } = files.space(root);
       expect(totalBytes).toBeGreaterThanOrEqual(availableBytes);
@@ -261,8 +270,55 @@ test('a part of a mapped segment that somebody still holds holds nothing after c
     const segment = createMappedFiles().createSegment(path.join(root, '0'), CAPACITY);
     const held = segment.bytes.subarray(100, 200).fill(7);
     segment.close();
-    // Detached, or mapped to empty memory where the engine cannot detach.
     expect(held.includes(7)).toBe(false);
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test('memory that showed a closed segment shows the next one, and is never detached', () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-files-'));
+  try {
+    const files = createMappedFiles();
+    const first = files.createSegment(path.join(root, '0'), CAPACITY);
+    const { bytes } = first;
+    bytes.fill(7);
+    first.close();
+    const second = files.createSegment(path.join(root, '1'), CAPACITY);
+    const third = files.openSegment(path.join(root, '0'), CAPACITY);
+    expect(second.bytes).toBe(bytes);
+    expect(first.bytes).toHaveLength(0);
+    expect(second.bytes.equals(Buffer.alloc(CAPACITY))).toBe(true);
+    expect(third.bytes.equals(Buffer.alloc(CAPACITY, 7))).toBe(true);
+    second.write(Buffer.from('abc'), 0, 3, 5000);
+    second.sync(0, CAPACITY);
+    expect(fs.readFileSync(path.join(root, '1'), 'latin1').slice(5000, 5003)).toBe('abc');
+    expect(second.bytes.toString('latin1', 5000, 5003)).toBe('abc');
+    second.close();
+    third.close();
+  } finally {
+    fs.rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test('what an unlinked file held is freed, and its descriptor closed', async () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-files-'));
+  const isIn = (descriptor: string): boolean => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(root);
+    } catch {
+      // Closed meanwhile.
+      return false;
+    }
+  };
+  try {
+    const files = createMappedFiles();
+    for (let index = 0; index < 600; index++) {
+      files.replaceFile(path.join(root, String(index)), Buffer.alloc(4096));
+      files.unlink(path.join(root, String(index)));
+    }
+    expect(fs.readdirSync(root)).toEqual([]);
+    await vi.waitFor(() => expect(fs.readdirSync('/proc/self/fd').filter(isIn)).toEqual([]));
   } finally {
     fs.rmSync(root, { recursive: true, force: true });
   }

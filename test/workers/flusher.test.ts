@@ -66,7 +66,7 @@ class Bench {
       flushesSynchronously,
       flushIntervalMs: 500,
       logger: silentLogger,
-      retention: { run: () => {} } as unknown as LogRetention,
+      retention: { run: () => 0 } as unknown as LogRetention,
       dropBehind: null,
     });
   }
