@@ -258,11 +258,11 @@ export function growthOf(memory: readonly MemoryPoint[]): number {
   return mean(memory.slice(-fifth)) / mean(memory.slice(fifth, 2 * fifth));
 }
 
-/** The last cost against that on the way to SETTLED_COUNT; 1 where fewer were stored. */
-export function costGrowthOf(costs: readonly CostPoint[]): number {
+/** The last cost against that on the way to SETTLED_COUNT; null where no more were stored. */
+export function costGrowthOf(costs: readonly CostPoint[]): number | null {
   const settled = costs.find(({ storedCount }) => storedCount === SETTLED_COUNT);
   const last = costs.at(-1);
-  if (settled === undefined || last === undefined) return 1;
+  if (settled === undefined || last === undefined || last === settled) return null;
   return last.cpuUsPerMessage / settled.cpuUsPerMessage;
 }
 
@@ -282,7 +282,9 @@ function report({ paced, full, costs }: SoakResult): number {
       ({ storedCount, cpuUsPerMessage }) =>
         `  ${count(storedCount).padStart(12)}  ${cpuUsPerMessage.toFixed(2)} us`,
     ),
-    `  the last is ${costGrowth.toFixed(2)} x that on the way to ${count(SETTLED_COUNT)}`,
+    ...(costGrowth === null
+      ? []
+      : [`  the last is ${costGrowth.toFixed(2)} x that on the way to ${count(SETTLED_COUNT)}`]),
   ];
   const bars: readonly (readonly [string, boolean])[] = [
     [
@@ -291,7 +293,14 @@ function report({ paced, full, costs }: SoakResult): number {
     ],
     [`memory at most ${MEMORY_BYTES_MAX / 1e6} MB`, last <= MEMORY_BYTES_MAX],
     [`memory grows to at most ${GROWTH_MAX} x`, growth <= GROWTH_MAX],
-    [`CPU for a message at most ${COST_GROWTH_MAX} x`, costGrowth <= COST_GROWTH_MAX],
+    ...(costGrowth === null
+      ? []
+      : [
+          [
+            `CPU for a message at most ${COST_GROWTH_MAX} x`,
+            costGrowth <= COST_GROWTH_MAX,
+          ] as const,
+        ]),
   ];
   console.log(
     [...lines, ...bars.map(([what, holds]) => `${what}: ${holds ? 'passed' : 'MISSED'}`)].join(
