@@ -2,8 +2,8 @@
  * @agent flusher
  *
  * Carries retention out: looks at the disk, refuses or accepts messages, and moves the start of the log. Other
- * threads let go of what is below when they see it, and the preparer deletes it. One segment goes after the other:
- * ten at once held up senders for half a second.
+ * threads let go of what is below when they see it, and the preparer deletes it. Every ten seconds a round begins, of up to
+ * ten segments, and one goes after the other: ten at once held up senders for half a second.
  *
  * A clock that jumps forward, or a machine that has slept, makes all messages old at once. For a day after such a
  * jump nothing is deleted for its age: somebody may have meant another year. A disk that is too full still is a reason.
@@ -35,6 +35,8 @@ export interface LogRetentionOptions {
   logger: Logger;
 }
 
+/** cleanResourceInterval: a disk that was full for a moment only keeps its messages. */
+const ROUND_INTERVAL_MS = 10_000;
 /** A disk that is always nearly full is told of so often. */
 const ANNOUNCE_INTERVAL_MS = 3_600_000;
 /** The wall clock may go ahead of the monotonic one by so much between two looks, which are a second apart. */
@@ -47,7 +49,10 @@ export class LogRetention {
   #policy: RetentionPolicy;
   /** Given up last, and deleted by the preparer; -1: none. */
   #givenUp = -1;
-  /** There was more to delete than one. */
+  #nextRoundMs = 0;
+  /** Segments that the round may still take. */
+  #roundLeft = 0;
+  /** The last look took one, and there was more. */
   #hasMore = false;
   /** Where the clock is moved: when it was, and what had been copied, at the last run. */
   #lastWallMs = -1;
@@ -82,12 +87,12 @@ export class LogRetention {
     return (
       wallClock.nowMs() !== this.#lastWallMs ||
       moved !== this.#lastMoved ||
-      (this.#hasMore && this.#mayDelete())
+      (this.#hasMore && this.#isDeleted())
     );
   }
 
   /** What was given up before is deleted: its space shows. */
-  #mayDelete(): boolean {
+  #isDeleted(): boolean {
     if (this.#givenUp >= 0 && !this.#options.segments.has(this.#givenUp)) this.#givenUp = -1;
     return this.#givenUp < 0;
   }
@@ -116,7 +121,11 @@ export class LogRetention {
     const wallMs = wallClock.nowMs();
     const appended = positions.load(PositionSlot.APPENDED);
     const activeBase = appended - (appended % segments.segmentBytes);
-    const mayDelete = this.#mayDelete();
+    if (nowMs >= this.#nextRoundMs || this.isDue) {
+      this.#nextRoundMs = nowMs + ROUND_INTERVAL_MS;
+      this.#roundLeft = DELETE_COUNT_MAX;
+    }
+    const mayDelete = this.#roundLeft > 0 && this.#isDeleted();
     this.#watchClock(nowMs, wallMs);
     this.#lastWallMs = wallMs;
     this.#lastMoved = positions.load(PositionSlot.MOVED);
@@ -132,10 +141,12 @@ export class LogRetention {
     );
     this.#publishFullness(plan);
     this.#hasMore = false;
-    if (plan.deleteBases.length === 0) return 0;
-    this.#announce(plan, nowMs);
-    const count = this.#giveUp(plan.deleteBases);
-    this.#hasMore = count < plan.deleteBases.length && count > 0;
+    if (!mayDelete) return 0;
+    const wantedCount = plan.deleteBases.length;
+    const count = wantedCount > 0 ? this.#giveUp(plan, nowMs) : 0;
+    // Where something waits to be copied first the round goes on.
+    this.#roundLeft = wantedCount === 0 ? 0 : this.#roundLeft - count;
+    this.#hasMore = count > 0 && wantedCount > 1;
     return count;
   }
 
@@ -209,7 +220,9 @@ export class LogRetention {
   }
 
   /** Gives up the oldest. What still waits in these segments is copied first, by the dispatcher: they go later. */
-  #giveUp(wantedBases: readonly number[]): number {
+  #giveUp(plan: RetentionPlan, nowMs: number): number {
+    this.#announce(plan, nowMs);
+    const { deleteBases: wantedBases } = plan;
     const { segments, positions, logger } = this.#options;
     const { segmentBytes } = segments;
     const wanted = (wantedBases.at(-1) as number) + segmentBytes;

@@ -91,19 +91,32 @@ test('what still waits in them is copied first: all of them are asked for at onc
   expect(look()).toBe(2);
 });
 
+const FULL_BYTES = 2 ** 40 / 10;
+const ROOM_BYTES = 2 ** 40 / 5;
+
 test('a full disk takes as many as it needs, and not the one that is being written', () => {
-  files.nowMs = () => NOW.getTime();
-  files.availableBytes = 2 ** 40 / 10;
-  for (let segment = 0; segment < 5; segment++) {
+  files.availableBytes = FULL_BYTES;
+  for (let segment = 0; segment < 4; segment++) {
     expect(look()).toBe(segment + 1);
-    // Four of them were enough.
-    if (segment === 3) files.availableBytes = 2 ** 40 / 5;
     remove(segment);
-    if (segment === 3) break;
+  }
+  // Four of them were enough.
+  files.availableBytes = ROOM_BYTES;
+  for (let count = 0; count < 20; count++) expect(look()).toBe(4);
+  files.availableBytes = FULL_BYTES;
+  for (let count = 0; count < 20; count++) if (look() === 5) remove(4);
+  expect(look()).toBe(5);
+});
+
+test('a disk that is full between two rounds, ten seconds apart, takes nothing', () => {
+  for (let segment = 0; segment < 4; segment++) {
+    look();
+    remove(segment);
   }
   expect(look()).toBe(4);
-  files.availableBytes = 2 ** 40 / 10;
-  expect(look()).toBe(5);
-  remove(4);
-  expect(look()).toBe(5);
+  files.availableBytes = FULL_BYTES;
+  while (nowMs < 10_000) expect(look()).toBe(4);
+  expect(positions.load(PositionSlot.DISK_FULL)).toBe(0);
+  files.availableBytes = ROOM_BYTES;
+  for (let count = 0; count < 20; count++) expect(look()).toBe(4);
 });
