@@ -45,7 +45,7 @@ export class Preparer implements Agent {
   #nextPollMs = 0;
   /** Segments below are deleted. */
   #removed: number;
-  /** Where the log begins, noticed at this time less `letGoMs`. */
+  /** Where the log began at the last look, and from when on what is below may be deleted. */
   #minimum: number;
   #removeAtMs = 0;
 
