@@ -13,6 +13,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { fileCalls } from '../../src/store/file-calls.ts';
 import type { RunningBroker } from '../load/contender-process.ts';
 import { commandContender } from '../load/contenders.ts';
 import { defaultOptions, type LoadOptions, TIMELINE_STEP_MS } from '../load/load-options.ts';
@@ -88,9 +89,9 @@ export async function soak(options: SoakOptions): Promise<number> {
 
 /** What the disk has room for; and where a broker begins to delete: the variables of its settings. */
 function roomOf(directory: string): { bytes: number; retention: Record<string, string> } {
-  const { bavail, bfree, blocks, bsize } = fs.statfsSync(directory);
-  const usedBytes = (blocks - bfree) * bsize;
-  const diskBytes = usedBytes + bavail * bsize;
+  const { totalBytes, freeBytes, availableBytes } = fileCalls.space(directory);
+  const usedBytes = totalBytes - freeBytes;
+  const diskBytes = usedBytes + availableBytes;
   const bytes = DISK_USED_MAX * diskBytes - usedBytes;
   if (bytes < ROOM_BYTES_MIN)
     throw new Error(

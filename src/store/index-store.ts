@@ -122,8 +122,7 @@ export class IndexStore {
     while (this.#indexFiles.length > 1) {
       const first = this.#indexFiles[0];
       if (first.endPhysicalOffset >= minimumPhysicalOffset) return;
-      this.#descriptors.close(first.path);
-      this.#options.files.unlink(first.path);
+      this.#remove(first.path);
       this.#indexFiles.shift();
     }
   }
@@ -153,7 +152,7 @@ export class IndexStore {
 
   #remove(file: string): void {
     this.#descriptors.close(file);
-    this.#options.files.remove(file);
+    this.#options.files.unlink(file);
   }
 
   #roll(): IndexFile {
