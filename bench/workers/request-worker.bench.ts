@@ -5,6 +5,7 @@
  * Machine: any; compare the rows of one run.
  * Command: node bench/workers/request-worker.bench.ts
  */
+import { ManualClock } from '../../src/base/clock.ts';
 import { Bench } from 'tinybench';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Refusals } from '../../src/base/refusals.ts';
@@ -100,7 +101,7 @@ function makeTurn(hasKernel: boolean): (frame: Buffer) => void {
     timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
     random: () => 0.5,
     refusals: new Refusals(silentLogger, () => 0),
-    wallNowMs: () => 1_700_000_000_000,
+    wallClock: new ManualClock(1_700_000_000_000),
   });
   const snapshot = Buffer.from(JSON.stringify(topic));
   const at = control.claim(MessageType.SNAPSHOT, snapshot.length);

@@ -225,18 +225,20 @@ export class DelayDelivery {
    * When the unit at hand is due. A time further off than the level's whole delay means that the
    * clock was set back since it was stored, or that the level was shortened: from the moment that
    * this shows, what is in the queue waits for one delay of its level, no longer, and no less.
+   * A delay is counted from the end of the millisecond that the store timestamp names.
    */
   #dueOf(state: LevelState, nowMs: number, maxOffset: number): number {
-    const delayMs = this.#options.levels.delayMs(levelOfQueueId(state.queueId));
-    const dueMs = this.#unit.dueMs;
-    const storedMs = dueMs - delayMs;
+    const { levels, wallClock } = this.#options;
+    const delayMs = levels.delayMs(levelOfQueueId(state.queueId));
+    const dueMs = this.#unit.dueMs + wallClock.cutMs;
+    const storedMs = this.#unit.dueMs - delayMs;
     if (state.position < state.aheadUntil && storedMs > state.aheadSinceMs)
       return dueMs - state.aheadMs;
     if (storedMs <= nowMs) return dueMs;
     state.aheadMs = storedMs - nowMs;
     state.aheadSinceMs = nowMs;
     state.aheadUntil = maxOffset;
-    return nowMs + delayMs;
+    return nowMs + wallClock.cutMs + delayMs;
   }
 
   /** Stores the message at the head where it belongs; false when there is no room now. */

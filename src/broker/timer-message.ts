@@ -7,6 +7,7 @@
  * Where RocketMQ keeps time by whole seconds and delivers up to one early, times here are those that
  * were asked for, to the millisecond. Source: HookUtils.java, RecallMessageHandle.java.
  */
+import type { WallClock } from '../base/clock.ts';
 import { PropertyName } from '../protocol/message-properties.ts';
 import { type Destination } from './delay-level.ts';
 import { groupOfRetryTopic, SystemTopic } from './resource-name.ts';
@@ -21,19 +22,22 @@ export interface TimerSettings {
 /** When a message is to be delivered; null: now, as any other message; NaN: the wish can't be granted. */
 export function wantedDeliverMs(
   properties: ReadonlyMap<string, string>,
-  nowMs: number,
+  wallClock: WallClock,
   { timerMaxDelaySec }: TimerSettings,
 ): number | null {
   // Has it already: a copy of a message that was delivered at its time.
   if (properties.has(PropertyName.TIMER_OUT_MS)) return null;
+  const nowMs = wallClock.nowMs();
   const delaySec = properties.get(PropertyName.TIMER_DELAY_SEC);
   const delayMs = properties.get(PropertyName.TIMER_DELAY_MS);
-  let deliverMs: number;
-  if (delaySec !== undefined) deliverMs = nowMs + integerOf(delaySec) * 1000;
-  else if (delayMs !== undefined) deliverMs = nowMs + integerOf(delayMs);
-  else deliverMs = integerOf(properties.get(PropertyName.TIMER_DELIVER_MS) ?? '');
-  if (Number.isNaN(deliverMs) || deliverMs - nowMs > timerMaxDelaySec * 1000) return NaN;
-  return deliverMs > nowMs ? deliverMs : null;
+  let waitMs: number;
+  if (delaySec !== undefined) waitMs = integerOf(delaySec) * 1000;
+  else if (delayMs !== undefined) waitMs = integerOf(delayMs);
+  else waitMs = integerOf(properties.get(PropertyName.TIMER_DELIVER_MS) ?? '') - nowMs;
+  if (Number.isNaN(waitMs) || waitMs > timerMaxDelaySec * 1000) return NaN;
+  if (waitMs <= 0) return null;
+  const isDelay = delaySec !== undefined || delayMs !== undefined;
+  return nowMs + waitMs + (isDelay ? wallClock.cutMs : 0);
 }
 
 export function hasTimer(properties: ReadonlyMap<string, string>): boolean {

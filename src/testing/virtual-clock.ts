@@ -40,6 +40,8 @@ export interface VirtualWallClockOptions {
 }
 
 export class VirtualWallClock implements WallClock {
+  /** Time stands still between two moves: readings are exact. */
+  readonly cutMs = 0;
   readonly #settleTimeoutMs: number;
   readonly #brokers = new Set<Timekeeping>();
   #nowMs: number;

@@ -102,7 +102,7 @@ function makeWorker(parts: AgentParts, name: AgentName): Agent {
     rejectTransactionMessage: settings.control.rejectTransactionMessage,
     random: parts.context.random,
     refusals: parts.refusals,
-    wallNowMs: () => parts.context.wallClock.nowMs(),
+    wallClock: parts.context.wallClock,
   });
 }
 

@@ -7,6 +7,7 @@
  *
  * Source: SendMessageProcessor.java, MessageExtEncoder.java.
  */
+import type { WallClock } from '../base/clock.ts';
 import { KERNEL_WAIT_FALSE, type SendKernel } from '../kernel/send-kernel.ts';
 import type { DelayLevels } from '../broker/delay-level.ts';
 import type { TimerSettings } from '../broker/timer-message.ts';
@@ -54,7 +55,7 @@ export interface SendEncoderOptions {
   delayLevels: DelayLevels;
   timer: TimerSettings;
   random: () => number;
-  wallNowMs: () => number;
+  wallClock: WallClock;
   topics: ByteTable<TopicSnapshot>;
   /** Encodes plain sends whose frames stand in the request ring; null where there is none. */
   kernel: SendKernel | null;
@@ -445,8 +446,7 @@ export class SendEncoder {
     if (!properties.has(PropertyName.UNIQUE_KEY))
       properties.set(PropertyName.UNIQUE_KEY, this.#uniqueKey());
     const real = { topic: topic.topic, queueId };
-    const nowMs = this.#options.wallNowMs();
-    const result = rewriteSend({ properties, real, reconsumeTimes, nowMs }, this.#options);
+    const result = rewriteSend({ properties, real, reconsumeTimes }, this.#options);
     if ('code' in result) return result;
     if (result.topic === topic.topic) return { ...result, topicId: topic.topicId };
     const target = this.#options.topics.getName(result.topic);
@@ -456,7 +456,7 @@ export class SendEncoder {
   /** UNIQ_KEY for a client that sent none: address, process, time and a counter, 32 hex digits. */
   #uniqueKey(): string {
     const host = Buffer.from(this.#options.storeHost.subarray(0, 4)).toString('hex');
-    const nowMs = this.#options.wallNowMs();
+    const nowMs = this.#options.wallClock.nowMs();
     this.#uniqueKeyCounter = (this.#uniqueKeyCounter + 1) & 0xffff;
     const hex = (value: number, digits: number): string =>
       value.toString(16).padStart(digits, '0').slice(-digits);

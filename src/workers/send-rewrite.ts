@@ -5,6 +5,7 @@
  * the schedule topic, a time through the timer topic, a transaction through the half topic; and names
  * that belong to the broker are taken out before it adds its own.
  */
+import type { WallClock } from '../base/clock.ts';
 import {
   delayLevelOf,
   type DelayLevels,
@@ -33,6 +34,7 @@ export interface RewriteSettings {
   delayLevels: DelayLevels;
   timer: TimerSettings;
   rejectTransactionMessage: boolean;
+  wallClock: WallClock;
 }
 
 /** A send, as its sender wants it. */
@@ -41,7 +43,6 @@ export interface SendWish {
   properties: Map<string, string>;
   real: Destination;
   reconsumeTimes: number;
-  nowMs: number;
 }
 
 export interface RewrittenSend {
@@ -60,10 +61,10 @@ export interface SendRefusal {
 
 /** What to store instead; `topicId` is left 0 for the caller to fill in. */
 export function rewriteSend(
-  { properties, real, reconsumeTimes, nowMs }: SendWish,
+  { properties, real, reconsumeTimes }: SendWish,
   settings: RewriteSettings,
 ): RewrittenSend | SendRefusal {
-  const { delayLevels, timer, brokerName } = settings;
+  const { delayLevels, timer, brokerName, wallClock } = settings;
   properties.delete(PropertyName.POP_CK);
   properties.delete(PropertyName.RECORD_CRC);
   properties.delete(PropertyName.MSG_REGION);
@@ -84,7 +85,7 @@ export function rewriteSend(
     return { topicId: 0, ...half, properties: encodeProperties(properties), extra };
   }
   if (level <= 0 && hasTimer(properties)) {
-    const deliverMs = wantedDeliverMs(properties, nowMs, timer);
+    const deliverMs = wantedDeliverMs(properties, wallClock, timer);
     if (!timer.timerWheelEnable && !properties.has(PropertyName.TIMER_OUT_MS)) {
       return {
         code: ResponseCode.SYSTEM_ERROR,

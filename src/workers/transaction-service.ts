@@ -461,7 +461,7 @@ export class TransactionService implements HalfTimers {
     let destination = interceptDelay(real, properties, delayLevels);
     const deliverMs =
       destination === real && hasTimer(properties)
-        ? wantedDeliverMs(properties, wallClock.nowMs(), timer)
+        ? wantedDeliverMs(properties, wallClock, timer)
         : null;
     if (deliverMs !== null && !Number.isNaN(deliverMs))
       destination = interceptTimer(real, properties, deliverMs);

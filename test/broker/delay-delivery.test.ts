@@ -246,6 +246,21 @@ describe('delivery of delayed messages', () => {
   });
 });
 
+describe('a clock that cuts its time to the millisecond', () => {
+  it('makes a message wait from the end of the one that it was stored in', () => {
+    const clock = new ManualClock(1_000_000, 1);
+    const queues = new MemoryQueues();
+    queues.store(2, 'a', 1_000_000);
+    const { delivery, names } = open(queues, clock);
+    clock.advance(5_000);
+    delivery.doWork();
+    expect([names(), delivery.nextDueMs()]).toEqual([[], 1_005_001]);
+    clock.advance(1);
+    delivery.doWork();
+    expect(names()).toEqual(['a']);
+  });
+});
+
 describe('a clock that is set back', () => {
   it('makes a message wait for its delay once more at the most, and never less', () => {
     const clock = new ManualClock(1_000_000);

@@ -1,6 +1,7 @@
 /**
  * A request worker between rings, without a thread, with the kernel or without.
  */
+import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';
@@ -124,7 +125,7 @@ export class WorkerBench {
       timer: { timerWheelEnable: true, timerMaxDelaySec: 60 },
       random: () => 0.5,
       refusals: new Refusals(silentLogger, () => 0),
-      wallNowMs: () => 1_700_000_000_000,
+      wallClock: new ManualClock(1_700_000_000_000),
     });
     this.#toControl = consumer('toControl');
     this.#toWriter = consumer('writer');
