@@ -249,6 +249,7 @@ export interface ThreadResult {
   readonly timeline: readonly number[];
   /** How late the generator itself was with its schedule (paced). */
   readonly lateness: string;
+  readonly isRealTime: boolean;
   /** CPU of this thread in the window, of one core. */
   readonly coreShare: number;
   /** When the last message arrived or the last answer came, on the shared clock. */

@@ -77,6 +77,8 @@ export interface LoadResult {
   readonly endToEndLatency: LatencySummary | null;
   /** Delay that the generator itself added to its schedule; part of the latencies above. */
   readonly scheduleLateness: LatencySummary | null;
+  /** Its threads that keep a schedule have real-time priority. */
+  readonly isGeneratorRealTime: boolean;
   readonly brokerCpuUsPerMessage: number | null;
   /** Cores that the broker used. */
   readonly brokerCores: number | null;
@@ -166,6 +168,7 @@ export function toResult(
     sendLatency: stage.sendLatency,
     endToEndLatency: transactions === null ? stage.receiveLatency : null,
     scheduleLateness: stage.lateness,
+    isGeneratorRealTime: stage.isRealTime,
     brokerCpuUsPerMessage: between.brokerCpuUs === null ? null : perMessage(between.brokerCpuUs),
     brokerCores: brokerCoresOf(stage),
     brokerRssAnonBytes: stage.rssAnonBytes,

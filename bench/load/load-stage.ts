@@ -78,6 +78,8 @@ export interface StageResult {
   readonly committedCount: number;
   readonly strayCheckCount: number;
   readonly lateness: LatencySummary | null;
+  /** All threads that keep a schedule have real-time priority. */
+  readonly isRealTime: boolean;
   /** Highest latency in ms of a send, by TIMELINE_STEP_MS of the window; empty unless asked for. */
   readonly timeline: readonly number[];
   /** What the hypervisor gave to others in each of these steps, ms of all cores; it is read every WATCH_INTERVAL_MS. */
@@ -331,6 +333,7 @@ function addUp(
     committedCount: sum((result) => result.committedCount),
     strayCheckCount: sum((result) => result.strayCheckCount),
     lateness: summarize(results.map((result) => result.lateness)),
+    isRealTime: results.every((result) => result.isRealTime),
     timeline: highest(results.map((result) => result.timeline)),
     between: {
       answeredCount: to.totals.answeredCount - from.totals.answeredCount,

@@ -6,6 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { recordMs } from './latency.ts';
 import { IdleConnection } from './idle-connection.ts';
 import type { MainMessage, ThreadMessage, ThreadPlan, Window } from './load-options.ts';
+import { runInRealTime } from './real-time.ts';
 import { SendConnection } from './send-connection.ts';
 import { SendSchedule } from './send-schedule.ts';
 import { steadyNowMs } from './steady-clock.ts';
@@ -37,6 +38,7 @@ const senders = plan.senders.map(({ connectionIndex }) => {
 const consumers = plan.consumers.map((consumer) => consumerFor(state, consumer));
 const idle = Array.from({ length: plan.idleConnectionCount }, () => new IdleConnection(state));
 
+state.isRealTime = plan.loop === 'paced' && runInRealTime();
 try {
   const connections = [...senders, ...consumers, ...idle];
   // In parts: a server's queue of connections to accept is short.

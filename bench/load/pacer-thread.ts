@@ -4,6 +4,7 @@
  * and uses no CPU between ticks.
  */
 import { type MessagePort, workerData } from 'node:worker_threads';
+import { runInRealTime } from './real-time.ts';
 import { TICK_MS } from './send-schedule.ts';
 import { steadyNowMs } from './steady-clock.ts';
 
@@ -17,6 +18,7 @@ const { stop, tickFlags, tickPorts, startMs } = workerData as {
 const stopFlag = new Int32Array(stop);
 const flags = new Int32Array(tickFlags);
 
+runInRealTime();
 for (let nextMs = startMs; Atomics.load(stopFlag, 0) === 0;) {
   const waitMs = nextMs - steadyNowMs();
   if (waitMs > 0 && Atomics.wait(stopFlag, 0, 0, waitMs) !== 'timed-out') break;

@@ -105,7 +105,7 @@ function generatorText(result: LoadResult): string {
   if (result.scheduleLateness !== null) {
     const { p50Ms, p99Ms, maxMs } = result.scheduleLateness;
     parts.push(
-      `behind its schedule p50 ${milliseconds(p50Ms)}  p99 ${milliseconds(p99Ms)}  max ${milliseconds(maxMs)} ms`,
+      `${result.isGeneratorRealTime ? 'in real time, ' : ''}behind its schedule p50 ${milliseconds(p50Ms)}  p99 ${milliseconds(p99Ms)}  max ${milliseconds(maxMs)} ms`,
     );
   }
   return parts.join(', ');

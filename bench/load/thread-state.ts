@@ -52,6 +52,8 @@ export class ThreadState {
   readonly #checked = new Set<number>();
   /** Nothing will be sent any more. */
   isSendingDone = false;
+  /** Has real-time priority. */
+  isRealTime = false;
   readonly #counters: Float64Array;
   /** Wall clock minus shared clock, for the born times that frames state. */
   readonly #wallOffsetMs = Date.now() - steadyNowMs();
@@ -170,6 +172,7 @@ export class ThreadState {
       strayCheckCount: this.strayCheckCount,
       timeline: this.#timeline,
       lateness: encodeHistogram(this.lateness),
+      isRealTime: this.isRealTime,
       coreShare: spanUs > 0 ? (this.#cpuUs[1] - this.#cpuUs[0]) / spanUs : 0,
       lastEventMs: this.lastEventMs,
     };

@@ -47,6 +47,12 @@ const stolen: Figure = {
   format: (value) => value.toFixed(1),
 };
 
+const generatorDelay: Figure = {
+  name: 'generator late p99.9, ms',
+  isOfMachine: true,
+  isMoreBetter: false,
+  format: milliseconds,
+};
 export const generatorCpu: Figure = { ...cpu, name: 'generator CPU, us/msg' };
 
 function latencyFigures(
@@ -67,6 +73,7 @@ export const runFigures: readonly (readonly [Figure, Reader<LoadResult>])[] = [
   ...latencyFigures('end to end', (result) => result.endToEndLatency),
   [cpu, (result) => result.brokerCpuUsPerMessage],
   [generatorCpu, (result) => result.generatorCpuUsPerMessage],
+  [generatorDelay, (result) => result.scheduleLateness?.p999Ms],
   [mib, (result) => bytesInMib(result.brokerRssAnonBytes)],
   [stolen, (result) => 100 * result.stolenShare],
 ];

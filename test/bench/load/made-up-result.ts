@@ -32,6 +32,7 @@ export function resultOf(
     sendLatency: latencyOf(ms),
     endToEndLatency: null,
     scheduleLateness: null,
+    isGeneratorRealTime: false,
     brokerCpuUsPerMessage: 10,
     brokerCores: 1,
     brokerRssAnonBytes: 2 ** 20,
