@@ -36,8 +36,8 @@ const QUEUE_NAME = /^(0|[1-9]\d{0,8})$/;
 export const QUEUE_FILE_BYTES = 300_000 * UNIT_BYTES;
 /** Looking at a queue's memory costs so much less than a write to its file. */
 const RESTS_PER_WRITE = 256;
-/** Queues of a round, where more have something to write: a write for a unit or two costs what one for many does. */
-const ROUND_COUNT_MAX = 128;
+/** Queues of a round at least, where more have something to write: a write for a unit or two costs what one for many does. */
+const ROUND_COUNT_MIN = 128;
 /** Of a batch that another writes: some 0.1 ms here, up to 10 ms there. */
 const BATCH_QUEUES_MAX = 64;
 const BATCH_BYTES_MAX = 64 * 1024;
@@ -46,7 +46,8 @@ const EXPIRED_PER_STEP = 32;
 const VISITS_PER_EXPIRED = 128;
 /**
  * Log that a start after a crash may have to look through because units were not written: a fraction of a
- * second. Queues that lag further are written however many they are.
+ * second. Rounds take so many queues that each has its turn within so much log, evenly spread; one that lags
+ * further all the same is written at once.
  */
 const LAG_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -59,6 +60,8 @@ export class ConsumeQueueStore {
   readonly #queues: ConsumeQueue[] = [];
   /** Queues of the present round that are still to be written. */
   #toWriteCount = 0;
+  /** What was dispatched when the last round began; -1 before the first. */
+  #roundEnd = -1;
   #writtenBytes = 0;
   readonly #writes = new QueueWrites();
   /** What another writes, in the order of the batch. */
@@ -241,13 +244,16 @@ export class ConsumeQueueStore {
     this.#writtenBytes = 0;
     this.#isResting = false;
     this.#toWriteCount = pending.size;
-    if (pending.size <= ROUND_COUNT_MAX || end === Infinity) return end;
+    const loggedBytes = this.#roundEnd < 0 ? 0 : end - this.#roundEnd;
+    if (end !== Infinity) this.#roundEnd = end;
+    const countMin = Math.max(ROUND_COUNT_MIN, (pending.size * loggedBytes) / LAG_BYTES_MAX);
+    if (pending.size <= countMin || end === Infinity) return end;
     this.#toWriteCount = 0;
     // In the order of the log: a queue comes in with the first record that it has not written.
     for (let place = pending.first; place >= 0; place = pending.after(place)) {
       const queue = this.#queues[place];
       const isLagging = queue.firstPendingOffset < end - LAG_BYTES_MAX;
-      if (this.#toWriteCount >= ROUND_COUNT_MAX && !isLagging) return queue.firstPendingOffset;
+      if (this.#toWriteCount >= countMin && !isLagging) return queue.firstPendingOffset;
       this.#toWriteCount++;
     }
     return end;

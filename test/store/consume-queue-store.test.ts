@@ -129,37 +129,63 @@ describe('consume queue store', () => {
     store.close();
   });
 
-  it('writes the queues that wait longest where many wait, and all that lag far behind', () => {
-    using harness = makeHarness();
-    const store = openStore(harness);
+  describe('where many queues have something to write', () => {
+    const MIB = 1024 * 1024;
     const place = (index: number): number => index * 1000;
-    const append = (index: number, physicalOffset: number): void => {
-      const queue = store.getOrCreate('topic', index);
-      queue.append(queue.maxOffset, physicalOffset, 100, 0, 0);
-    };
-    for (let index = 0; index < 1500; index++) append(index, place(index));
-    // One that waits already gets another: its place is that of its first.
-    append(0, place(1500));
-    expect(store.startRound(place(1501))).toBe(place(128));
-    while (!store.continueRound(100));
-    const isWritten = (index: number): boolean =>
-      harness.files.readFile(
-        path.join(harness.root, 'consumequeue', 'topic', `${index}`, '0'.repeat(20)),
-      ) !== undefined;
-    expect([isWritten(0), isWritten(127), isWritten(128)]).toEqual([true, true, false]);
-    // What comes now is behind those that wait.
-    append(0, place(1502));
-    const far = 512 * 1024 * 1024 + place(1300);
-    expect(store.startRound(far)).toBe(place(1300));
-    while (!store.continueRound(100));
-    expect([isWritten(1299), isWritten(1300)]).toEqual([true, false]);
-    expect(store.startRound(far)).toBe(place(1428));
-    while (!store.continueRound(100));
-    expect(store.startRound(far)).toBe(far);
-    while (!store.continueRound(100));
-    expect(isWritten(1499)).toBe(true);
-    expect(store.writePending()).toBe(0);
-    store.close();
+
+    function openWith(harness: DerivedFilesHarness, queueCount: number) {
+      const store = openStore(harness);
+      const append = (index: number, physicalOffset: number): void => {
+        const queue = store.getOrCreate('topic', index);
+        queue.append(queue.maxOffset, physicalOffset, 100, 0, 0);
+      };
+      for (let index = 0; index < queueCount; index++) append(index, place(index));
+      const writeRound = (end: number): number => {
+        const holds = store.startRound(end);
+        while (!store.continueRound(100));
+        return holds;
+      };
+      const isWritten = (index: number): boolean =>
+        harness.files.readFile(
+          path.join(harness.root, 'consumequeue', 'topic', `${index}`, '0'.repeat(20)),
+        ) !== undefined;
+      return { store, append, writeRound, isWritten };
+    }
+
+    it('writes those that wait longest, so many that each has its turn within 512 MiB of log', () => {
+      using harness = makeHarness();
+      const { store, append, writeRound, isWritten } = openWith(harness, 1500);
+      // One that waits already gets another: its place is that of its first.
+      append(0, place(1500));
+      expect(writeRound(place(1501))).toBe(place(128));
+      expect([isWritten(0), isWritten(127), isWritten(128)]).toEqual([true, true, false]);
+      // What comes now is behind those that wait.
+      append(0, place(1502));
+      // A quarter of 1373, and what is begun of one.
+      const quarter = place(1501) + 128 * MIB;
+      expect(writeRound(quarter)).toBe(place(128 + 344));
+      expect([isWritten(471), isWritten(472)]).toEqual([true, false]);
+      // Hardly any log: as many as without.
+      expect(writeRound(quarter + 1000)).toBe(place(472 + 128));
+      // All that is left, with 512 MiB since.
+      const end = quarter + 1000 + 512 * MIB;
+      expect(writeRound(end)).toBe(end);
+      expect(isWritten(1499)).toBe(true);
+      expect(store.writePending()).toBe(0);
+      store.close();
+    });
+
+    it('writes all that lag far behind, as after a start', () => {
+      using harness = makeHarness();
+      const { store, writeRound, isWritten } = openWith(harness, 1500);
+      const far = 512 * MIB + place(1300);
+      expect(writeRound(far)).toBe(place(1300));
+      expect([isWritten(1299), isWritten(1300)]).toEqual([true, false]);
+      expect(writeRound(far)).toBe(place(1428));
+      expect(writeRound(far)).toBe(far);
+      expect(isWritten(1499)).toBe(true);
+      store.close();
+    });
   });
 
   it('finds the same after a clean stop without listing, and lists queues that have more than one file', () => {

@@ -24,8 +24,8 @@ function runs(program: string): boolean {
 }
 
 const servers: [string, Contender, boolean, number][] = [
-  ['NATS', nats, runs(natsProgram), 35_611],
-  ['Redis', redis, runs('redis-server'), 35_621],
+  ['NATS', nats, runs(natsProgram), 25_611],
+  ['Redis', redis, runs('redis-server'), 25_621],
 ];
 
 describe.each(servers)('%s', (_name, contender, isInstalled, brokerPort) => {
