@@ -47,12 +47,8 @@ const stolen: Figure = {
   format: (value) => value.toFixed(1),
 };
 
-const generatorDelay: Figure = {
-  name: 'generator late p99.9, ms',
-  isOfMachine: true,
-  isMoreBetter: false,
-  format: milliseconds,
-};
+const generatorDelay: Figure = { ...ms('generator late p99.9'), isOfMachine: true };
+
 export const generatorCpu: Figure = { ...cpu, name: 'generator CPU, us/msg' };
 
 function latencyFigures(

@@ -5,8 +5,8 @@
  * Machine: any; compare the rows of one run.
  * Command: node bench/workers/request-worker.bench.ts
  */
-import { ManualClock } from '../../src/base/clock.ts';
 import { Bench } from 'tinybench';
+import { ManualClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logging.ts';
 import { Refusals } from '../../src/base/refusals.ts';
 import { DelayLevels } from '../../src/broker/delay-level.ts';

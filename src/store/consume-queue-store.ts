@@ -60,7 +60,7 @@ export class ConsumeQueueStore {
   readonly #queues: ConsumeQueue[] = [];
   /** Queues of the present round that are still to be written. */
   #toWriteCount = 0;
-  /** What was dispatched when the last round began; -1 before the first. */
+  /** `end` of the last round that was not of everything; -1 before the first. */
   #roundEnd = -1;
   #writtenBytes = 0;
   readonly #writes = new QueueWrites();
@@ -235,7 +235,8 @@ export class ConsumeQueueStore {
 
   /**
    * Begins a round of writes; one that was not finished is given up. Where few queues have something to
-   * write, all of them; else those that wait longest. Returns the place in the log below which all
+   * write, all of them; else those that wait longest, the more of them the more has been logged since the
+   * last round. Returns the place in the log below which all
    * records have their units on file once the round is over; `end` is that of what was dispatched,
    * Infinity for a round of everything.
    */
@@ -244,10 +245,11 @@ export class ConsumeQueueStore {
     this.#writtenBytes = 0;
     this.#isResting = false;
     this.#toWriteCount = pending.size;
+    if (end === Infinity) return end;
     const loggedBytes = this.#roundEnd < 0 ? 0 : end - this.#roundEnd;
-    if (end !== Infinity) this.#roundEnd = end;
+    this.#roundEnd = end;
     const countMin = Math.max(ROUND_COUNT_MIN, (pending.size * loggedBytes) / LAG_BYTES_MAX);
-    if (pending.size <= countMin || end === Infinity) return end;
+    if (pending.size <= countMin) return end;
     this.#toWriteCount = 0;
     // In the order of the log: a queue comes in with the first record that it has not written.
     for (let place = pending.first; place >= 0; place = pending.after(place)) {
