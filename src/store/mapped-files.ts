@@ -203,7 +203,9 @@ class MappedSegment implements Segment {
       posix().advise(this.#address, from, to, Advice.WILL_NEED);
       return;
     }
-    // Populated pages are dirty: written now, they do not burden the next group commit.
+    // Populated pages are dirty: written now, they do not burden the next group commit. To clean one that is
+    // mapped interrupts all cores, each by itself.
+    this.unmapPages(from, to);
     this.sync(from, to);
   }
 

@@ -17,6 +17,7 @@
 import os from 'node:os';
 import type { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { PositionSlot, type StorePositions } from '../store/store-positions.ts';
+import { StreamRate } from './stream-rate.ts';
 
 export interface DropBehindOptions {
   segments: CommitLogSegments;
@@ -42,8 +43,7 @@ export class DropBehind {
   readonly #positions: StorePositions;
   readonly #fastKeptBytes: number;
   readonly #steadyKeptBytes: number;
-  #windowStartMs = -Infinity;
-  #windowStart = 0;
+  readonly #rate = new StreamRate(WINDOW_MS);
   /** Of the stream as it is; Infinity: all. */
   #keptBytes = Infinity;
   /** Everything below is dropped, or stays. */
@@ -83,15 +83,11 @@ export class DropBehind {
   }
 
   #measure(nowMs: number): void {
-    const tookMs = nowMs - this.#windowStartMs;
-    if (tookMs < WINDOW_MS) return;
     const appended = this.#positions.load(PositionSlot.APPENDED);
-    const bytesPerSecond = ((appended - this.#windowStart) * 1000) / tookMs;
+    const bytesPerSecond = this.#rate.bytesPerSecond(nowMs, appended);
     if (bytesPerSecond >= FAST_BYTES_PER_SECOND) this.#keptBytes = this.#fastKeptBytes;
     else if (bytesPerSecond >= STEADY_BYTES_PER_SECOND) this.#keptBytes = this.#steadyKeptBytes;
     else this.#keptBytes = Infinity;
-    this.#windowStartMs = nowMs;
-    this.#windowStart = appended;
   }
 }
 
