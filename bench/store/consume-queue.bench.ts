@@ -11,6 +11,7 @@ import { Bench } from 'tinybench';
 import { silentLogger } from '../../src/base/logging.ts';
 import { ConsumeQueueUnits } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
+import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import { createPlainFiles } from '../../src/store/plain-files.ts';
 
 const QUEUE_COUNT = 8;
@@ -22,9 +23,11 @@ const BEHIND_COUNT = 20_000;
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'millrace-bench-'));
 try {
+  const files = createPlainFiles();
   const store = new ConsumeQueueStore({
-    files: createPlainFiles(),
+    files,
     directory: path.join(root, 'consumequeue'),
+    deletedTopics: new DeletedTopics(files, path.join(root, 'deleted')),
     logger: silentLogger,
   });
   const queues = Array.from({ length: QUEUE_COUNT }, (_, queueId) =>

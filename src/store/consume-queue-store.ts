@@ -13,6 +13,7 @@ import {
   SLOT_BYTES,
 } from './consume-queue.ts';
 import { UNIT_BYTES } from './consume-queue-units.ts';
+import type { DeletedTopics } from './deleted-topics.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import { failedWith } from './file-calls.ts';
 import { type QueueNumbers, type QueueSnapshot, QueueSnapshotEncoder } from './queue-snapshot.ts';
@@ -25,6 +26,8 @@ import { UnitBlocks } from './unit-blocks.ts';
 export interface ConsumeQueueStoreOptions {
   files: StoreFiles;
   directory: string;
+  /** Where files of deleted topics go. */
+  deletedTopics: DeletedTopics;
   logger: Logger;
   /** A multiple of 20; RocketMQ opens only files of its own size, 6,000,000. */
   fileBytes?: number;
@@ -63,6 +66,7 @@ export class ConsumeQueueStore {
   /** `end` of the last round that was not of everything; -1 before the first. */
   #roundEnd = -1;
   #writtenBytes = 0;
+  #deletedCount = 0;
   readonly #writes = new QueueWrites();
   /** What another writes, in the order of the batch. */
   #handedOver: HandedOver[] = [];
@@ -336,7 +340,7 @@ export class ConsumeQueueStore {
   #endHandOver(): void {
     this.#handedOver = [];
     const { deletedTopics } = this.#context;
-    for (const topic of deletedTopics) this.#removeFiles(topic);
+    for (const topic of deletedTopics) this.#moveFiles(topic);
     deletedTopics.clear();
     this.expireSome();
   }
@@ -391,18 +395,26 @@ export class ConsumeQueueStore {
     return this.isExpiring;
   }
 
+  /** Its files go to `deletedTopics`, at once or when those who write to them are done. */
   deleteTopic(topic: string): void {
     const queues = this.#topics.get(topic);
     if (queues === undefined) return;
     for (const queue of present(queues)) queue.forget();
     this.#topics.delete(topic);
     if (this.isHandedOver) this.#context.deletedTopics.add(topic);
-    else this.#removeFiles(topic);
+    else this.#moveFiles(topic);
   }
 
-  #removeFiles(topic: string): void {
-    this.#options.files.remove(path.join(this.#options.directory, topic));
-    this.#context.unsynced.add(`${this.#options.directory}/`);
+  #moveFiles(topic: string): void {
+    const { directory, deletedTopics } = this.#options;
+    deletedTopics.take(path.join(directory, topic));
+    this.#context.unsynced.add(`${directory}/`);
+    this.#deletedCount++;
+  }
+
+  /** Topics that were deleted, and whose files have been moved. */
+  get deletedCount(): number {
+    return this.#deletedCount;
   }
 
   /**

@@ -264,8 +264,10 @@ export class ConsumeQueue {
     return count;
   }
 
-  /** Store timestamp of the message at an offset, or -1. */
+  /** Store timestamp of the message at an offset, or -1. Of the last one, which is asked of all queues, without a look at files. */
   storeTimestampAt(offset: number, storeTimestampOf: (physicalOffset: number) => number): number {
+    const isLast = offset === this.maxOffset - 1 && offset >= this.minOffset;
+    if (isLast && this.#lastPhysical() < Infinity) return storeTimestampOf(this.#lastPhysical());
     if (this.read(offset, 1, probe) === 0 || probe.bytes[0] === 0) return -1;
     return storeTimestampOf(probe.physicalOffset[0]);
   }

@@ -117,6 +117,9 @@ export const fileCalls: FileCalls = {
   unlink(file) {
     attempt(`remove ${file}`, () => unlinkAndClose(file));
   },
+  rename(from, to) {
+    attempt(`move ${from}`, () => fs.renameSync(from, to));
+  },
   readFile(file) {
     return attempt(`read ${file}`, () => {
       try {

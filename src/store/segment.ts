@@ -81,6 +81,8 @@ export interface StoreFiles {
    * 0.2 ms for each MB. The same as `remove` where there is none.
    */
   unlink(path: string): void;
+  /** Moves a file, or a directory with all in it, within the file system, to a name that is free. */
+  rename(from: string, to: string): void;
   /** Whole content; `undefined` where there is no such file. */
   readFile(path: string): Buffer | undefined;
   /**

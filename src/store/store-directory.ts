@@ -27,6 +27,8 @@ export class StoreDirectory {
   readonly checkpoint: string;
   /** See queue-snapshot.ts. */
   readonly queueSnapshot: string;
+  /** See deleted-topics.ts. */
+  readonly deletedTopics: string;
   readonly #files: StoreFiles;
   #lockDescriptor = -1;
   #pidFile: string | null = null;
@@ -40,6 +42,7 @@ export class StoreDirectory {
     this.config = path.join(this.root, 'config');
     this.queueSnapshot = path.join(this.root, 'millrace.queues');
     this.checkpoint = path.join(this.root, 'checkpoint');
+    this.deletedTopics = path.join(this.root, 'millrace.deleted');
   }
 
   /**

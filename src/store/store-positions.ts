@@ -59,6 +59,8 @@ export const PositionSlot = {
   DROP_END: 21,
   /** dispatcher: it has let go of what is to be forgotten below. */
   UNMAPPED: 22,
+  /** dispatcher: topics whose files are to be removed, all that there were in this run. */
+  TOPICS_DELETED: 23,
 } as const;
 export type PositionSlot = (typeof PositionSlot)[keyof typeof PositionSlot];
 
@@ -71,7 +73,7 @@ export const ClosingState = {
   PARTIAL: 2,
 } as const;
 
-const SLOT_COUNT = 23;
+const SLOT_COUNT = 24;
 /** Each slot on two cache lines of its own, so that writers do not slow each other down. */
 const SLOT_BYTES = 128;
 

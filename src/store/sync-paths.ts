@@ -4,6 +4,7 @@
  * Makes written files and directories survive the loss of power; blocks.
  */
 import { dirname } from 'node:path';
+import { failedWith } from './file-calls.ts';
 import type { StoreFiles } from './segment.ts';
 
 /**
@@ -25,16 +26,24 @@ export function syncAll(files: StoreFiles, paths: Iterable<string>): boolean {
 export function syncPaths(files: StoreFiles, paths: readonly string[]): void {
   if (paths.length >= SYNC_ALL_COUNT && syncAll(files, paths)) return;
   for (const path of paths) {
-    if (!files.exists(path)) continue;
-    if (path.endsWith('/')) {
-      files.syncDirectory(path);
-      continue;
-    }
-    const descriptor = files.open(path, false);
     try {
-      files.syncDescriptor(descriptor);
-    } finally {
-      files.closeDescriptor(descriptor);
+      syncPath(files, path);
+    } catch (error) {
+      // Also of one that goes while this one is looked at.
+      if (!failedWith(error, 'ENOENT')) throw error;
     }
+  }
+}
+
+function syncPath(files: StoreFiles, path: string): void {
+  if (path.endsWith('/')) {
+    files.syncDirectory(path);
+    return;
+  }
+  const descriptor = files.open(path, false);
+  try {
+    files.syncDescriptor(descriptor);
+  } finally {
+    files.closeDescriptor(descriptor);
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Agent } from '../ring/agent.ts';
 import { Checkpoint } from '../store/checkpoint.ts';
+import { DeletedTopics } from '../store/deleted-topics.ts';
 import type { AgentParts } from './agent-parts.ts';
 import type { AgentName } from './broker-memory.ts';
 import { DropBehind } from './drop-behind.ts';
@@ -39,7 +40,9 @@ export function makeDiskAgent(parts: AgentParts, name: AgentName): Agent {
         inbound: parts.consumer('dispatcher→queueWriter'),
         files: parts.files,
         directory: parts.directory.consumeQueue,
+        deletedTopics: new DeletedTopics(parts.files, parts.directory.deletedTopics),
         positions: parts.positions,
+        logger: parts.context.logger,
         dispatcherDoorbell: parts.doorbellOf('dispatcher'),
       });
     default:

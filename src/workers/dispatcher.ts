@@ -135,6 +135,8 @@ export class Dispatcher implements Agent {
   #busyMs = 0;
   /** Batches that the queue writer was given. */
   #batchCount = 0;
+  /** Deleted topics that it was told of. */
+  #deletedCount = 0;
   #isClosing = false;
   #closingEndMs = Infinity;
   /** What the flusher was told last that the files hold once they are synced; null before the first time. */
@@ -215,6 +217,7 @@ export class Dispatcher implements Agent {
     work += commits.flush();
     toFlusher.flush();
     toQueueWriter.flush();
+    this.#tellDeleted();
     if (this.#isClosing) work += this.#finish(nowMs);
     toWriter.publish();
     toReactor.publish();
@@ -434,6 +437,14 @@ export class Dispatcher implements Agent {
     if (!this.#isClosing && consumeQueues.unsyncedCount >= PATHS_PER_TASK)
       this.#syncUnsynced(this.#synced);
     return true;
+  }
+
+  /** The queue writer looks several times a second. */
+  #tellDeleted(): void {
+    const { deletedCount } = this.#options.consumeQueues;
+    if (deletedCount === this.#deletedCount) return;
+    this.#deletedCount = deletedCount;
+    this.#options.positions.publish(PositionSlot.TOPICS_DELETED, deletedCount);
   }
 
   /** Now and then stores where all queues stand, once they are many. */

@@ -12,6 +12,7 @@ import { Checkpoint } from '../store/checkpoint.ts';
 import { type DamagedRange, recoverCommitLog, truncateLog } from '../store/commit-log-recovery.ts';
 import { CommitLogSegments } from '../store/commit-log-segments.ts';
 import { ConsumeQueueStore } from '../store/consume-queue-store.ts';
+import { DeletedTopics } from '../store/deleted-topics.ts';
 import { IndexStore } from '../store/index-store.ts';
 import { decodeQueueSnapshot, type QueueSnapshot } from '../store/queue-snapshot.ts';
 import type { StoreFiles } from '../store/segment.ts';
@@ -75,7 +76,7 @@ export function openDerivedFiles(
   queues: Uint8Array,
 ): DerivedFiles {
   const { files, directory, logger } = options;
-  const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
+  const consumeQueues = openQueues(files, directory, logger);
   const snapshot = decodeQueueSnapshot(
     Buffer.from(queues.buffer, queues.byteOffset, queues.length),
   );
@@ -83,6 +84,19 @@ export function openDerivedFiles(
   if (snapshot === null || !consumeQueues.restore(snapshot, false)) consumeQueues.load(true);
   const index = openIndex(options, position);
   return { consumeQueues, index, position, damage, commits: [], snapshotPosition: -1 };
+}
+
+function openQueues(
+  files: StoreFiles,
+  directory: StoreDirectory,
+  logger: Logger,
+): ConsumeQueueStore {
+  return new ConsumeQueueStore({
+    files,
+    directory: directory.consumeQueue,
+    deletedTopics: new DeletedTopics(files, directory.deletedTopics),
+    logger,
+  });
 }
 
 function openIndex(options: DerivedFilesOptions, position: number): IndexStore | null {
@@ -184,7 +198,7 @@ function rebuild(
   { segments, log, scanFrom, snapshot, isAbnormal }: Rebuild,
 ): { derived: DerivedFiles; recordCount: number; waitedFor: WaitedFor } | null {
   const { files, directory, logger } = options;
-  const consumeQueues = new ConsumeQueueStore({ files, directory: directory.consumeQueue, logger });
+  const consumeQueues = openQueues(files, directory, logger);
   const isRestored = snapshot !== null && consumeQueues.restore(snapshot, isAbnormal);
   if (snapshot !== null && !isRestored) return null;
   if (!isRestored) consumeQueues.load(!isAbnormal);

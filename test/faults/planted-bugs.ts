@@ -31,6 +31,7 @@ function withCalls(
     makeDirectory: (path) => files.makeDirectory(path),
     remove: (path) => files.remove(path),
     unlink: (path) => files.unlink(path),
+    rename: (from, to) => files.rename(from, to),
     readFile: (path) => files.readFile(path),
     replaceFile: (path, content) => files.replaceFile(path, content),
     open: (path, create) => files.open(path, create),

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
+import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import {
   type DerivedFilesHarness,
   makeHarness,
@@ -21,6 +22,7 @@ function openStore(
   const store = new ConsumeQueueStore({
     files: harness.files,
     directory: path.join(harness.root, 'consumequeue'),
+    deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
     fileBytes: FILE_BYTES,
     logger: makeListeningLogger(),
     ...options,
@@ -205,6 +207,7 @@ describe('consume queue store', () => {
     const again = new ConsumeQueueStore({
       files: harness.files,
       directory: path.join(harness.root, 'consumequeue'),
+      deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
       fileBytes: FILE_BYTES,
       logger: makeListeningLogger(),
     });

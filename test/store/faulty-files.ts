@@ -235,6 +235,21 @@ export class FaultyFiles implements StoreFiles {
     }
   }
 
+  /** A crash keeps any of the names that were and that are, each by itself, until their directories are synced. */
+  rename(from: string, to: string): void {
+    this.#count(`rename ${from}`);
+    if (!this.exists(from)) throw storeError({ code: 'ENOENT' }, `move ${from}`);
+    const isInside = (entry: string): boolean => entry === from || entry.startsWith(`${from}/`);
+    for (const [name, inode] of [...this.#names].filter(([entry]) => isInside(entry))) {
+      this.#names.delete(name);
+      this.#names.set(to + name.slice(from.length), inode);
+    }
+    for (const directory of [...this.#directories].filter(isInside)) {
+      this.#directories.delete(directory);
+      this.#directories.add(to + directory.slice(from.length));
+    }
+  }
+
   unlink(file: string): void {
     this.remove(file);
   }

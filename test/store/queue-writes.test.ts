@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
+import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import { decodeQueueSnapshot } from '../../src/store/queue-snapshot.ts';
 import { writeEntry } from '../../src/store/queue-writes.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
@@ -26,8 +27,13 @@ class Setting implements Disposable {
   #open(): ConsumeQueueStore {
     const { files } = this.harness;
     const logger = makeListeningLogger();
-    const options = { files, directory: this.directory, fileBytes: FILE_BYTES, logger };
-    const store = new ConsumeQueueStore(options);
+    const store = new ConsumeQueueStore({
+      files,
+      directory: this.directory,
+      deletedTopics: new DeletedTopics(files, path.join(this.harness.root, 'deleted')),
+      fileBytes: FILE_BYTES,
+      logger,
+    });
     store.load();
     return store;
   }

@@ -207,6 +207,17 @@ describe.each([
       expect(files.list(at('none'))).toEqual([]);
     });
 
+    test('a directory moves with all in it, and one that is not there does not', () => {
+      files.makeDirectory(at('from'));
+      files.replaceFile(at('from/f'), Buffer.from('content'));
+      files.makeDirectory(at('place'));
+      files.rename(at('from'), at('place/to'));
+      expect(files.exists(at('from'))).toBe(false);
+      expect(files.list(at('place'))).toEqual(['to']);
+      expect(files.readFile(at('place/to/f'))?.toString()).toBe('content');
+      expect(codeOf(() => files.rename(at('from'), at('place/again')))).toBe('STORE_IO');
+    });
+
     test('a file is read whole, and replaced whole', () => {
       expect(files.readFile(at('f'))).toBeUndefined();
       files.replaceFile(at('f'), Buffer.from('a long first content'));

@@ -165,6 +165,27 @@ for (const threads of ['inline', 'pipelined'] as const) {
   }, 120_000);
 }
 
+it('moves the files of a deleted topic away at once, and removes them by and by, after a crash too', async () => {
+  await start('first');
+  await makeTopics();
+  await sendToAll(0);
+  await waitForSnapshot();
+  const first = path.join(root, 'first');
+  const deleted = (store: string): string[] => createPlainFiles().list(`${store}/millrace.deleted`);
+  const queues = path.join(first, 'consumequeue');
+  await ask({ code: 215, fields: { topic: topicName(TOPICS - 1) } });
+  await expect.poll(() => fs.existsSync(path.join(queues, topicName(TOPICS - 1)))).toBe(false);
+  expect(deleted(first)).toEqual(['0']);
+  crashInto('second');
+  await expect.poll(() => deleted(first), { timeout: 10_000 }).toEqual([]);
+  await stop();
+  expect(deleted(path.join(root, 'second'))).toEqual(['0']);
+  await start('second');
+  await expect.poll(() => deleted(path.join(root, 'second')), { timeout: 10_000 }).toEqual([]);
+  await checkAll(1, TOPICS - 1);
+  expect(warnings).toEqual([]);
+}, 120_000);
+
 it('starts from them after a crash, and builds what came since from the log', async () => {
   await start('first');
   await makeTopics();

@@ -30,6 +30,37 @@ test('a large segment has its successor once half of it is filled', () => {
   expect(allocatedAfter(33 * 1024 * KIB, 64 * 1024 * KIB)).toBe(2);
 });
 
+describe('pages ahead of the writer, where senders wait for the disk', () => {
+  const MIB = 1024 * KIB;
+
+  /** How far pages are ready ahead of a stream after so many seconds of it. */
+  function readyAfter(seconds: number, bytesPerSecond: number): number {
+    const positions = new StorePositions();
+    const files = new FaultyFiles();
+    const segments = new CommitLogSegments({
+      files,
+      directory: '/commitlog',
+      segmentBytes: 64 * MIB,
+    });
+    const preparer = new Preparer({ ...options, flushesSynchronously: true, segments, positions });
+    const stepMs = 20;
+    for (let nowMs = 0; nowMs < seconds * 1000; nowMs += stepMs) {
+      const appended = positions.load(PositionSlot.APPENDED) + (bytesPerSecond * stepMs) / 1000;
+      positions.publish(PositionSlot.APPENDED, appended);
+      while (preparer.doWork(nowMs) > 0);
+    }
+    return positions.load(PositionSlot.PREPARED) - positions.load(PositionSlot.APPENDED);
+  }
+
+  test('are made of a slow stream, some 32 MiB', () => {
+    expect(readyAfter(2, 20 * MIB) / MIB).toBeCloseTo(32, 0);
+  });
+
+  test('are not made of a fast one, where they cost more than they spare', () => {
+    expect(readyAfter(2, 120 * MIB)).toBeLessThan(0);
+  });
+});
+
 describe('what retention has given up', () => {
   const segmentBytes = 1024 * KIB;
 
