@@ -48,11 +48,11 @@ const BATCH_BYTES_MAX = 64 * 1024;
 const EXPIRED_PER_STEP = 32;
 const VISITS_PER_EXPIRED = 128;
 /**
- * Log that a start after a crash may have to look through because units were not written: a fraction of a
- * second. Rounds take so many queues that each has its turn within so much log, evenly spread; one that lags
- * further all the same is written at once.
+ * Log that a start after a crash may have to look through because units were not written: some 5 s. Rounds take
+ * so many queues that each has its turn within so much log, evenly spread; one that lags further all the same is
+ * written at once.
  */
-const LAG_BYTES_MAX = 512 * 1024 * 1024;
+const LAG_BYTES_MAX = 1024 * 1024 * 1024;
 
 export class ConsumeQueueStore {
   readonly #options: ConsumeQueueStoreOptions;

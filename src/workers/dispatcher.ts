@@ -91,7 +91,7 @@ const PATHS_PER_TASK = 512;
 /** Every so many writes, files are synced and the checkpoint moves. */
 const WRITES_PER_SYNC = 2;
 /** The same where many queues have something to write, and a round is for some of them. */
-const PARTIAL_WRITES_PER_SYNC = 10;
+const PARTIAL_WRITES_PER_SYNC = 4;
 /** Time without a new record after which all queues are written, however many. */
 const IDLE_MS = 10_000;
 /** Looks for queues that give their memory back, in one turn, see RESTS_PER_WRITE of the store. */

@@ -154,7 +154,7 @@ describe('consume queue store', () => {
       return { store, append, writeRound, isWritten };
     }
 
-    it('writes those that wait longest, so many that each has its turn within 512 MiB of log', () => {
+    it('writes those that wait longest, so many that each has its turn within 1 GiB of log', () => {
       using harness = makeHarness();
       const { store, append, writeRound, isWritten } = openWith(harness, 1500);
       // One that waits already gets another: its place is that of its first.
@@ -164,13 +164,13 @@ describe('consume queue store', () => {
       // What comes now is behind those that wait.
       append(0, place(1502));
       // A quarter of 1373, and what is begun of one.
-      const quarter = place(1501) + 128 * MIB;
+      const quarter = place(1501) + 256 * MIB;
       expect(writeRound(quarter)).toBe(place(128 + 344));
       expect([isWritten(471), isWritten(472)]).toEqual([true, false]);
       // Hardly any log: as many as without.
       expect(writeRound(quarter + 1000)).toBe(place(472 + 128));
-      // All that is left, with 512 MiB since.
-      const end = quarter + 1000 + 512 * MIB;
+      // All that is left, with 1 GiB since.
+      const end = quarter + 1000 + 1024 * MIB;
       expect(writeRound(end)).toBe(end);
       expect(isWritten(1499)).toBe(true);
       expect(store.writePending()).toBe(0);
@@ -180,7 +180,7 @@ describe('consume queue store', () => {
     it('writes all that lag far behind, as after a start', () => {
       using harness = makeHarness();
       const { store, writeRound, isWritten } = openWith(harness, 1500);
-      const far = 512 * MIB + place(1300);
+      const far = 1024 * MIB + place(1300);
       expect(writeRound(far)).toBe(place(1300));
       expect([isWritten(1299), isWritten(1300)]).toEqual([true, false]);
       expect(writeRound(far)).toBe(place(1428));
