@@ -242,6 +242,17 @@ export class ConsumeQueueFiles {
     }
   }
 
+  /** Removes all of them. */
+  removeAll(): void {
+    const { files, unsynced } = this.#context;
+    if (this.isEmpty) return;
+    this.close();
+    files.remove(this.#directory);
+    unsynced.add(`${dirname(this.#directory)}/`);
+    this.start = 0;
+    this.end = 0;
+  }
+
   close(): void {
     const { descriptors, fileBytes } = this.#context;
     for (let at = this.start; at < this.end; at += fileBytes) descriptors.close(this.#fileAt(at));

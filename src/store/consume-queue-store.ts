@@ -6,12 +6,8 @@
 import path from 'node:path';
 import { BrokerError } from '../base/errors.ts';
 import type { Logger } from '../base/logging.ts';
-import {
-  ConsumeQueue,
-  type ConsumeQueueContext,
-  type HandedOver,
-  SLOT_BYTES,
-} from './consume-queue.ts';
+import { ConsumeQueue, type HandedOver, SLOT_BYTES } from './consume-queue.ts';
+import type { ConsumeQueueContext } from './consume-queue-context.ts';
 import { UNIT_BYTES } from './consume-queue-units.ts';
 import type { DeletedTopics } from './deleted-topics.ts';
 import { DescriptorCache } from './descriptor-cache.ts';

@@ -16,9 +16,9 @@
  * Source: ConsumeQueue.java.
  */
 import { writeInt32 } from '../protocol/message-record.ts';
-import type { Logger } from '../base/logging.ts';
 import { binarySearch } from './binary-search.ts';
-import { ConsumeQueueFiles, type ConsumeQueueFilesContext } from './consume-queue-files.ts';
+import type { ConsumeQueueContext } from './consume-queue-context.ts';
+import { ConsumeQueueFiles } from './consume-queue-files.ts';
 import {
   ConsumeQueueUnits,
   GAP_RECORD_BYTES,
@@ -29,15 +29,7 @@ import {
 import { throwUnlessNoSpace } from './file-calls.ts';
 import type { QueueNumbers } from './queue-snapshot.ts';
 import type { QueueWrites } from './queue-writes.ts';
-import {
-  QueueField,
-  type QueueList,
-  type QueueTable,
-  resetRow,
-  ROW_FIELDS,
-  type UnitSlots,
-} from './queue-table.ts';
-import type { UnitBlocks } from './unit-blocks.ts';
+import { QueueField, resetRow, ROW_FIELDS } from './queue-table.ts';
 
 /** A wider gap comes from a damaged record: 200 MB of units stand for 1 GB of lost log at least. */
 const GAP_COUNT_MAX = 10_000_000;
@@ -57,25 +49,6 @@ const NO_BUFFER = Buffer.alloc(0);
 export type HandedOver = Readonly<
   Record<'end' | 'firstPending' | 'lastPhysical', number> & { queue: ConsumeQueue }
 >;
-
-/** What all queues of a store share. */
-export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
-  readonly logger: Logger;
-  readonly table: QueueTable;
-  readonly slots: UnitSlots;
-  /** Queues with units that are not written yet. */
-  readonly pending: QueueList;
-  /** Queues that hold memory. */
-  readonly buffered: QueueList;
-  /** Queues of which it is not known what stands behind their end on file. */
-  readonly unsettled: QueueList;
-  /** Units from files. */
-  readonly blocks: UnitBlocks;
-  /** Topics whose files are still to be removed: nothing is written for new ones of that name before. */
-  readonly deletedTopics: Set<string>;
-  /** A record does not follow what a queue holds. */
-  readonly onMismatch: () => void;
-}
 
 const {
   MIN_OFFSET,
@@ -449,8 +422,10 @@ export class ConsumeQueue {
     if (!(queueOffset > this.maxOffset)) {
       // A later record stands where this queue has another: it is not the queue that this one was taken for.
       const last = this.#row[this.#at + LAST_PHYSICAL];
-      if (last >= 0 && physicalOffset > last) this.#context.onMismatch();
-      return false;
+      if (!(last >= 0 && physicalOffset > last)) return false;
+      this.#context.onMismatch();
+      if (queueOffset === 0) this.#beginAgain();
+      return queueOffset === 0;
     }
     const isUnused = this.files.isEmpty && this.maxOffset === 0;
     // A queue whose beginning has expired starts inside the file that holds this offset.
@@ -480,6 +455,14 @@ export class ConsumeQueue {
       this.#put(wasEmpty ? 0 : physicalOffset, GAP_RECORD_BYTES, 0, 0);
     if (wasEmpty) this.minOffset = queueOffset;
     return true;
+  }
+
+  /** The topic was deleted and made again, and a crash has brought back what it had: all of the new one is in the log that is read. */
+  #beginAgain(): void {
+    this.files.removeAll();
+    this.#setEnd(0);
+    this.#row[this.#at + IS_TAIL_UNKNOWN] = 0;
+    this.#context.unsettled.delete(this.place);
   }
 
   #makeRoom(): void {

@@ -191,6 +191,41 @@ describe('consume queue', () => {
     store.close();
   });
 
+  it('begins again with a later record of offset 0: its topic was deleted and made anew', () => {
+    using harness = makeHarness();
+    const store = openStore(harness);
+    const queue = store.getOrCreate('topic', 0);
+    const perFile = FILE_BYTES / UNIT_BYTES;
+    fill(queue, 0, perFile * 2 + 3);
+    forgetMemory(store);
+    // Its first file has gone, and what comes is not on file.
+    store.expireBelow(physicalOf(perFile + 1));
+    fill(queue, perFile * 2 + 3, perFile * 2 + 5);
+    expect(queue.minOffset).toBe(perFile + 1);
+    // One that is there already, and one that is neither.
+    queue.append(0, physicalOf(0), RECORD_BYTES, -1, 0);
+    queue.append(2, physicalOf(perFile * 3), RECORD_BYTES, -1, 2);
+    expect(queue.maxOffset).toBe(perFile * 2 + 5);
+    expect(store.mismatchCount).toBe(1);
+    const again = [0, 1, 2].map((offset) => ({
+      offset,
+      physical: physicalOf(perFile * 4 + offset),
+      bytes: RECORD_BYTES,
+      tag: 900 + offset,
+    }));
+    for (const { offset, physical, bytes, tag } of again)
+      queue.append(offset, physical, bytes, -1, tag);
+    expect(store.mismatchCount).toBe(2);
+    expect([queue.minOffset, queue.maxOffset]).toEqual([0, 3]);
+    expect(readAll(queue)).toEqual(again);
+    forgetMemory(store);
+    expect(readAll(queue)).toEqual(again);
+    store.close();
+    const reopened = openStore(harness);
+    expect(readAll(reopened.getOrCreate('topic', 0))).toEqual(again);
+    reopened.close();
+  });
+
   it('ignores units that are there already', () => {
     using harness = makeHarness();
     const store = openStore(harness);
