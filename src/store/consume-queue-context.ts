@@ -20,8 +20,8 @@ export interface ConsumeQueueContext extends ConsumeQueueFilesContext {
   readonly unsettled: QueueList;
   /** Units from files. */
   readonly blocks: UnitBlocks;
-  /** Topics whose files are still to be removed: nothing is written for new ones of that name before. */
-  readonly deletedTopics: Set<string>;
+  /** Deleted topics whose files are still to be moved away: nothing is written for new ones of that name before. */
+  readonly topicsToMove: Set<string>;
   /** A record does not follow what a queue holds. */
   readonly onMismatch: () => void;
 }

@@ -96,7 +96,7 @@ export class ConsumeQueueStore {
       buffered: new QueueList(),
       unsettled: new QueueList(),
       blocks: new UnitBlocks(options.fileBytes ?? QUEUE_FILE_BYTES),
-      deletedTopics: new Set(),
+      topicsToMove: new Set(),
       onMismatch: () => {
         this.#mismatchCount++;
       },
@@ -171,8 +171,8 @@ export class ConsumeQueueStore {
 
   /** Clears what a crash has left behind the ends of some queues. */
   settle(countMax: number): void {
-    const { unsettled, deletedTopics } = this.#context;
-    if (deletedTopics.size > 0) return;
+    const { unsettled, topicsToMove } = this.#context;
+    if (topicsToMove.size > 0) return;
     for (let left = countMax; left > 0 && !this.isSettled; left--) {
       const topic = this.#unlistedTopics.pop();
       if (topic !== undefined) {
@@ -335,9 +335,9 @@ export class ConsumeQueueStore {
 
   #endHandOver(): void {
     this.#handedOver = [];
-    const { deletedTopics } = this.#context;
-    for (const topic of deletedTopics) this.#moveFiles(topic);
-    deletedTopics.clear();
+    const { topicsToMove } = this.#context;
+    for (const topic of topicsToMove) this.#moveFiles(topic);
+    topicsToMove.clear();
     this.expireSome();
   }
 
@@ -397,7 +397,7 @@ export class ConsumeQueueStore {
     if (queues === undefined) return;
     for (const queue of present(queues)) queue.forget();
     this.#topics.delete(topic);
-    if (this.isHandedOver) this.#context.deletedTopics.add(topic);
+    if (this.isHandedOver) this.#context.topicsToMove.add(topic);
     else this.#moveFiles(topic);
   }
 

@@ -471,7 +471,7 @@ export class ConsumeQueue {
     const at = this.#at;
     const bufferBytes = row[at + BUFFER_BYTES];
     const isFull = bufferBytes >= BUFFER_COUNT_WRITE * UNIT_BYTES;
-    if (isFull && !this.#context.deletedTopics.has(this.topic)) {
+    if (isFull && !this.#context.topicsToMove.has(this.topic)) {
       try {
         this.writePending();
       } catch (error) {

@@ -135,8 +135,6 @@ export class Dispatcher implements Agent {
   #busyMs = 0;
   /** Batches that the queue writer was given. */
   #batchCount = 0;
-  /** Deleted topics that it was told of. */
-  #deletedCount = 0;
   #isClosing = false;
   #closingEndMs = Infinity;
   /** What the flusher was told last that the files hold once they are synced; null before the first time. */
@@ -441,10 +439,10 @@ export class Dispatcher implements Agent {
 
   /** The queue writer looks several times a second. */
   #tellDeleted(): void {
-    const { deletedCount } = this.#options.consumeQueues;
-    if (deletedCount === this.#deletedCount) return;
-    this.#deletedCount = deletedCount;
-    this.#options.positions.publish(PositionSlot.TOPICS_DELETED, deletedCount);
+    const { consumeQueues, positions } = this.#options;
+    const { deletedCount } = consumeQueues;
+    if (positions.load(PositionSlot.TOPICS_DELETED) !== deletedCount)
+      positions.publish(PositionSlot.TOPICS_DELETED, deletedCount);
   }
 
   /** Now and then stores where all queues stand, once they are many. */

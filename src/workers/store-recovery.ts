@@ -75,8 +75,7 @@ export function openDerivedFiles(
   damage: DamagedRange[],
   queues: Uint8Array,
 ): DerivedFiles {
-  const { files, directory, logger } = options;
-  const consumeQueues = openQueues(files, directory, logger);
+  const consumeQueues = openQueues(options);
   const snapshot = decodeQueueSnapshot(
     Buffer.from(queues.buffer, queues.byteOffset, queues.length),
   );
@@ -86,11 +85,7 @@ export function openDerivedFiles(
   return { consumeQueues, index, position, damage, commits: [], snapshotPosition: -1 };
 }
 
-function openQueues(
-  files: StoreFiles,
-  directory: StoreDirectory,
-  logger: Logger,
-): ConsumeQueueStore {
+function openQueues({ files, directory, logger }: DerivedFilesOptions): ConsumeQueueStore {
   return new ConsumeQueueStore({
     files,
     directory: directory.consumeQueue,
@@ -197,8 +192,8 @@ function rebuild(
   options: StoreRecoveryOptions,
   { segments, log, scanFrom, snapshot, isAbnormal }: Rebuild,
 ): { derived: DerivedFiles; recordCount: number; waitedFor: WaitedFor } | null {
-  const { files, directory, logger } = options;
-  const consumeQueues = openQueues(files, directory, logger);
+  const { logger } = options;
+  const consumeQueues = openQueues(options);
   const isRestored = snapshot !== null && consumeQueues.restore(snapshot, isAbnormal);
   if (snapshot !== null && !isRestored) return null;
   if (!isRestored) consumeQueues.load(!isAbnormal);

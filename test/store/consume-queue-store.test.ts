@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
-import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import {
   type DerivedFilesHarness,
   makeHarness,
@@ -22,7 +21,7 @@ function openStore(
   const store = new ConsumeQueueStore({
     files: harness.files,
     directory: path.join(harness.root, 'consumequeue'),
-    deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
+    deletedTopics: harness.deletedTopics,
     fileBytes: FILE_BYTES,
     logger: makeListeningLogger(),
     ...options,
@@ -207,7 +206,7 @@ describe('consume queue store', () => {
     const again = new ConsumeQueueStore({
       files: harness.files,
       directory: path.join(harness.root, 'consumequeue'),
-      deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
+      deletedTopics: harness.deletedTopics,
       fileBytes: FILE_BYTES,
       logger: makeListeningLogger(),
     });

@@ -6,7 +6,6 @@ import { silentLogger } from '../../src/base/logging.ts';
 import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
-import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import {
   type DerivedFilesHarness,
   makeHarness,
@@ -29,7 +28,7 @@ function openStore(
   const store = new ConsumeQueueStore({
     files: harness.files,
     directory,
-    deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
+    deletedTopics: harness.deletedTopics,
     logger,
     fileBytes: FILE_BYTES,
   });
@@ -441,7 +440,7 @@ describe('offset by time', () => {
           const store = new ConsumeQueueStore({
             files: harness.files,
             directory,
-            deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
+            deletedTopics: harness.deletedTopics,
             logger: silentLogger,
             fileBytes: FILE_BYTES,
           });

@@ -6,12 +6,14 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { BrokerError } from '../../src/base/errors.ts';
+import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import { createPlainFiles } from '../../src/store/plain-files.ts';
 import type { StoreFiles } from '../../src/store/segment.ts';
 
 export interface DerivedFilesHarness extends Disposable {
   readonly root: string;
   readonly files: StoreFiles;
+  readonly deletedTopics: DeletedTopics;
   /** Calls of `readAt` and `open` so far. */
   readonly counts: { reads: number; opens: number };
   /** While true, writes and new files fail as on a full disk. */
@@ -44,6 +46,7 @@ export function makeHarness(): DerivedFilesHarness {
   const harness: DerivedFilesHarness = {
     root,
     files,
+    deletedTopics: new DeletedTopics(files, path.join(root, 'deleted')),
     counts,
     isFull: false,
     [Symbol.dispose]: () => fs.rmSync(root, { recursive: true, force: true }),

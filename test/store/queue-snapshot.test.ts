@@ -8,7 +8,6 @@ import { describe, expect, it } from 'vitest';
 import type { ConsumeQueue } from '../../src/store/consume-queue.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
-import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import { decodeQueueSnapshot, type QueueSnapshot } from '../../src/store/queue-snapshot.ts';
 import {
   type DerivedFilesHarness,
@@ -23,7 +22,7 @@ function makeStore(harness: DerivedFilesHarness): ConsumeQueueStore {
   return new ConsumeQueueStore({
     files: harness.files,
     directory: path.join(harness.root, 'consumequeue'),
-    deletedTopics: new DeletedTopics(harness.files, path.join(harness.root, 'deleted')),
+    deletedTopics: harness.deletedTopics,
     fileBytes: FILE_UNITS * UNIT_BYTES,
     logger: makeListeningLogger(),
   });

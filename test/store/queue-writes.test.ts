@@ -3,7 +3,6 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConsumeQueueUnits, UNIT_BYTES } from '../../src/store/consume-queue-units.ts';
 import { ConsumeQueueStore } from '../../src/store/consume-queue-store.ts';
-import { DeletedTopics } from '../../src/store/deleted-topics.ts';
 import { decodeQueueSnapshot } from '../../src/store/queue-snapshot.ts';
 import { writeEntry } from '../../src/store/queue-writes.ts';
 import { seededRandom } from '../../src/testing/seeded-random.ts';
@@ -25,12 +24,12 @@ class Setting implements Disposable {
   position = 0;
 
   #open(): ConsumeQueueStore {
-    const { files } = this.harness;
+    const { files, deletedTopics } = this.harness;
     const logger = makeListeningLogger();
     const store = new ConsumeQueueStore({
       files,
       directory: this.directory,
-      deletedTopics: new DeletedTopics(files, path.join(this.harness.root, 'deleted')),
+      deletedTopics,
       fileBytes: FILE_BYTES,
       logger,
     });
